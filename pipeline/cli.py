@@ -1,0 +1,320 @@
+"""The `item` command. Heavy imports live inside the commands, so that `--help` is quick."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.console import FAILED_ROWS, USAGE, print_json, print_rows, print_totals, reported
+from pipeline.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from pipeline.dag import Dag
+    from pipeline.run import NodeTotal
+    from pipeline.store import Store
+
+app = typer.Typer(
+    name="item",
+    help="Caption, parse, embed and compare images with their captions: once, into Parquet. "
+    "Then train heads and ask questions in SQL, from the cache.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DagArgument = Annotated[str, typer.Argument(help="Path of a DAG file, or a shipped name: demo.")]
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the Parquet cache.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. captions.num_beams=1."),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Only N files, evenly spread; a cache of its own (corpus.limit)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+DEFAULT_STORE = Path("store")
+
+
+def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Dag":
+    from pipeline.dag import load
+
+    return load(dag, [*(overrides or []), *([f"corpus.limit={limit}"] if limit else [])])
+
+
+@app.command()
+def run(
+    dag: DagArgument,
+    until: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Stop after this node; no experiments.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NODE", help="This node alone, on what is cached.")
+    ] = None,
+    limit: LimitOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes (default: one for each core).")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
+    ] = None,
+    inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute what is missing in the cache, then every experiment. Safe to stop and repeat."""
+    with reported():
+        from pipeline import run as runner
+        from pipeline.progress import Reporter
+        from pipeline.store import Store
+
+        if until and only:
+            raise UserError("--until and --only exclude each other", hint="give one of them")
+        if inline and (scheduler or workers):
+            raise UserError(
+                "--inline runs in this process", hint="leave --scheduler, --workers out"
+            )
+        graph = _load(dag, overrides, limit)
+        cache = Store(store)
+        nodes = list(graph.nodes.values())
+        if until:
+            nodes = graph.upstream(until)
+        if only:
+            nodes = [graph.node(only)]
+        workers = workers or (None if graph.cluster.workers == "auto" else graph.cluster.workers)
+        with Reporter() as reporter:
+            options = runner.Options(inline, scheduler, workers)
+            totals = runner.run(graph, cache, nodes, options, reporter)
+        if not as_json:
+            print_totals(totals)
+        names = [] if until or only else list(graph.experiments)
+        measured = _experiments(graph, cache, names, again=False, quiet=as_json)
+        if as_json:
+            nodes_json = [vars(total) for total in totals]
+            print_json({"nodes": nodes_json, "experiments": measured})
+        _judge(graph, totals)
+
+
+def _judge(graph: "Dag", totals: "list[NodeTotal]") -> None:
+    """Exit 1 when parts are missing, or more rows failed than the DAG allows."""
+    for total in totals:
+        share = total.rows_failed / max(1, total.rows_in)
+        if total.parts_done < total.parts or share > graph.max_failed_share:
+            typer.echo(
+                f"{total.node}: {total.parts_done} of {total.parts} parts done, "
+                f"{total.rows_failed} of {total.rows_in} rows failed "
+                f"(allowed share {graph.max_failed_share:g}); see `item query DAG failed_rows`",
+                err=True,
+            )
+            raise typer.Exit(FAILED_ROWS)
+
+
+@app.command()
+def plan(
+    dag: DagArgument,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """What a run would compute, on how many images, and why. Changes nothing."""
+    with reported():
+        from pipeline.plan import plan as make_plan
+        from pipeline.store import Store
+
+        steps = make_plan(_load(dag, overrides, limit), Store(store))
+        if as_json:
+            print_json([vars(step) for step in steps])
+            return
+        rows = [(s.node, s.stage, f"{s.parts_done}/{s.parts}", s.images, s.reason) for s in steps]
+        print_rows(("node", "stage", "parts", "images to do", "why"), rows)
+
+
+@app.command()
+def status(
+    dag: DagArgument,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
+    with reported():
+        from pipeline.run import totals
+        from pipeline.store import Store
+
+        graph = _load(dag, overrides, limit)
+        found = totals(graph, Store(store), list(graph.nodes.values()))
+        if as_json:
+            print_json([vars(total) for total in found])
+        else:
+            print_totals(found)
+
+
+@app.command()
+def query(
+    dag: Annotated[
+        str | None, typer.Argument(help="Path of a DAG file, or a shipped name.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="NAME|SQL", help="A named query, or one SELECT.")
+    ] = None,
+    list_queries: Annotated[bool, typer.Option("--list", help="The named queries.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json|parquet", help="Of the answer.")
+    ] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write the answer to this file.")] = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Ask the cache in SQL (DuckDB, read-only): `item query demo by_generator`."""
+    with reported():
+        from pipeline import query as room
+        from pipeline.store import Store
+
+        if list_queries:
+            rows = [(q.name, q.question, q.row) for q in room.named_queries().values()]
+            print_rows(("name", "question", "a row is"), rows)
+            return
+        if dag is None or text is None:
+            raise UserError(
+                "a query needs a DAG and a name or SQL",
+                hint="item query demo by_generator; item query --list shows the names",
+            )
+        connection = _connect(_load(dag, overrides, limit), Store(store))
+        answer = room.execute(connection, room.resolve(text))
+        if out is None:
+            room.write(answer, form, sys.stdout)
+            return
+        try:
+            with out.open("wb") as stream:
+                room.write(answer, form, stream)
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _connect(graph: "Dag", cache: "Store"):
+    from pipeline import query as room
+
+    images = graph.nodes["images"]
+    tables = {}
+    for node in graph.nodes.values():
+        paths = cache.parts(node) if node.name == "listing" else cache.current(node, images)
+        tables[node.name] = (node.stage.output, paths)
+    if not tables["images"][1]:
+        raise UserError(
+            f"the store has nothing of '{graph.name}' yet",
+            str(cache.root),
+            f"run `item run {graph.path}` first, or give its --store, --set and --limit",
+        )
+    return room.connect(tables)
+
+
+@app.command()
+def train(
+    dag: DagArgument,
+    experiment: Annotated[
+        str | None, typer.Argument(help="One experiment of the DAG (default: all).")
+    ] = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and evaluate heads on cached features; no image is opened."""
+    with reported():
+        from pipeline.store import Store
+
+        graph = _load(dag, overrides, limit)
+        if experiment and experiment not in graph.experiments:
+            hint = nearest(experiment, graph.experiments)
+            raise UserError(f"there is no experiment '{experiment}'", str(graph.path), hint)
+        names = [experiment] if experiment else list(graph.experiments)
+        if not names:
+            raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
+        measured = _experiments(graph, Store(store), names, again=True, quiet=as_json)
+        if as_json:
+            print_json({"experiments": measured})
+
+
+def _experiments(
+    graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
+) -> dict[str, list[dict[str, object]]]:
+    """Metrics by experiment; unless `again`, a run that these very inputs gave before is shown."""
+    if not names:
+        return {}
+    from pipeline.head.run import run_experiment
+    from pipeline.head.table import render
+
+    connection = _connect(graph, cache)
+    fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
+    measured = {}
+    for name in names:
+        experiment, out = graph.experiments[name], cache.root / "runs"
+        result = run_experiment(connection, experiment, name, out, fingerprints, again=again)
+        measured[name] = result.metrics.to_pylist()
+        if not quiet:
+            typer.echo(render(result))
+    return measured
+
+
+@app.command()
+def doctor(
+    dag: Annotated[str | None, typer.Argument(help="Check what this DAG needs, too.")] = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine, the store, and the models and corpus of a DAG."""
+    with reported():
+        from pipeline.doctor import examine
+
+        checks = examine(dag, overrides, store)
+        if as_json:
+            print_json([vars(check) for check in checks])
+        else:
+            print_rows(
+                ("", "what", "found", "next"),
+                [("ok" if c.ok else "NO", c.what, c.found, c.hint) for c in checks],
+            )
+        if not all(check.ok for check in checks):
+            raise typer.Exit(USAGE)
+
+
+@app.command()
+def gc(
+    dags: Annotated[list[str], typer.Argument(help="All DAGs whose caches are to be kept.")],
+    delete: Annotated[bool, typer.Option(help="Delete; without it, only list.")] = False,
+    overrides: SetOption = None,
+    limit: LimitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """List (or delete) cached nodes that none of the given DAGs uses."""
+    with reported():
+        from pipeline.store import Store
+
+        cache = Store(store)
+        kept = {node.folder for dag in dags for node in _load(dag, overrides, limit).nodes.values()}
+        unused = cache.unused(kept)
+        rows = [(folder, about, f"{size / 1e6:.1f} MB") for folder, about, size in unused]
+        print_rows(("node folder", "recipe", "size"), rows)
+        if delete:
+            for folder, _, _ in unused:
+                cache.delete(folder)
+        total = sum(size for _, _, size in unused) / 1e6
+        done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
+        typer.echo(f"{len(unused)} node folders, {total:.1f} MB {done}")
+
+
+def main() -> None:
+    """Entry point of the `item` script."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What the commands print: messages, exit codes, aligned rows."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.run import NodeTotal
+
+FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turns UserErrors and Ctrl-C into messages and exit codes; a bug keeps its traceback."""
+    try:
+        yield
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(USAGE) from None
+    except KeyboardInterrupt:
+        typer.echo(
+            "\ninterrupted: every finished part is kept; run the same command to go on", err=True
+        )
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+def print_totals(totals: "list[NodeTotal]") -> None:
+    rows = [
+        (
+            total.node,
+            f"{total.parts_done}/{total.parts}",
+            total.rows_in,
+            total.rows_ok,
+            total.rows_failed,
+            f"{total.seconds:.1f}",
+            f"{total.bytes / 1e6:.1f}",
+        )
+        for total in totals
+    ]
+    print_rows(("node", "parts", "rows in", "ok", "failed", "seconds", "MB"), rows)
+
+
+def print_rows(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    """Aligned text: numbers to the right, the last column unbounded."""
+    cells = [header, *[tuple(str(value) for value in row) for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    numeric = [bool(rows) and all(isinstance(r[i], int) for r in rows) for i in range(len(header))]
+    for row in cells:
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        typer.echo("  ".join(parts).rstrip())

@@ -1,0 +1,141 @@
+"""Decoding: the rows of the table `images` to upright RGB pictures, read ahead by a few threads."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image, ImageFile
+
+from pipeline.corpus.describe import ImageError, open_image, orientation
+from pipeline.corpus.source import read_bytes, reason
+
+# Pixels decoded and waiting; a larger image waits alone. 256 MiB: Pillow's RGB takes four bytes.
+PIXELS_AHEAD = 2**26
+
+# One hand-over from thread to thread costs as much as decoding a small image.
+_GROUP_ROWS = 8
+_GROUP_PIXELS = 2**20
+
+Decoded = tuple[int, Image.Image | None, str | None]
+_Row = tuple[int, str, str, str | None]  # row, uri, sha256, error
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(images: pa.Table, threads: int | None = None) -> Iterator[Decoded]:
+    """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
+
+    The content must still have the SHA-256 of `images.sha256`. A row that has an error already
+    yields it. `threads` (default: the cores, at most 4) decode ahead, two groups of at most 8 small
+    images each and about PIXELS_AHEAD pixels in all; they end with the iterator, however it ends.
+    """
+    threads = min(4, os.cpu_count() or 1) if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"decode needs at least one thread, not {threads}")
+    return _in_row_order(images, threads)
+
+
+def decode_bytes(data: bytes) -> Image.Image:
+    """One upright RGB image from a file's content; ImageError when it is no whole image.
+
+    EXIF orientation is applied. Transparency is laid over white, as a viewer shows it. Of an
+    animation the first frame is taken. 16-bit grey is divided by 257 (its full range becomes
+    0..255, where Pillow's own conversion would clip); 16-bit colour is cut to 8 bits by Pillow.
+    CMYK is converted without a colour profile, and embedded profiles are not applied. 32-bit and
+    floating point greys have no agreed range, so they are errors.
+    """
+    image = open_image(data)
+    orientation(image)  # read now: behind the pixels a PNG may bring another one, never described
+    try:
+        image.load()
+        turn = _UPRIGHT.get(orientation(image))  # none any more for TIFF: Pillow turns it in load
+        image = _rgb(image)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on damaged data
+        raise ImageError(str(error) or type(error).__name__) from error
+    return image if turn is None else image.transpose(turn)
+
+
+def _in_row_order(images: pa.Table, threads: int) -> Iterator[Decoded]:
+    # another library may have set it; half an image must never pass for a whole one
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    waiting: deque[tuple[int, Future[list[Decoded]]]] = deque()
+    ahead = 0
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        for group, pixels in _groups(images):
+            while waiting and (len(waiting) >= 2 * threads or ahead + pixels > PIXELS_AHEAD):
+                ahead -= waiting[0][0]
+                yield from waiting.popleft()[1].result()
+            waiting.append((pixels, pool.submit(_decode_group, group)))
+            ahead += pixels
+        while waiting:
+            yield from waiting.popleft()[1].result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _groups(images: pa.Table) -> Iterator[tuple[list[_Row], int]]:
+    """Runs of rows, and the pixels in each: small images share one hand-over between threads."""
+    columns = (images[name].to_pylist() for name in ("uri", "sha256", "error", "width", "height"))
+    group: list[_Row] = []
+    total = 0
+    for row, (uri, sha256, error, width, height) in enumerate(zip(*columns, strict=True)):
+        pixels = 0 if error else (width or 0) * (height or 0)
+        if group and (len(group) == _GROUP_ROWS or total + pixels > _GROUP_PIXELS):
+            yield group, total
+            group, total = [], 0
+        group.append((row, uri, sha256, error))
+        total += pixels
+    if group:
+        yield group, total
+
+
+def _decode_group(group: list[_Row]) -> list[Decoded]:
+    decoded: list[Decoded] = []
+    for row, uri, sha256, error in group:
+        try:
+            if error:
+                raise ImageError(error)
+            decoded.append((row, decode_bytes(_read(uri, sha256)), None))
+        except ImageError as failure:
+            decoded.append((row, None, str(failure)))
+    return decoded
+
+
+def _read(uri: str, sha256: str) -> bytes:
+    try:
+        data = read_bytes(uri)
+    except OSError as error:
+        raise ImageError(f"file cannot be read: {reason(error)}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ImageError("file has changed since it was listed (its SHA-256 differs)")
+    return data
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        values = np.asarray(image).astype(np.uint32)  # Pillow reads 16-bit PGM as mode I
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"grey values of mode {image.mode} have no agreed range: save 8 or 16 bits"
+        )
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
+        white = Image.new("RGBA", colours.size, "white")
+        return Image.alpha_composite(white, colours).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,219 @@
+"""Running tasks: in this process, or on Dask workers with a bounded number of tasks in flight.
+
+Nothing else in the package knows Dask. The store is the truth about what is done, so a scheduler or
+a worker may die at any moment; a part on which a worker died is run again in a child process that
+finds the image at fault (`pipeline.isolate`).
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Protocol
+from uuid import uuid4
+
+from pipeline.errors import UserError
+from pipeline.task import Receipt, Task, execute
+
+_MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
+_WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Queue(Protocol):
+    """A source of tasks: `pipeline.schedule.Schedule`, or the listing's queue."""
+
+    def pop(self) -> Task | None: ...
+
+    def finish(self, task: Task) -> None: ...
+
+
+class Executor(Protocol):
+    """Runs tasks; `wait` returns one finished task with its receipt or the exception it raised."""
+
+    def has_room(self) -> bool: ...
+
+    def submit(self, task: Task) -> None: ...
+
+    def wait(self) -> tuple[Task, Receipt | BaseException] | None: ...
+
+
+def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> int:
+    """Runs everything that the queue hands out; returns the number of parts that failed.
+
+    `on_part(receipt)` after each commit, `on_failure(task, error)` for a part that could not be
+    computed. A UserError stops the run, and so do several failed parts of one node.
+    """
+    failed: dict[str, int] = {}
+    while True:
+        while executor.has_room() and (task := queue.pop()):
+            executor.submit(task)
+        finished = executor.wait()
+        if finished is None:
+            return sum(failed.values())
+        task, outcome = finished
+        if isinstance(outcome, Receipt):
+            queue.finish(task)
+            on_part(outcome)
+        elif isinstance(outcome, UserError):
+            raise outcome
+        elif _worker_died(outcome) and not task.careful:
+            executor.submit(replace(task, careful=True))
+        else:
+            on_failure(task, outcome)
+            failed[task.node.name] = failed.get(task.node.name, 0) + 1
+            if failed[task.node.name] >= _MAX_FAILED_PARTS:
+                raise UserError(
+                    f"{failed[task.node.name]} parts of '{task.node.name}' failed; the last with "
+                    f"{type(outcome).__name__}: {outcome}",
+                    f"part {task.part}",
+                    "mend the cause and run the same command again: finished parts are kept",
+                ) from outcome
+
+
+def _worker_died(error: BaseException) -> bool:
+    return type(error).__name__ == "KilledWorker"
+
+
+class Inline:
+    """Runs each task at once in this process, for debugging; one torch thread, like a worker."""
+
+    def __init__(self) -> None:
+        self._finished: list[tuple[Task, Receipt | BaseException]] = []
+
+    def has_room(self) -> bool:
+        return not self._finished
+
+    def submit(self, task: Task) -> None:
+        try:
+            self._finished.append((task, execute(task)))
+        except Exception as error:
+            self._finished.append((task, error))
+
+    def wait(self) -> tuple[Task, Receipt | BaseException] | None:
+        return self._finished.pop(0) if self._finished else None
+
+
+class OnDask:
+    """Runs tasks on the workers of a Dask client, about two for each worker thread in flight."""
+
+    def __init__(self, client: Any) -> None:
+        from dask.distributed import as_completed
+
+        self._client = client
+        self._completed = as_completed(raise_errors=False)
+        self._tasks: dict[str, tuple[Any, Task]] = {}
+
+    def has_room(self) -> bool:
+        return len(self._tasks) < 2 * max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, task: Task) -> None:
+        device = str(getattr(task.node.parameters, "device", "") or "")
+        future = self._client.submit(
+            execute,
+            task,
+            key=f"{task.node.name}-{task.part}-{uuid4().hex[:8]}",
+            pure=False,
+            resources={"GPU": 1} if device.startswith("cuda") else None,
+        )
+        self._tasks[future.key] = (future, task)
+        self._completed.add(future)
+
+    def wait(self) -> tuple[Task, Receipt | BaseException] | None:
+        if not self._tasks:
+            return None
+        future = next(self._completed)
+        _, task = self._tasks.pop(future.key)
+        if future.status == "cancelled":
+            raise UserError(
+                "the Dask scheduler went away",
+                hint="start it again and run the same command: finished parts are kept",
+            )
+        outcome = future.exception() or future.result()
+        future.release()
+        return task, outcome
+
+
+@contextmanager
+def executor(inline: bool, scheduler: str | None, workers: int | None) -> Iterator[Executor]:
+    """An executor, closed on the way out: here, on a running scheduler, or on a local cluster.
+
+    `workers` None: one for each core. Worker processes share the cores: threads = cores // workers.
+    """
+    if inline:
+        with _environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
+            yield Inline()
+        return
+    from dask.distributed import Client
+
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout="15s")
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UserError(
+                f"there is no Dask scheduler at {scheduler}: {error}",
+                hint="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
+            ) from None
+        with client:
+            _await_worker(client, scheduler)
+            yield OnDask(client)
+        return
+    with _local_cluster(workers or cores()) as cluster, Client(cluster) as client:
+        yield OnDask(client)
+
+
+def _await_worker(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_WORKER_WAIT)
+    except TimeoutError:
+        raise UserError(
+            f"the scheduler at {scheduler} has no worker after {_WORKER_WAIT} s",
+            hint=f"start one with `dask worker {scheduler} --nthreads 1`",
+        ) from None
+
+
+@contextmanager
+def _local_cluster(workers: int) -> Iterator[Any]:
+    import dask
+    from dask.distributed import LocalCluster
+
+    threads = str(max(1, cores() // workers))
+    settings = {
+        "distributed.scheduler.allowed-failures": 1,  # one retry; then the careful run
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREAD_VARIABLES, threads),
+        "distributed.comm.timeouts.connect": "30s",
+    }
+    with dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            yield cluster
+        finally:
+            with suppress(TimeoutError):
+                cluster.close(timeout=5)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the time of a run; libraries read them when they are imported."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,64 @@
+"""An experiment of the DAG file: what to train on, what to test on, which features, which head.
+
+    experiments:
+      cross_generator:
+        train: "generator = 'gan' and split = 'train'"
+        test: "split = 'test'"
+        test_by: generator
+        features: [global, local]
+        head: {hidden: [512], epochs: 20}
+
+`train` and `test` are SQL predicates over the listed files and their scalar features (the columns
+of `pipeline.head.data.COLUMNS`). They mean what they say: a split is used only where it is written.
+Without `test`, every labelled image that training did not select is tested. No image may be in both.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+)
+
+Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Feature = Literal["global", "local"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HeadConfig(_Frozen):
+    """The MLP and how it is trained. All of it is our choice: the paper's sizes are not published."""
+
+    hidden: tuple[PositiveInt, ...] = (512,)  # empty: a linear head
+    dropout: float = Field(0.0, ge=0, lt=1)
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3  # the peak; it falls to zero along a cosine
+    weight_decay: NonNegativeFloat = 1e-2
+
+
+class Experiment(_Frozen):
+    """One table: heads trained on some images, tested on others, beside their baselines."""
+
+    train: Predicate
+    test: Predicate | None = None
+    test_by: Literal["generator"] = "generator"
+    features: tuple[Feature, ...] = Field(("global", "local"), min_length=1)
+    head: HeadConfig = HeadConfig()
+    seed: NonNegativeInt = 0
+
+    @field_validator("features")
+    @classmethod
+    def _once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(features)) < len(features):
+            raise ValueError("names a feature twice")
+        return features

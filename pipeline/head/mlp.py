@@ -1,0 +1,113 @@
+"""The head: an MLP over standardised misalignments, and its file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pipeline.errors import UserError
+
+FORMAT = 1
+WEIGHTS, ABOUT = "head.safetensors", "head.json"
+_CHUNK = 65_536  # rows a forward pass; bounds the memory of the hidden layers
+
+
+class Head(nn.Module):
+    """x float32 [n, width] -> logits [n] of being fake.
+
+    A component of D has a standard deviation of about 1/sqrt(d), so inputs are standardised with
+    the training rows' statistics, which travel in the head's file.
+    """
+
+    def __init__(self, width: int, hidden: Sequence[int], dropout: float = 0.0):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        layers: list[nn.Module] = []
+        for size in hidden:
+            layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(dropout)]
+            width = size
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def standardise(self, x: torch.Tensor) -> None:
+        """Takes mean and scale from training rows. What never varies there is left out (scale 0)."""
+        std, mean = torch.std_mean(x, dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(std > 1e-6, 1 / std, 0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers((x - self.mean) * self.scale).squeeze(-1)
+
+    @torch.inference_mode()
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """The probability of fake, float64 [n], for float32 x [n, width]."""
+        self.eval()
+        logits = [self(chunk) for chunk in torch.from_numpy(x).split(_CHUNK)]
+        return torch.sigmoid(torch.cat(logits).double()).numpy()
+
+
+def save_head(
+    head: Head,
+    folder: Path,
+    widths: Mapping[str, int],
+    hidden: Sequence[int],
+    inputs: Mapping[str, Any],
+) -> None:
+    """Writes head.safetensors and head.json.
+
+    `widths`: feature -> its width, in the order of the head's input. `inputs`: the fingerprints of
+    the nodes that made the features, which whoever applies the head compares with his own.
+    """
+    save_file(head.state_dict(), folder / WEIGHTS)
+    about = {
+        "format": FORMAT,
+        "input": dict(widths),
+        "standardised": True,
+        "without_objects": "zeros",
+        "hidden": list(hidden),
+        "activation": "relu",
+        "output": "logit of fake",
+        "made_from": dict(inputs),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def load_head(folder: Path) -> tuple[Head, dict[str, Any]]:
+    """The head of a run folder, ready to apply, and its head.json.
+
+    Raises UserError for a folder that holds no head, a damaged one, or one of another format.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text("utf-8"))
+        if about["format"] != FORMAT:
+            raise UserError(
+                f"the head has format {about['format']}; this version reads {FORMAT}",
+                str(folder),
+                "train it again with `item train`",
+            )
+        head = Head(sum(about["input"].values()), about["hidden"])
+        head.load_state_dict(load_file(folder / WEIGHTS))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no trained head here: {error.filename} is missing",
+            str(folder),
+            "give a run folder, as `item train` prints it",
+        ) from None
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        raise UserError(
+            f"the head is damaged: {error}", str(folder), "train it again with `item train`"
+        ) from None
+    return head.eval(), about

@@ -1,0 +1,195 @@
+"""CLIP through open_clip: unit-length image, patch and text embeddings."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import model_validator
+
+from pipeline.errors import UserError
+from pipeline.models import checkpoints
+from pipeline.stages import ModelName, Parameters, tuning
+
+
+class ClipSpec(Parameters):
+    """Which CLIP: `local-dir:PATH`, `hf-hub:NAME`, or an open_clip model with a pretrained tag."""
+
+    model: ModelName
+    pretrained: str | None = None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    device: str = tuning("auto")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ClipSpec":
+        if self.named and not self.pretrained:
+            raise ValueError(
+                f"the open_clip model '{self.model}' needs `pretrained`, a tag such as openai "
+                "(or give local-dir:PATH or hf-hub:NAME)"
+            )
+        if not self.named and self.pretrained:
+            raise ValueError("`pretrained` goes with an open_clip model name, not with a folder")
+        if self.pretrained and ("/" in self.pretrained or "." in self.pretrained):
+            raise ValueError("`pretrained` is a tag; weights in a file go into a local-dir: folder")
+        return self
+
+    @property
+    def named(self) -> bool:
+        """Whether `model` is a name from open_clip's own list."""
+        return checkpoints.local_folder(self.model) is None and not self.model.startswith("hf-hub:")
+
+    def identity(self) -> dict[str, Any]:
+        """A hash of the local files, the hub's commit, or open_clip's name and tag."""
+        if self.named:
+            return {"open_clip": self.model, "pretrained": self.pretrained}
+        return checkpoints.identity(self.model, "open_clip_config.json")
+
+    def load(self) -> "Clip":
+        """The loaded model; UserError when it cannot be found, fetched or read."""
+        import open_clip
+
+        from pipeline.models.device import resolve
+
+        device = resolve(self.device)
+        folder = checkpoints.local_folder(self.model)
+        name = self.model if folder is None else f"local-dir:{folder}"
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(
+                name,
+                pretrained=self.pretrained,
+                precision=self.precision,
+                device=device,
+                force_quick_gelu=self._quick_gelu(),
+                weights_only=True,
+            )
+            tokenizer = open_clip.get_tokenizer(name)
+        except Exception as problem:  # open_clip and the hub raise some ten kinds of error here
+            raise checkpoints.not_loadable("CLIP model", self.model, problem) from problem
+        return Clip(model.eval(), preprocess, tokenizer, device, self.precision)
+
+    def _quick_gelu(self) -> bool:
+        """Whether the tag's weights were trained with QuickGELU: open_clip only warns about it."""
+        from open_clip.pretrained import get_pretrained_cfg
+
+        if not self.pretrained:
+            return False
+        return bool(get_pretrained_cfg(self.model, self.pretrained).get("quick_gelu", False))
+
+
+class Clip:
+    """A loaded CLIP: both towers, the model's own transform and tokenizer.
+
+    `width` is the embedding width d; `image_size` the (height, width) in pixels that the image
+    tower sees.
+    """
+
+    def __init__(self, model: Any, preprocess: Any, tokenizer: Any, device: Any, precision: str):
+        from open_clip import get_input_dtype
+
+        self.model, self.preprocess, self.tokenizer = model, preprocess, tokenizer
+        self.device = device
+        self._dtype = get_input_dtype(precision)  # None: as it comes, float32
+        settings = model.visual.preprocess_cfg
+        size = settings["size"]
+        self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        self.resize_mode: str = settings["resize_mode"]
+        # the one way to ask any tower, open_clip's own or timm's, for its output width
+        self.width: int = self.encode_texts(["a"])[0].shape[1]
+
+    def encode_images(self, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+        """Unit embeddings float32 [n, d] of RGB images, and the norms float32 [n] before that.
+
+        A model that yields no finite vector for an image gives NaN in its row.
+        """
+        import torch
+
+        with torch.inference_mode():
+            return _unit(self.model.encode_image(self._pixels(images)))
+
+    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[np.ndarray, tuple[int, int]]:
+        """Unit patch embeddings in the joint space, float32 [n, rows * columns, d], and the grid.
+
+        The last block runs with every token attending to itself only, so that a patch keeps what
+        it shows instead of passing it to the class token (MaskCLIP: Zhou, Loy and Dai, "Extract
+        Free Dense Labels from CLIP", ECCV 2022, section 3.2). Patches are in row-major order.
+        UserError for image towers that are not open_clip VisionTransformers.
+        """
+        import torch
+
+        tower = self._vision_transformer()
+        with torch.inference_mode():
+            tokens = tower._embeds(self._pixels(images))
+            *blocks, last = tower.transformer.resblocks
+            flip = not tower.transformer.batch_first
+            tokens = tokens.transpose(0, 1) if flip else tokens
+            for block in blocks:
+                tokens = block(tokens)
+            length = tokens.shape[0 if flip else 1]
+            alone = torch.full((length, length), float("-inf"), device=self.device)
+            tokens = last(tokens, attn_mask=alone.fill_diagonal_(0.0).to(tokens.dtype))
+            tokens = tokens.transpose(0, 1) if flip else tokens
+            patches = tower.ln_post(tokens[:, 1:])
+            patches = patches if tower.proj is None else patches @ tower.proj
+            return _unit(patches)[0], tuple(tower.grid_size)
+
+    def encode_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Unit embeddings float32 [n, d], norms float32 [n], and bool [n]: the text was cut."""
+        import torch
+
+        tokens = self.tokenizer(list(texts))
+        with torch.inference_mode():
+            embeddings, norms = _unit(self.model.encode_text(tokens.to(self.device)))
+        return embeddings, norms, self._truncated(texts, tokens)
+
+    def visible(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """What the image tower sees of an image of `size` (width, height) pixels.
+
+        A box (x0, y0, x1, y1) in fractions of the image: inside it after a centre crop, beyond it
+        where the transform pads.
+        """
+        if self.resize_mode == "squash":
+            return (0.0, 0.0, 1.0, 1.0)
+        width, height = size
+        rows, columns = self.image_size
+        ratios = (width / columns, height / rows)
+        ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
+        shown = (columns * ratio / width, rows * ratio / height)
+        x0, y0 = (0.5 - part / 2 for part in shown)
+        return (x0, y0, x0 + shown[0], y0 + shown[1])
+
+    def _pixels(self, images: Sequence[Image.Image]) -> Any:
+        import torch
+
+        batch = torch.stack([self.preprocess(image) for image in images])
+        return batch.to(device=self.device, dtype=self._dtype)
+
+    def _vision_transformer(self) -> Any:
+        from open_clip.transformer import VisionTransformer
+
+        tower = self.model.visual
+        if not isinstance(tower, VisionTransformer) or tower.attn_pool is not None:
+            raise UserError(
+                f"this CLIP's image tower ({type(tower).__name__}) gives no patch embeddings",
+                hint="ground with `method: whole`, or with a plain ViT such as ViT-B-32",
+            )
+        return tower
+
+    def _truncated(self, texts: Sequence[str], tokens: Any) -> np.ndarray:
+        """A text was cut when a context one token longer holds one token more of it."""
+        context = tokens.shape[1]
+        inner = getattr(self.tokenizer, "tokenizer", None)  # open_clip's own tokenizer pads with 0
+        pad = getattr(inner, "pad_token_id", None) or 0
+        counts = (tokens != pad).sum(1).numpy()
+        cut = np.zeros(len(texts), bool)
+        full = np.flatnonzero(counts >= context - 1)
+        if len(full):
+            wider = self.tokenizer([texts[i] for i in full], context_length=context + 1)
+            cut[full] = (wider != pad).sum(1).numpy() > counts[full]
+        return cut
+
+
+def _unit(features: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Float32 unit vectors and their former norms, along the last axis."""
+    features = features.float()
+    norms = features.norm(dim=-1, keepdim=True)
+    return (features / norms).cpu().numpy(), norms.squeeze(-1).cpu().numpy()

@@ -1,0 +1,123 @@
+"""Questions to the store: the named queries, the user's own SQL, and its confinement to reading."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.catalogue import connect
+from pipeline.errors import UserError, nearest
+from pipeline.output import FORMATS, deliver, write
+from pipeline.resources import folder
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = [
+    "FORMATS",
+    "NamedQuery",
+    "connect",
+    "deliver",
+    "execute",
+    "named_queries",
+    "resolve",
+    "write",
+]
+
+
+@dataclass(frozen=True)
+class NamedQuery:
+    """A file of `sql/queries`: the question it answers and what a row of the answer is."""
+
+    name: str
+    question: str
+    row: str
+    sql: str
+    path: Path
+
+
+def named_queries() -> dict[str, NamedQuery]:
+    """The shipped queries by name. A file's first comment line is its question, the second a row.
+
+    Raises ValueError for a file without these two lines.
+    """
+    queries = {}
+    for path in sorted((folder("sql") / "queries").glob("*.sql")):
+        sql = path.read_text(encoding="utf-8")
+        first, second, *_ = [*sql.splitlines(), "", ""]
+        if not (first.startswith("-- ") and second.startswith("-- ")):
+            raise ValueError(f"{path}: its first two lines must say the question and what a row is")
+        queries[path.stem] = NamedQuery(path.stem, first[3:].strip(), second[3:].strip(), sql, path)
+    return queries
+
+
+def resolve(text: str) -> str:
+    """The SQL of a named query, or `text` itself; UserError for an unknown single word."""
+    word = text.strip()
+    queries = named_queries()
+    if word in queries:
+        return queries[word].sql
+    if re.fullmatch(r"[\w.-]*", word):
+        raise UserError(
+            f"there is no query '{word}'",
+            hint=f"{nearest(word, queries)} `item query --list` shows all; or write SQL in quotes",
+        )
+    return text
+
+
+def execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+    """The rows of one `select` (or `describe`, `show`, `explain`) as an Arrow table.
+
+    Raises UserError with DuckDB's own message (and the place in the SQL) for a query that is
+    wrong, reaches outside the store, or would change anything.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        _check_statement(connection, sql)
+        result = connection.sql(sql)
+        data = result.to_arrow_table()
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise UserError(str(error).strip(), hint=_hint(connection, str(error))) from error
+    for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
+        if pa.types.is_decimal(field.type) and field.type.scale == 0:
+            data = _narrowed(data, number, field.name)
+    return data
+
+
+def _narrowed(data: "pa.Table", number: int, name: str) -> "pa.Table":
+    import pyarrow as pa
+
+    try:
+        return data.set_column(number, name, data.column(number).cast(pa.int64()))
+    except pa.ArrowInvalid:  # it really needs more than 64 bits
+        return data
+
+
+def _check_statement(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+    """Exactly one statement, and one that reads: what is not known to read is refused."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        count = "no statement" if not statements else f"{len(statements)} statements"
+        raise UserError(f"a query is one SQL statement, and this is {count}")
+    kind = statements[0].type.name
+    explained = re.match(r"(?is)\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?(.*)", sql)
+    if kind == "EXPLAIN" and explained:
+        _check_statement(connection, explained[1])  # explain analyze runs what it explains
+    elif kind != "SELECT":
+        raise UserError(
+            f"queries only read the store: a statement of the kind {kind} is not allowed",
+            hint="write one `select` (`pivot` needs its values listed: `on … in (…)`)",
+        )
+
+
+def _hint(connection: "duckdb.DuckDBPyConnection", message: str) -> str | None:
+    if message.startswith("Permission Error"):
+        return "a query can read the store's parts through its views, and nothing else"
+    missing = re.match(r'Catalog Error: Table with name "?([\w.]+)"? does not exist', message)
+    if missing:
+        rows = connection.execute("select view_name from duckdb_views() where not internal")
+        return nearest(missing[1], {name for (name,) in rows.fetchall()})
+    return None

@@ -1,0 +1,149 @@
+"""The run: index the corpus, compute every missing part, say what came of it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pipeline import engine, index
+from pipeline.dag import Dag, Node
+from pipeline.progress import Reporter
+from pipeline.schedule import Schedule
+from pipeline.store import Store
+from pipeline.task import Receipt, Task, receipt
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores)."""
+
+    inline: bool = False
+    scheduler: str | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class NodeTotal:
+    """A node's committed rows: rows in = rows ok + rows failed."""
+
+    node: str
+    parts_done: int
+    parts: int
+    rows_in: int
+    rows_ok: int
+    rows_failed: int
+    seconds: float  # summed over parts, whoever computed them and when
+    bytes: int
+
+
+def run(
+    dag: Dag, store: Store, nodes: Sequence[Node], options: Options, reporter: Reporter
+) -> list[NodeTotal]:
+    """Computes what is missing of `nodes` (in topological order); returns the totals of each.
+
+    Raises UserError for what the user can mend; KeyboardInterrupt passes through. Whatever was
+    committed before either stays.
+    """
+    store.create()
+    with ExitStack() as stack:
+        running = _Lazy(stack, options)
+        _index(dag, store, running, reporter)
+        _compute(dag, store, nodes, running, reporter)
+    return totals(dag, store, nodes)
+
+
+class _Lazy:
+    """Starts workers when the first task needs them: a run with nothing to do starts none."""
+
+    def __init__(self, stack: ExitStack, options: Options):
+        self._stack, self._options = stack, options
+        self._executor: engine.Executor | None = None
+
+    def get(self) -> engine.Executor:
+        if self._executor is None:
+            options = self._options
+            context = engine.executor(options.inline, options.scheduler, options.workers)
+            self._executor = self._stack.enter_context(context)
+        return self._executor
+
+
+def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
+    listing, images = dag.nodes["listing"], dag.nodes["images"]
+    found = index.find(dag)
+    ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
+    reporter.say(
+        f"{len(found.files)} image files under {dag.corpus.root}"
+        + (f" (other files there, not read: {ignored})" if ignored else "")
+    )
+    complete = len(store.parts(images)) == len(store.parts(listing))
+    if complete and not index.new_files(dag, store, found):
+        return
+    for node in (listing, images):
+        store.open_node(node, dag.name)
+    with store.writing(listing, reporter.say), store.writing(images, reporter.say):
+        queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
+        if queue.total:
+            counter = _Counter(reporter, {listing.name: (0, queue.total)})
+            engine.drive(queue, running.get(), counter.part, counter.failure)
+        index.write_images(dag, store)
+
+
+def _compute(
+    dag: Dag, store: Store, nodes: Sequence[Node], running: _Lazy, reporter: Reporter
+) -> None:
+    parts = [path.name for path in store.parts(dag.nodes["images"])]
+    wanted = [node for node in nodes if node in dag.computed]
+    schedule = Schedule(store, wanted, parts, dag.nodes)
+    if not any(schedule.missing(node) for node in wanted):
+        return
+    with ExitStack() as locks:
+        for node in wanted:
+            if schedule.missing(node):
+                store.open_node(node, dag.name)
+                locks.enter_context(store.writing(node, reporter.say))
+        schedule = Schedule(store, wanted, parts, dag.nodes)  # another run may have gone on
+        done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
+        counter = _Counter(reporter, {name: (count, len(parts)) for name, count in done.items()})
+        engine.drive(schedule, running.get(), counter.part, counter.failure)
+
+
+class _Counter:
+    """Counts parts for the reporter."""
+
+    def __init__(self, reporter: Reporter, nodes: dict[str, tuple[int, int]]):
+        self._reporter = reporter
+        self._done = {name: done for name, (done, _) in nodes.items()}
+        self._total = {name: total for name, (_, total) in nodes.items()}
+        for name, (done, total) in nodes.items():
+            reporter.node(name, done, total)
+
+    def part(self, done: Receipt) -> None:
+        self._done[done.node] += 1
+        self._reporter.part(done, self._done[done.node], self._total[done.node])
+
+    def failure(self, task: Task, error: BaseException) -> None:
+        self._reporter.say(
+            f"{task.node.name}: {task.part} was not computed: {type(error).__name__}: {error}"
+        )
+
+
+def totals(dag: Dag, store: Store, nodes: Sequence[Node]) -> list[NodeTotal]:
+    """The committed rows of each node, from the parts' own metadata."""
+    images = dag.nodes["images"]
+    expected = len(store.parts(images))
+    out = []
+    for node in nodes:
+        paths = store.parts(node) if node.name == "listing" else store.current(node, images)
+        receipts = [receipt(store, node, path.name) for path in paths]
+        out.append(
+            NodeTotal(
+                node.name,
+                len(receipts),
+                max(expected, len(receipts)),
+                sum(r.rows_in for r in receipts),
+                sum(r.rows_ok for r in receipts),
+                sum(r.rows_failed for r in receipts),
+                sum(r.seconds_read + r.seconds_infer + r.seconds_write for r in receipts),
+                sum(r.size for r in receipts),
+            )
+        )
+    return out

@@ -1,0 +1,49 @@
+"""embed_images: one unit vector for each image, in CLIP's joint space."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.corpus.decode import decode
+from pipeline.models.clip import Clip, ClipSpec
+from pipeline.stages import Parameters, Stage, tuning
+from pipeline.stages.batching import Vectors, infer
+
+
+class EmbedImagesParameters(Parameters):
+    """The CLIP whose image tower is used."""
+
+    clip: ClipSpec
+    batch_size: int = tuning(64, ge=1)  # images
+    threads: int | None = tuning(None, ge=1)  # that decode images
+
+
+def run(
+    inputs: Mapping[str, pa.Table], parameters: EmbedImagesParameters, models: Sequence[Clip]
+) -> pa.Table:
+    """One row for each image; `norm` is the vector's length before it was made 1."""
+    (clip,) = models
+    images = inputs["images"]
+    vectors = Vectors(len(images), clip.width)
+    errors: list[str | None] = [None] * len(images)
+
+    def model(batch: list) -> list:
+        return list(zip(*clip.encode_images(batch), strict=True))
+
+    decoded = decode(images, parameters.threads)
+    for row, (embedding, norm) in infer(decoded, parameters.batch_size, model, errors):
+        vectors.put(row, embedding, norm)
+    columns = {"image_id": images["image_id"], **vectors.columns(errors)}
+    return tables.build("image_embeddings", columns, clip.width)
+
+
+STAGE = Stage(
+    "embed_images",
+    1,
+    ("images",),
+    "image_embeddings",
+    EmbedImagesParameters,
+    run,
+    lambda parameters: (parameters.clip,),
+)

@@ -1,0 +1,123 @@
+"""ground: where in the image each object of the caption is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator, model_validator
+
+from pipeline import tables
+from pipeline.corpus.decode import decode
+from pipeline.models import grounder
+from pipeline.models.clip import Clip, ClipSpec
+from pipeline.stages import Parameters, Stage, tuning
+from pipeline.stages.batching import chunks, infer
+from pipeline.stages.inherit import reasons
+from pipeline.stages.per_image import PerImage
+from pipeline.stages.phrases import check_template, fill
+
+
+class GroundParameters(Parameters):
+    """How objects are located: `whole` image, or CLIP's own `patches`.
+
+    The rest is for `patches`: its CLIP, the template around a phrase, the texts that a patch
+    showing none of the objects may go to, and the localiser's two numbers (see
+    `pipeline.models.grounder.patches`).
+    """
+
+    method: Literal["whole", "patches"]
+    clip: ClipSpec | None = None
+    phrase_template: str = "{}"
+    neutral: tuple[str, ...] = Field(("background",), min_length=1)
+    temperature: float = Field(0.05, gt=0)  # of cosines
+    threshold: float = Field(0.5, gt=0, le=1)  # of the best patch's share
+    batch_size: int = tuning(64, ge=1)  # images
+    threads: int | None = tuning(None, ge=1)  # that decode images
+
+    _template = field_validator("phrase_template")(check_template)
+
+    @model_validator(mode="after")
+    def _patches_need_clip(self) -> "GroundParameters":
+        if self.method == "patches" and self.clip is None:
+            raise ValueError("`method: patches` needs a `clip`")
+        return self
+
+
+def _models(parameters: GroundParameters) -> tuple[ClipSpec, ...]:
+    needs_clip = parameters.method == "patches" and parameters.clip is not None
+    return (parameters.clip,) if needs_clip else ()
+
+
+def run(
+    inputs: Mapping[str, pa.Table], parameters: GroundParameters, models: Sequence[Clip]
+) -> pa.Table:
+    """One row for each row of `objects`; an image without objects keeps its one empty row.
+
+    `whole` opens no image: what cannot be read has failed before, or fails where pixels count.
+    """
+    objects = inputs["objects"]
+    boxes = np.full((len(objects), 4), np.nan, np.float32)
+    scores = np.full(len(objects), np.nan, np.float32)
+    errors = reasons("objects", objects["error"])
+    wanted = pc.is_valid(objects["object_no"]).to_numpy() & np.equal(errors, None)
+    if parameters.method == "whole":
+        boxes[wanted], scores[wanted] = grounder.whole(int(wanted.sum()))
+    else:
+        located = _patches(inputs["images"], objects, wanted, parameters, models[0], errors)
+        for rows, image_boxes, image_scores in located:
+            boxes[rows], scores[rows] = image_boxes, image_scores
+    found = np.isfinite(boxes).all(1) & np.isfinite(scores)
+    errors[wanted & ~found & np.equal(errors, None)] = "the region's score is not finite"
+    columns = {"image_id": objects["image_id"], "object_no": objects["object_no"]}
+    for corner, name in enumerate(("x0", "y0", "x1", "y1")):
+        columns[name] = pa.array(boxes[:, corner].copy(), pa.float32(), mask=~found)
+    columns["score"] = pa.array(scores, pa.float32(), mask=~found)
+    return tables.build("regions", {**columns, "error": pa.array(errors, pa.string())})
+
+
+def _patches(
+    images: pa.Table,
+    objects: pa.Table,
+    wanted: np.ndarray,
+    parameters: GroundParameters,
+    clip: Clip,
+    errors: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(object rows, boxes, scores) image by image; failures go into `errors`."""
+    groups = PerImage(images, objects, wanted)
+    texts = fill(parameters.phrase_template, objects["phrase"]).combine_chunks()
+    coded = texts.dictionary_encode()
+    phrases = _encode(clip, coded.dictionary.to_pylist(), parameters.batch_size, clip.width)
+    phrase_of = pc.fill_null(coded.indices, -1).to_numpy()
+    neutral = _encode(clip, list(parameters.neutral), parameters.batch_size, clip.width)
+
+    def model(batch: list) -> list:
+        dense, grid = clip.encode_patches(batch)
+        return [
+            (one, grid, clip.visible(image.size)) for one, image in zip(dense, batch, strict=True)
+        ]
+
+    unread: list[str | None] = [None] * len(groups.images)
+    decoded = decode(groups.images, parameters.threads)
+    for image, (dense, grid, visible) in infer(decoded, parameters.batch_size, model, unread):
+        of_image = groups.rows[image]
+        boxes, scores = grounder.patches(
+            dense,
+            grid,
+            phrases[phrase_of[of_image]],
+            neutral,
+            parameters.temperature,
+            parameters.threshold,
+        )
+        yield of_image, grounder.to_image(boxes, visible), scores
+    groups.spread(unread, errors)
+
+
+def _encode(clip: Clip, texts: list[str], size: int, width: int) -> np.ndarray:
+    parts = [clip.encode_texts(batch)[0] for batch in chunks(texts, size)]
+    return np.concatenate([np.zeros((0, width), np.float32), *parts])
+
+
+STAGE = Stage("ground", 1, ("images", "objects"), "regions", GroundParameters, run, _models)

@@ -1,0 +1,58 @@
+"""Stage `images`: one row per distinct content, however many files hold it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import tables
+from pipeline.stages import Parameters, Stage
+
+CLEAN = "clean"
+
+
+class Images(Parameters):
+    """Nothing to set."""
+
+
+def run(inputs: Mapping[str, pa.Table], parameters: Images, models: Sequence[Any] = ()) -> pa.Table:
+    """The table `images` of one part of `listing`, taken by itself."""
+    return first_occurrences(inputs["listing"], frozenset())
+
+
+def first_occurrences(listing: pa.Table, seen: Set[str]) -> pa.Table:
+    """Rows of `images` (variant clean) for the ids of `listing` not in `seen`, in listing order.
+
+    `seen` is left as it is: before the next part, the caller adds the ids of the table returned.
+    The same content twice is one row, with the uri that comes first. A file that could not be read
+    has no content to be named by: its row has `unreadable_id(uri)` and the listing's error, so that
+    it is counted at every node. A path that does not fit its layout is no fault of the image.
+    """
+    taken = set(seen)
+    rows = []
+    for row in listing.to_pylist():
+        key = row["image_id"] or unreadable_id(row["uri"])
+        if key in taken:
+            continue
+        taken.add(key)
+        usable = row["width"] is not None
+        rows.append({**row, "image_id": key, "error": None if usable else row["error"]})
+    names = tables.schema("images").names
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return tables.build("images", {**columns, "variant": [CLEAN] * len(rows)})
+
+
+def unreadable_id(uri: str) -> str:
+    """The image_id of a file that cannot be read: 32 hex digits that depend on its uri."""
+    return hashlib.sha256(f"unreadable:{uri}".encode()).hexdigest()[:32]
+
+
+STAGE = Stage(
+    name="images",
+    version=1,
+    inputs=("listing",),
+    output="images",
+    parameters=Images,
+    run=run,
+)

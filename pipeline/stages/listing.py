@@ -1,0 +1,84 @@
+"""Stage `listing`: one row per file: the labels of its path and the facts of its content."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
+
+import pyarrow as pa
+from pydantic import AfterValidator
+
+from pipeline import tables
+from pipeline.corpus.describe import describe
+from pipeline.corpus.layouts import Labels, Misfit, get_layout, labels
+from pipeline.corpus.source import read_bytes, reason
+from pipeline.stages import Parameters, Stage, tuning
+
+_FACTS = (
+    "bytes",
+    "width",
+    "height",
+    "format",
+    "mode",
+    "orientation",
+    "jpeg_quality",
+    "sha256",
+    "error",
+)
+_LABELS = ("label", "generator", "dataset", "split", "class_name")
+
+
+class Listing(Parameters):
+    """How the paths are read; `dataset` names the corpus where its layout does not."""
+
+    layout: Annotated[str, AfterValidator(lambda name: get_layout(name).name)]
+    dataset: str | None = None
+    threads: int = tuning(min(4, os.cpu_count() or 1), ge=1)
+
+
+def run(
+    inputs: Mapping[str, pa.Table], parameters: Listing, models: Sequence[Any] = ()
+) -> pa.Table:
+    """The table `listing` of `inputs["files"]` (columns uri, path), in its order.
+
+    Each file is read once. A file that cannot be read has a null image_id; one that is no image has
+    its id and null facts; one whose path does not fit the layout has its facts and null labels.
+    All three have an `error`; where two apply, the content's is the one given.
+    """
+    files = inputs["files"]
+    uris, paths = files["uri"].to_pylist(), files["path"].to_pylist()
+    with ThreadPoolExecutor(parameters.threads, thread_name_prefix="listing") as pool:
+        facts = list(pool.map(_facts, uris))  # the bytes stay in the threads
+    rows = [
+        {"uri": uri, **fact, **_labels(path, fact["error"], parameters)}
+        for uri, path, fact in zip(uris, paths, facts, strict=True)
+    ]
+    names = tables.schema("listing").names
+    return tables.build("listing", {name: [row.get(name) for row in rows] for name in names})
+
+
+def _facts(uri: str) -> dict[str, Any]:
+    try:
+        facts = describe(read_bytes(uri))
+    except OSError as error:
+        return {"error": f"file cannot be read: {reason(error)}"}
+    return {"image_id": facts.sha256[:32], **{name: getattr(facts, name) for name in _FACTS}}
+
+
+def _labels(path: str, error: str | None, parameters: Listing) -> dict[str, Any]:
+    try:
+        found = labels(parameters.layout, path, parameters.dataset)
+    except Misfit as misfit:
+        found, error = Labels(dataset=parameters.dataset), error or str(misfit)
+    return {"error": error, **{name: getattr(found, name) for name in _LABELS}}
+
+
+STAGE = Stage(
+    name="listing",
+    version=1,
+    inputs=("files",),
+    output="listing",
+    parameters=Listing,
+    run=run,
+    key="uri",
+)

@@ -1,0 +1,261 @@
+"""The store: `STORE/<stage>/<fingerprint>/part-00042-<members>.parquet`, and nothing else knows it.
+
+A part file is its own commit mark: written to a temporary name in the same folder, fsynced and
+renamed. A killed run leaves at most temporary files, which the node's next run removes.
+"""
+
+import json
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import __version__
+from pipeline.dag import Node
+from pipeline.errors import UserError
+
+FORMAT = 1  # raised when the layout of the store or of its tables changes
+_PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
+_META = "item."
+
+
+def members(keys: list[str]) -> str:
+    """The hash in a part's name: 8 hex digits over its keys, in order."""
+    return sha256("\n".join(keys).encode()).hexdigest()[:8]
+
+
+def part_name(number: int, keys: list[str]) -> str:
+    """The file name of part `number` with these keys (image ids; URIs for the listing)."""
+    return f"part-{number:05d}-{members(keys)}.parquet"
+
+
+def part_number(name: str) -> int:
+    """The number in a part's file name."""
+    match = _PART.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name} is not the name of a part")
+    return int(match[1])
+
+
+class Store:
+    """A folder of cached tables. Reading needs no lock; a node has one writing run at a time."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root).expanduser().resolve()
+        self._check_format()
+
+    def _check_format(self) -> None:
+        mark = self.root / "store.json"
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError("the store is a file, not a folder", str(self.root), "give --store DIR")
+        if not mark.exists():
+            return
+        try:
+            found = json.loads(mark.read_text())["format"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError("the store's own description is damaged", str(mark)) from None
+        if found != FORMAT:
+            age = "newer" if found > FORMAT else "older"
+            raise UserError(
+                f"the store was written by a{'n' if age == 'older' else ''} {age} version "
+                f"(format {found}; this is item {__version__}, format {FORMAT})",
+                str(self.root),
+                "install the matching version of item-pipeline, or give another --store",
+            )
+
+    def create(self) -> None:
+        """Makes the folder and its format mark; UserError when that cannot be done."""
+        mark = self.root / "store.json"
+        with _explained(f"cannot write to the store {self.root}"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            if not mark.exists():
+                _replace(mark, json.dumps({"format": FORMAT, "created_by": __version__}).encode())
+
+    def folder(self, node: Node) -> Path:
+        """Where a node's parts lie."""
+        return self.root / node.folder
+
+    def open_node(self, node: Node, dag: str) -> None:
+        """Makes a node's folder with its readable recipe."""
+        folder = self.folder(node)
+        recipe = folder / "recipe.json"
+        if recipe.exists():
+            return
+        with _explained(f"cannot write to the store {self.root}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            about = {"node": node.name, "dag": dag, "created": _now(), "item": __version__}
+            _replace(recipe, json.dumps({**about, **node.recipe}, indent=1).encode())
+
+    def recipes(self, stage: str) -> list[dict[str, Any]]:
+        """The recipes of a stage that this store knows, newest first, each with `fingerprint`."""
+        found = []
+        for path in (self.root / stage).glob("*/recipe.json"):
+            with suppress(ValueError):  # a damaged recipe explains nothing, and harms nothing
+                found.append({**json.loads(path.read_text()), "fingerprint": path.parent.name})
+        return sorted(found, key=lambda recipe: recipe.get("created", ""), reverse=True)
+
+    def parts(self, node: Node) -> list[Path]:
+        """The committed parts of a node, in order of their numbers."""
+        folder = self.folder(node)
+        if not folder.is_dir():
+            return []
+        names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
+        return [folder / name for name in sorted(names, key=lambda name: (part_number(name), name))]
+
+    def current(self, node: Node, images: Node) -> list[Path]:
+        """A node's parts that belong to the present parts of `images`."""
+        wanted = {path.name for path in self.parts(images)}
+        return [path for path in self.parts(node) if path.name in wanted]
+
+    def has(self, node: Node, name: str) -> bool:
+        """Whether part `name` of a node is committed."""
+        return (self.folder(node) / name).exists()
+
+    def read(self, node_folder: str, name: str, columns: list[str] | None = None) -> pa.Table:
+        """One part's table. UserError when the file is damaged."""
+        path = self.root / node_folder / name
+        try:
+            return pq.read_table(path, columns=columns, partitioning=None)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(
+                f"a cached part cannot be read: {error}",
+                str(path),
+                "delete this one file and run again: only this part is computed anew",
+            ) from None
+
+    def write(
+        self, node_folder: str, name: str, table: pa.Table, facts: Mapping[str, Any]
+    ) -> tuple[Path, int]:
+        """Commits one part with its run statistics; returns its path and size in bytes."""
+        path = self.root / node_folder / name
+        lists = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
+        scalars = [name for name in table.column_names if name not in lists]
+        temporary = path.with_name(f".tmp-{os.getpid()}-{name}")
+        started = perf_counter()
+        with _explained(f"cannot write part {name}"):
+            try:
+                # float16 vectors: plain (DuckDB reads no other encoding), and they do not compress
+                compression = dict.fromkeys(scalars, "zstd")
+                compression |= {f"{vector}.list.element": "none" for vector in lists}
+                with pq.ParquetWriter(
+                    temporary, table.schema, use_dictionary=scalars, compression=compression
+                ) as writer:
+                    writer.write_table(table, row_group_size=8192 if lists else 131072)
+                    facts = {**facts, "seconds_write": round(perf_counter() - started, 4)}
+                    writer.add_key_value_metadata(
+                        {f"{_META}{key}": str(value) for key, value in facts.items()}
+                    )
+                _commit(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return path, path.stat().st_size
+
+    def facts(self, path: Path) -> dict[str, str]:
+        """The run statistics in a part's metadata."""
+        metadata = pq.read_metadata(path).metadata or {}
+        pairs = ((key.decode(), value.decode()) for key, value in metadata.items())
+        return {key.removeprefix(_META): value for key, value in pairs if key.startswith(_META)}
+
+    def unused(self, kept: set[str]) -> list[tuple[str, str, int]]:
+        """Node folders not in `kept` (`<stage>/<fingerprint>`): (folder, what it is, bytes)."""
+        found = []
+        for recipe in sorted(self.root.glob("*/*/recipe.json")):
+            folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
+            if folder in kept:
+                continue
+            size = sum(path.stat().st_size for path in recipe.parent.iterdir())
+            about = json.loads(recipe.read_text())
+            found.append((folder, f"{about.get('node')} of {about.get('dag')}", size))
+        return found
+
+    def delete(self, folder: str) -> None:
+        """Removes one node folder: its parts, its recipe, its lock; refuses anything else in it."""
+        path = self.root / folder
+        with (path / ".lock").open("a+") as handle, _explained(f"cannot delete {path}"):
+            try:
+                flock(handle, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                raise UserError("this node is being written", str(path), "try later") from None
+            for name in sorted(os.listdir(path), reverse=True):  # the recipe goes before the lock
+                known = _PART.fullmatch(name) or name in (".lock", "recipe.json")
+                if not known and not name.startswith(".tmp-"):
+                    raise UserError("an unknown file lies among the parts", str(path / name))
+                (path / name).unlink()
+            path.rmdir()
+
+    @contextmanager
+    def writing(self, node: Node, on_wait: Callable[[str], None]) -> Iterator[None]:
+        """The right to write a node; says through `on_wait` who has it, and waits for them.
+
+        The operating system gives the lock back when its holder dies, however it dies.
+        """
+        path = self.folder(node) / ".lock"
+        with _explained(f"cannot lock {path}"), path.open("a+") as handle:
+            try:
+                flock(handle, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                on_wait(f"{node.name} is being written by {handle.read().strip() or 'another run'}")
+                flock(handle, LOCK_EX)
+            handle.seek(0)
+            handle.truncate()
+            handle.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
+            handle.flush()
+            self._sweep(node)
+            try:
+                yield
+            finally:
+                flock(handle, LOCK_UN)
+
+    def _sweep(self, node: Node) -> None:
+        """Removes temporary files that a killed run left; only called while holding the lock."""
+        for path in self.folder(node).glob(".tmp-*"):
+            path.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary.write_bytes(data)
+    _commit(temporary, path)
+
+
+def _commit(temporary: Path, path: Path) -> None:
+    """Makes the file durable, then visible under its name; then makes the name durable."""
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turns an operating system's refusal (full disk, no permission) into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{what}: {error.strerror or error}",
+            str(error.filename) if error.filename else None,
+            "free space or mend permissions, then run the same command: finished parts are kept",
+        ) from error

@@ -1,0 +1,43 @@
+-- One row: one distinct image, in one variant.
+--
+-- image_id      first 32 hex digits of sha256, then -variant unless clean
+-- content_id    those 32 digits: joins to listing.image_id
+-- variant       clean, or the name of the perturbation
+-- uri           the file that is read for this image
+-- bytes         size of the file
+-- width         pixels, before the EXIF orientation is applied
+-- height        pixels, before the EXIF orientation is applied
+-- format        found in the content, not in the file's extension
+-- mode          the colour mode as stored (RGB, L, P, …)
+-- orientation   EXIF orientation, 1 to 8
+-- jpeg_quality  estimated from the tables; JPEG only
+-- sha256        of the whole file
+-- error         why the image cannot be used; null if it can
+
+with source as (
+
+    from store.{{ node }}
+
+),
+
+renamed as (
+
+    select
+        image_id,
+        left(image_id, 32) as content_id,
+        variant,
+        uri,
+        bytes,
+        width,
+        height,
+        format,
+        mode,
+        orientation,
+        jpeg_quality,
+        sha256,
+        error
+    from source
+
+)
+
+from renamed

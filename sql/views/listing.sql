@@ -1,0 +1,50 @@
+-- One row: one file of the corpus. The same bytes at two paths are two rows
+-- with one image_id.
+--
+-- uri           where the file is
+-- image_id      first 32 hex digits of sha256; null if the file was unreadable
+-- label         0 real, 1 fake, null unknown
+-- generator     what made the image, or the set that a real image belongs to
+-- dataset       the corpus it comes from
+-- split         train, val, test, … or null
+-- class_name    the content class of the corpus, if it has classes
+-- bytes         size of the file
+-- width         pixels, before the EXIF orientation is applied
+-- height        pixels, before the EXIF orientation is applied
+-- format        found in the content, not in the file's extension
+-- mode          the colour mode as stored (RGB, L, P, …)
+-- orientation   EXIF orientation, 1 to 8
+-- jpeg_quality  estimated from the tables; JPEG only
+-- sha256        of the whole file
+-- error         why the file could not be read; null if it could
+
+with source as (
+
+    from store.{{ node }}
+
+),
+
+renamed as (
+
+    select
+        uri,
+        image_id,
+        label,
+        generator,
+        dataset,
+        split,
+        class_name,
+        bytes,
+        width,
+        height,
+        format,
+        mode,
+        orientation,
+        jpeg_quality,
+        sha256,
+        error
+    from source
+
+)
+
+from renamed

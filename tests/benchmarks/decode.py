@@ -1,0 +1,62 @@
+"""Images per second of `decode` against a bare Pillow loop on the same files.
+
+    python tests/benchmarks/decode.py FOLDER [--limit N] [--rounds N] [--threads N]
+
+The bare loop opens, decodes and converts to RGB, one file after the other; it hashes nothing and
+checks nothing. The two take turns, and the medians are compared.
+"""
+
+import argparse
+import statistics
+import time
+
+from PIL import Image
+
+from pipeline.corpus.decode import decode
+from pipeline.corpus.layouts import LAYOUTS
+from pipeline.corpus.source import files_table, list_files
+from pipeline.stages import images, listing
+
+
+def bare(uris: list[str]) -> int:
+    """Decodes every file with Pillow alone; returns how many."""
+    count = 0
+    for uri in uris:
+        with Image.open(uri) as image:
+            image.convert("RGB")
+        count += 1
+    return count
+
+
+def main() -> None:
+    """Prints both rates and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("--limit", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+
+    files = list_files(arguments.folder).files
+    chosen = files[:: max(1, len(files) // arguments.limit)][: arguments.limit]
+    parameters = listing.Listing(layout=LAYOUTS["folder"].name)
+    table = images.first_occurrences(listing.run({"files": files_table(chosen)}, parameters), set())
+    uris = table["uri"].to_pylist()
+    rates: dict[str, list[float]] = {"bare loop": [], "decode": []}
+    for _ in range(arguments.rounds):
+        started = time.perf_counter()
+        bare(uris)
+        rates["bare loop"].append(len(uris) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        failed = sum(error is not None for _, _, error in decode(table, arguments.threads))
+        rates["decode"].append(len(uris) / (time.perf_counter() - started))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"{len(uris)} images, {failed} failed, {arguments.rounds} rounds")
+    for name, rate in medians.items():
+        print(f"{name:10} {rate:8.0f} images/s")
+    ratio = medians["decode"] / medians["bare loop"]
+    print(f"ratio      {ratio:8.2f} with {arguments.threads} thread(s)")
+
+
+if __name__ == "__main__":
+    main()

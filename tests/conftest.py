@@ -1,0 +1,93 @@
+"""Shared fixtures: a small corpus on disk, and a DAG file whose model folders can be changed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline.resources import folder
+
+DEMO_MODELS = folder("data") / "demo" / "models"
+
+
+def draw(path: Path, seed: int, size: int = 48) -> Path:
+    """Writes a small colourful JPEG that no other seed gives."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(blocks).resize((size, size), Image.Resampling.NEAREST).save(path, quality=90)
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Twelve images in ForenSynths layout: two generators, three reals and three fakes each."""
+    root = tmp_path / "corpus"
+    for g, generator in enumerate(("gan", "flow")):
+        for label, name in enumerate(("0_real", "1_fake")):
+            for i in range(3):
+                draw(root / "test" / generator / name / f"{i}.jpg", 100 * g + 10 * label + i)
+    return root
+
+
+@pytest.fixture
+def write_dag(tmp_path: Path, corpus: Path) -> Callable[..., Path]:
+    """Writes the demo's nodes as a DAG over `corpus`, with the bundled models or given folders."""
+
+    def write(part_size: int = 5, models: Path = DEMO_MODELS, name: str = "small") -> Path:
+        raw = yaml.safe_load((folder("dags") / "demo.yaml").read_text())
+        raw["name"] = name
+        raw["corpus"] = {
+            "root": str(corpus),
+            "layout": "forensynths",
+            "dataset": "small",
+            "part_size": part_size,
+        }
+        del raw["experiments"]
+        raw["nodes"]["captions"]["model"] = str(models / "captioner")
+        raw["nodes"]["objects"]["model"] = str(models / "parser")
+        for node in raw["nodes"].values():
+            if "clip" in node:
+                node["clip"] = {"model": f"local-dir:{models / 'clip'}"}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(raw, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def fake_models(tmp_path: Path) -> Path:
+    """Folders that can be identified (hashed) but not loaded: enough for plans and fingerprints."""
+    root = tmp_path / "models"
+    for name in ("clip", "captioner", "parser"):
+        (root / name).mkdir(parents=True)
+        (root / name / "weights.txt").write_text(name)
+    meta = {"lang": "en", "name": "fake", "version": "1.0"}
+    (root / "parser" / "meta.json").write_text(json.dumps(meta))
+    return root
+
+
+@pytest.fixture(scope="session")
+def item() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real `item` entry point in a process of its own."""
+
+    def run(*arguments: object, cwd: Path, timeout: int = 240, **options: object):
+        command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=timeout, **options
+        )
+
+    return run
+
+
+def rows(answer: subprocess.CompletedProcess[str]) -> list[dict]:
+    """The rows of an `item query … --format json`."""
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)

@@ -1,0 +1,279 @@
+import hashlib
+import io
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from pipeline import tables
+from pipeline.corpus import decode as module
+from pipeline.corpus.decode import decode, decode_bytes
+from pipeline.corpus.describe import ImageError, describe
+
+
+def encode(image: Image.Image, format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def noise(width=32, height=32) -> Image.Image:
+    pixels = np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def images_table(*paths, errors=None):
+    facts = [describe(path.read_bytes()) for path in paths]
+    return tables.build(
+        "images",
+        {
+            "image_id": [fact.sha256[:32] for fact in facts],
+            "variant": ["clean"] * len(paths),
+            "uri": [str(path) for path in paths],
+            "width": [fact.width for fact in facts],
+            "height": [fact.height for fact in facts],
+            "sha256": [fact.sha256 for fact in facts],
+            "error": errors or [None] * len(paths),
+        },
+    )
+
+
+def write_many(folder, count: int) -> list:
+    paths = [folder / f"{index:03}.png" for index in range(count)]
+    for index, path in enumerate(paths):
+        Image.new("RGB", (4, 4), (index, 0, 0)).save(path)
+    return paths
+
+
+def decoding_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+def pixel(data: bytes, at=(0, 0)) -> tuple[int, int, int]:
+    image = decode_bytes(data)
+    assert image.mode == "RGB"
+    return image.getpixel(at)
+
+
+# one image
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(format, orientation):
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:8, :16] = 255  # one corner, so that all eight differ
+    block = Image.Exif()
+    block[0x0112] = orientation
+    stored = encode(Image.fromarray(pixels), format, exif=block)
+    upright = np.asarray(decode_bytes(stored))[:, :, 0]
+    bright = pixels[:, :, 0]
+    expected = {
+        1: bright,
+        2: bright[:, ::-1],
+        3: bright[::-1, ::-1],
+        4: bright[::-1],
+        5: bright.T,
+        6: bright[::-1].T,
+        7: bright[::-1, ::-1].T,
+        8: bright[:, ::-1].T,
+    }[orientation]
+    assert upright.shape == expected.shape
+    assert np.abs(upright.astype(int) - expected).max() < 16
+
+
+def test_transparency_is_laid_over_white():
+    assert pixel(encode(Image.new("RGBA", (2, 2), (200, 0, 0, 0)), "PNG")) == (255, 255, 255)
+    assert pixel(encode(Image.new("RGBA", (2, 2), (200, 0, 0, 255)), "PNG")) == (200, 0, 0)
+    half = pixel(encode(Image.new("RGBA", (2, 2), (0, 0, 0, 128)), "PNG"))
+    assert half == (127, 127, 127)
+    assert pixel(encode(Image.new("LA", (2, 2), (10, 0)), "PNG")) == (255, 255, 255)
+    assert pixel(encode(Image.new("RGB", (2, 2), (1, 2, 3)), "PNG", transparency=(1, 2, 3))) == (
+        (255,) * 3
+    )
+
+
+def test_palettes():
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 8, 7, 30, 20, 10])
+    image.putpixel((1, 0), 1)
+    assert pixel(encode(image, "PNG"), (1, 0)) == (30, 20, 10)
+    seen_through = encode(image, "PNG", transparency=0)
+    assert pixel(seen_through, (0, 0)) == (255, 255, 255)
+    assert pixel(seen_through, (1, 0)) == (30, 20, 10)
+
+
+def test_grey_modes():
+    assert pixel(encode(Image.new("L", (2, 2), 77), "PNG")) == (77, 77, 77)
+    assert pixel(encode(Image.new("1", (2, 2), 1), "PNG")) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_not_clipped(format):
+    values = np.array([[0, 257, 32896, 65535]], np.uint16)
+    data = encode(Image.fromarray(values), format)
+    assert describe(data).mode == "I;16"
+    assert [pixel(data, (x, 0))[0] for x in range(4)] == [0, 1, 128, 255]
+
+
+def test_16_bit_pgm():
+    data = b"P5\n2 1\n65535\n" + struct.pack(">HH", 65535, 25700)
+    assert [pixel(data, (x, 0)) for x in range(2)] == [(255,) * 3, (100,) * 3]
+
+
+def test_greys_without_an_agreed_range_are_errors():
+    for mode in ("I", "F"):
+        with pytest.raises(ImageError, match=f"mode {mode} have no agreed range"):
+            decode_bytes(encode(Image.new(mode, (2, 2), 5), "TIFF"))
+
+
+def test_cmyk():
+    assert pixel(encode(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG")) == (255, 255, 255)
+    red = pixel(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
+    assert red[0] > 245
+    assert max(red[1:]) < 10
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
+def test_first_frame_of_an_animation(format):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert pixel(data) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
+def test_truncated_files_are_errors_whatever_another_library_set(format, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data = encode(noise(), format)
+    (tmp_path / "a.img").write_bytes(data[: len(data) * 3 // 4])
+    ((_, image, error),) = decode(images_table(tmp_path / "a.img"))
+    assert image is None
+    assert error.startswith("image file is truncated")
+
+
+def test_damaged_pixels_are_errors():
+    data = bytearray(encode(noise(), "PNG"))
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(ImageError, match="broken"):
+        decode_bytes(bytes(data))
+
+
+# a table
+
+
+def test_rows_come_in_order_and_each_is_its_own_image(tmp_path):
+    paths = write_many(tmp_path, 41)
+    for threads in (1, 3):
+        rows = list(decode(images_table(*paths), threads))
+        assert [row for row, _, _ in rows] == list(range(41))
+        assert [image.getpixel((0, 0))[0] for _, image, _ in rows] == list(range(41))
+        assert {error for _, _, error in rows} == {None}
+
+
+def test_the_extension_does_not_matter(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encode(noise(), "PNG"))
+    ((_, image, error),) = decode(images_table(tmp_path / "a.jpg"))
+    assert error is None
+    assert np.array_equal(np.asarray(image), np.asarray(noise()))
+
+
+def test_failures_stay_in_their_rows(tmp_path, monkeypatch):
+    paths = write_many(tmp_path, 7)
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes(b"not an image at all")
+    table = images_table(*paths, errors=["failed before"] + [None] * 6)
+    paths[3].unlink()
+    Image.new("RGB", (4, 4), "white").save(paths[4])
+    real = module.read_bytes
+
+    def read_bytes(uri):
+        if uri == str(paths[5]):
+            raise PermissionError(13, "Permission denied", uri)
+        return real(uri)
+
+    monkeypatch.setattr(module, "read_bytes", read_bytes)
+    rows = list(decode(table))
+    assert [image is None for _, image, _ in rows] == [True] * 6 + [False]
+    errors = [error for _, _, error in rows]
+    assert errors[0] == "failed before"
+    assert errors[1] == "file is empty (0 bytes)"
+    assert errors[2].startswith("not an image")
+    assert errors[3] == f"file cannot be read: No such file or directory: '{paths[3]}'"
+    assert errors[4] == "file has changed since it was listed (its SHA-256 differs)"
+    assert errors[5] == f"file cannot be read: Permission denied: '{paths[5]}'"
+    assert errors[6] is None
+
+
+def test_an_empty_table_decodes_to_nothing():
+    assert list(decode(images_table())) == []
+
+
+def test_threads_must_be_positive():
+    with pytest.raises(ValueError, match="at least one thread"):
+        decode(images_table(), 0)
+
+
+def test_no_thread_is_left_after_the_end_or_an_early_stop(tmp_path):
+    table = images_table(*write_many(tmp_path, 40))
+    list(decode(table, 3))
+    assert decoding_threads() == []
+    stopped = decode(table, 3)
+    next(stopped)
+    assert decoding_threads()
+    stopped.close()
+    assert decoding_threads() == []
+    with pytest.raises(KeyboardInterrupt):
+        for _ in decode(table, 2):
+            raise KeyboardInterrupt
+    deadline = time.monotonic() + 5
+    while decoding_threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert decoding_threads() == []
+
+
+def counting_reads(monkeypatch) -> list[str]:
+    reads: list[str] = []
+    real = module.read_bytes
+    monkeypatch.setattr(module, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    return reads
+
+
+def test_reading_ahead_is_bounded(tmp_path, monkeypatch):
+    reads = counting_reads(monkeypatch)
+    rows = decode(images_table(*write_many(tmp_path, 100)), 2)
+    next(rows)
+    time.sleep(0.1)
+    assert 0 < len(reads) <= 2 * 2 * 8
+    assert len(list(rows)) == 99
+    assert len(reads) == 100
+
+
+def test_large_images_wait_by_their_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_GROUP_PIXELS", 16)
+    monkeypatch.setattr(module, "PIXELS_AHEAD", 40)  # two of 16 pixels
+    reads = counting_reads(monkeypatch)
+    rows = decode(images_table(*write_many(tmp_path, 9)), 4)
+    next(rows)
+    time.sleep(0.1)
+    assert len(reads) == 2
+    assert len(list(rows)) == 8
+
+
+def test_an_image_over_the_limit_still_passes_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PIXELS_AHEAD", 10)
+    rows = list(decode(images_table(*write_many(tmp_path, 5)), 2))
+    assert [error for _, _, error in rows] == [None] * 5
+
+
+def test_the_digest_checked_is_that_of_the_whole_content(tmp_path):
+    (path,) = write_many(tmp_path, 1)
+    table = images_table(path)
+    assert table["sha256"][0].as_py() == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(path.read_bytes() + b"\0")
+    ((_, image, error),) = decode(table)
+    assert image is None
+    assert "has changed" in error

@@ -1,0 +1,109 @@
+"""Small stores of known content for the head: real Parquet parts behind the real connection."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import tables
+from pipeline.query import connect
+
+
+@dataclass
+class Content:
+    """A listing and the features of its images, as columns that a test changes before writing.
+
+    By default three generators, 24 real and 24 fake images a generator and split. Fakes are shifted
+    in `global` (by `shift` standard deviations), in the embeddings, and in the cosine; `local` is
+    noise. Every eighth image has no objects.
+    """
+
+    width: int = 8
+    shift: float = 6.0
+    num: int = 24
+    seed: int = 0
+    generators: tuple[str, ...] = ("gan", "vae", "flow")
+    listing: dict[str, list] = field(default_factory=dict)
+    features: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        rows = [
+            (generator, split, label)
+            for generator in self.generators
+            for split in ("train", "test")
+            for label in (0, 1)
+            for _ in range(self.num)
+        ]
+        n = len(rows)
+        ids = [f"{number:032x}" for number in range(n)]
+        self.listing = {
+            "uri": [f"file:///corpus/{i}.jpg" for i in ids],
+            "image_id": list(ids),
+            "label": [label for _, _, label in rows],
+            "generator": [generator for generator, _, _ in rows],
+            "dataset": ["made"] * n,
+            "split": [split for _, split, _ in rows],
+            "error": [None] * n,
+        }
+        rng = np.random.default_rng(self.seed)
+        fake = np.array(self.listing["label"])
+        shifted = rng.standard_normal((n, self.width)) + self.shift * fake[:, None] * (
+            np.arange(self.width) == 0
+        )
+        self.features = {
+            "image_id": list(ids),
+            "global": shifted * 0.1,
+            "local": rng.standard_normal((n, self.width)) * 0.1,
+            "embedding": shifted * 0.1,
+            "num_objects": [0 if i % 8 == 0 else 2 for i in range(n)],
+            "cosine_global": (0.3 - 0.05 * fake + 0.01 * rng.standard_normal(n)).tolist(),
+            "error": [None] * n,
+        }
+
+    def write(self, folder: Path, parts: int = 2) -> dict[str, tuple[str, list[Path]]]:
+        """Writes the parts; returns what `pipeline.query.connect` takes."""
+        made = self.features
+        failed = np.array([error is not None for error in made["error"]])
+        objects = np.array(made["num_objects"]) > 0
+        features = {
+            "image_id": made["image_id"],
+            "global": tables.vectors(made["global"], ~failed),
+            "local": tables.vectors(made["local"], ~failed & objects),
+            "num_objects": made["num_objects"],
+            "cosine_global": made["cosine_global"],
+            "error": made["error"],
+        }
+        embeddings = {
+            "image_id": made["image_id"],
+            "embedding": tables.vectors(made["embedding"], ~failed),
+            "error": made["error"],
+        }
+        out = {}
+        for name, columns in {
+            "listing": self.listing,
+            "features": features,
+            "image_embeddings": embeddings,
+        }.items():
+            table = tables.build(name, columns, None if name == "listing" else self.width)
+            paths = []
+            for part in range(parts):
+                size = -(-table.num_rows // parts)
+                paths.append(folder / name / f"part-{part:05d}.parquet")
+                paths[-1].parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(table.slice(part * size, size), paths[-1], use_dictionary=False)
+            out[name] = (name, paths)
+        return out
+
+
+@pytest.fixture
+def content() -> Callable[..., Content]:
+    return Content
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Callable[[Content], object]:
+    """Writes a content and connects to it."""
+    return lambda content: connect(content.write(tmp_path / "store"))

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from pipeline.models.grounder import patches, to_image, whole
+
+GRID = (4, 4)
+
+
+def _unit(*values):
+    vector = np.float32(values)
+    return vector / np.linalg.norm(vector)
+
+
+def _scene():
+    """4 x 4 patches: `red` at the top left (three patches), `blue` bottom right, else ground."""
+    ground, red, blue = _unit(0, 0, 1), _unit(1, 0, 0.1), _unit(0, 1, 0.2)
+    dense = np.tile(ground, (16, 1))
+    dense[[0, 1, 4]] = red
+    dense[15] = blue
+    return dense, _unit(1, 0, 0), _unit(0, 1, 0), _unit(0, 0, 1)
+
+
+def test_whole_is_the_whole_image():
+    boxes, scores = whole(2)
+    assert boxes.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+    assert scores.tolist() == [1, 1]
+    assert boxes.dtype == scores.dtype == np.float32
+
+
+def test_each_phrase_gets_the_box_of_its_patches():
+    dense, red, blue, ground = _scene()
+    boxes, scores = patches(dense, GRID, np.stack([red, blue]), ground[None], 0.05, 0.5)
+    assert boxes.tolist() == [[0, 0, 0.5, 0.5], [0.75, 0.75, 1, 1]]
+    assert scores == pytest.approx([dense[0] @ red, dense[15] @ blue])
+
+
+def test_a_second_spot_that_is_not_connected_stays_outside():
+    dense, red, _, ground = _scene()
+    dense[11] = _unit(0.99, 0, 0.15)  # a weaker red, at the right edge
+    boxes, _ = patches(dense, GRID, red[None], ground[None], 0.05, 0.5)
+    assert boxes.tolist() == [[0, 0, 0.5, 0.5]]
+
+
+def test_a_phrase_that_is_nowhere_still_has_a_region_and_a_low_score():
+    dense, red, _, ground = _scene()
+    absent = -_unit(1, 1, 1)
+    boxes, scores = patches(dense, GRID, np.stack([red, absent]), ground[None], 0.05, 0.5)
+    x0, y0, x1, y1 = boxes[1]
+    assert x1 - x0 >= 0.25
+    assert y1 - y0 >= 0.25
+    assert scores[1] < 0 < scores[0]
+
+
+def test_a_flat_map_gives_the_whole_grid():
+    dense = np.tile(_unit(1, 0, 0), (16, 1))
+    boxes, _ = patches(dense, GRID, dense[:1], dense[:1], 0.05, 0.5)
+    assert boxes.tolist() == [[0, 0, 1, 1]]
+
+
+def test_no_phrases_give_no_boxes():
+    dense, _, _, ground = _scene()
+    boxes, scores = patches(dense, GRID, np.zeros((0, 3), np.float32), ground[None], 0.05, 0.5)
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
+def test_boxes_are_mapped_back_through_the_crop():
+    boxes = np.float32([[0, 0, 0.5, 1], [0.25, 0.5, 1, 1]])
+    moved = to_image(boxes, (0.25, 0.0, 0.75, 1.0))
+    np.testing.assert_allclose(moved, [[0.25, 0, 0.5, 1], [0.375, 0.5, 0.75, 1]])
+    assert moved.dtype == np.float32
+
+
+def test_padding_is_cut_off():
+    moved = to_image(np.float32([[0, 0, 1, 1]]), (0.0, -0.5, 1.0, 1.5))
+    assert moved.tolist() == [[0, 0, 1, 1]]

@@ -1,0 +1,214 @@
+"""A small store with known content, in the exact format of the store's parts.
+
+Images, by the letter that fills their ids: a real (progan); b fake (progan), also as jpeg_50;
+c fake, listed by biggan and by sdxl; d real (biggan), cannot be decoded; e listed by biggan once as
+real and once as fake. One more listed file could not be read at all.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import tables
+from pipeline.query import connect
+
+A, B, C, D, E = (letter * 32 for letter in "abcde")
+BJ = f"{B}-jpeg_50"
+WIDTH = 4
+FIRST, SECOND = [A, B, BJ], [C, D, E]  # the two parts
+NO_CAPTION = "no caption: cannot be decoded"
+
+CAPTIONS = {A: "a red cup on a box", B: "a cup", BJ: "a cup", C: "fog", D: None, E: "a dog"}
+OBJECTS = {  # image: (phrase, head, local cosine)
+    A: [("red cup", "cup", 0.9), ("box", "box", 0.5)],
+    B: [("cup", "cup", 0.3)],
+    BJ: [("cup", "cup", 0.1)],
+    E: [("dog", "dog", 0.6)],
+}
+GLOBAL = {A: 0.8, B: 0.4, BJ: 0.2, C: 0.6, E: 0.7}
+
+
+def distance(cosine: float) -> float:
+    return float(np.sqrt(2 - 2 * cosine))
+
+
+def unit(number: int) -> np.ndarray:
+    return np.eye(WIDTH, dtype=np.float32)[number % WIDTH]
+
+
+def _listing() -> dict[str, list]:
+    rows = [
+        ("biggan/0_real/d.jpg", D, 0, "biggan"),
+        ("biggan/0_real/e.jpg", E, 0, "biggan"),
+        ("biggan/0_real/unreadable.jpg", None, 0, "biggan"),
+        ("biggan/1_fake/c.png", C, 1, "biggan"),
+        ("biggan/1_fake/e.jpg", E, 1, "biggan"),
+        ("progan/0_real/a.jpg", A, 0, "progan"),
+        ("progan/1_fake/b.png", B, 1, "progan"),
+        ("sdxl/1_fake/c.png", C, 1, "sdxl"),
+    ]
+    uri, ids, label, generator = zip(*rows, strict=True)
+    return {
+        "uri": list(uri),
+        "image_id": list(ids),
+        "label": list(label),
+        "generator": list(generator),
+        "dataset": ["toy"] * 8,
+        "split": ["test"] * 5 + ["train"] * 2 + ["test"],
+        "class_name": [None] * 8,
+        "bytes": [100 + number for number in range(8)],
+        "format": [None if i is None else u[-3:] for u, i in zip(uri, ids, strict=True)],
+        "error": ["permission denied" if i is None else None for i in ids],
+    }
+
+
+def _images(ids: list[str]) -> dict[str, list]:
+    uris = dict(zip(_listing()["image_id"], _listing()["uri"], strict=True))
+    return {
+        "image_id": ids,
+        "variant": ["jpeg_50" if i == BJ else "clean" for i in ids],
+        "uri": [uris[i[:32]] for i in ids],
+        "width": [64] * len(ids),
+        "error": ["cannot be decoded" if i == D else None for i in ids],
+    }
+
+
+def _per_object(ids: list[str]) -> list[tuple[str, int | None, tuple]]:
+    """(image, object_no, object); an image without objects once, with a null object_no."""
+    rows = []
+    for i in ids:
+        objects = OBJECTS.get(i, [])
+        rows += [(i, number, found) for number, found in enumerate(objects)]
+        rows += [] if objects else [(i, None, (None, None, None))]
+    return rows
+
+
+def _error(i: str) -> str | None:
+    return NO_CAPTION if i == D else None
+
+
+def _tables(ids: list[str]) -> dict[str, dict]:
+    """Every table below `images` for one part."""
+    rows = _per_object(ids)
+    keys = {"image_id": [i for i, _, _ in rows], "object_no": [number for _, number, _ in rows]}
+    errors = {"error": [_error(i) for i, _, _ in rows]}
+    found = np.array([number is not None for _, number, _ in rows])
+    texts = sorted({CAPTIONS[i] for i in ids if CAPTIONS[i]})
+    good = np.array([i != D for i in ids])
+    level = [(i, "global", None, GLOBAL.get(i)) for i in ids]
+    level += [(i, "local", number, found[2]) for i, number, found in rows if number is not None]
+    vectors = np.stack([unit(number) for number in range(len(ids))])
+    local = [[cosine for _, _, cosine in OBJECTS.get(i, [])] for i in ids]
+    return {
+        "captions": {
+            "image_id": ids,
+            "caption": [CAPTIONS[i] for i in ids],
+            "num_tokens": [len(CAPTIONS[i].split()) if CAPTIONS[i] else None for i in ids],
+            "error": ["cannot be decoded" if i == D else None for i in ids],
+        },
+        "objects": {
+            **keys,
+            "phrase": [found[0] for _, _, found in rows],
+            "head": [found[1] for _, _, found in rows],
+            **errors,
+        },
+        "regions": {
+            **keys,
+            "x0": [0.0 if number is not None else None for _, number, _ in rows],
+            "x1": [0.5 if number is not None else None for _, number, _ in rows],
+            **errors,
+        },
+        "image_embeddings": {
+            "image_id": ids,
+            "embedding": tables.vectors(vectors, good),
+            "norm": [2.0 if ok else None for ok in good],
+            "error": ["cannot be decoded" if i == D else None for i in ids],
+        },
+        "text_embeddings": {
+            "text_id": [f"{number:032x}" for number in range(len(texts))],
+            "text": texts,
+            "embedding": tables.vectors(np.stack([unit(n) for n in range(len(texts))])),
+            "norm": [1.0] * len(texts),
+            "truncated": [False] * len(texts),
+        },
+        "object_embeddings": {
+            **keys,
+            "embedding": tables.vectors(np.stack([unit(n) for n in range(len(rows))]), found),
+            **errors,
+        },
+        "misalignment": {
+            "image_id": [row[0] for row in level],
+            "level": [row[1] for row in level],
+            "object_no": [row[2] for row in level],
+            "cosine": [row[3] for row in level],
+            "distance": [None if row[3] is None else distance(row[3]) for row in level],
+            "error": [_error(row[0]) for row in level],
+        },
+        "features": {
+            "image_id": ids,
+            "global": tables.vectors(vectors, good),
+            "local": tables.vectors(vectors, np.array([i in OBJECTS for i in ids])),
+            "num_objects": [None if i == D else len(OBJECTS.get(i, [])) for i in ids],
+            "cosine_global": [GLOBAL.get(i) for i in ids],
+            "cosine_local": [float(np.mean(values)) if values else None for values in local],
+            "error": [_error(i) for i in ids],
+        },
+    }
+
+
+def write_part(path: Path, name: str, columns: dict, **facts: object) -> Path:
+    """One part as the store writes it: float16 plain, the rest zstd with dictionaries."""
+    data = tables.build(name, columns, WIDTH)
+    lists = [field.name for field in data.schema if pa.types.is_fixed_size_list(field.type)]
+    scalars = [column for column in data.column_names if column not in lists]
+    compression = dict.fromkeys(scalars, "zstd") | {f"{v}.list.element": "none" for v in lists}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pq.ParquetWriter(
+        path, data.schema, use_dictionary=scalars, compression=compression
+    ) as writer:
+        writer.write_table(data)
+        writer.add_key_value_metadata({f"item.{key}": str(value) for key, value in facts.items()})
+    return path
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list[Path]]]:
+    """Node name -> (table, parts) of the known store; every part took 1 + 2 + 0.5 seconds."""
+    root = tmp_path_factory.mktemp("it's a=b")
+    nodes: dict[str, tuple[str, list[Path]]] = {name: (name, []) for name in tables.COLUMNS}
+
+    def add(name: str, number: int, columns: dict, keys: list, failed: int) -> None:
+        path = write_part(
+            root / name / f"part-{number:05d}-0123abcd.parquet",
+            name,
+            columns,
+            node="called otherwise in the run that made it",
+            stage=f"stage_{name}",
+            part=number,
+            rows_in=len(keys),
+            rows_ok=len(keys) - failed,
+            rows_failed=failed,
+            seconds_read=1,
+            seconds_infer=2,
+            seconds_write=0.5,
+            finished=f"2026-01-02T03:04:0{number}+00:00",
+            host=f"host{number}",
+        )
+        nodes[name][1].append(path)
+
+    add("listing", 0, _listing(), _listing()["uri"], 1)
+    for number, ids in enumerate((FIRST, SECOND)):
+        add("images", number, _images(ids), ids, int(D in ids))
+        for name, columns in _tables(ids).items():
+            keys = columns["text_id"] if name == "text_embeddings" else ids
+            add(name, number, columns, keys, int(D in keys))
+    return nodes
+
+
+@pytest.fixture(scope="session")
+def connection(known):
+    """A confined connection over the known store."""
+    return connect(known)

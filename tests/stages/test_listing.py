@@ -1,0 +1,127 @@
+import hashlib
+
+import pytest
+from PIL import Image
+
+from pipeline import tables
+from pipeline.corpus.source import files_table, list_files
+from pipeline.errors import UserError
+from pipeline.stages import get_stage, listing, output_parameters
+
+
+def run(root, layout="forensynths", **parameters):
+    files = files_table(list_files(root).files)
+    return listing.run({"files": files}, listing.Listing(layout=layout, **parameters))
+
+
+def save(path, colour="red", size=(6, 4), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path, **options)
+    return path
+
+
+def test_labels_and_facts(tmp_path):
+    path = save(tmp_path / "test/gan/cat/1_fake/é x.JPG", quality=80)
+    save(tmp_path / "test/gan/cat/0_real/a.jpg", format="PNG")
+    table = run(tmp_path, dataset="mine")
+    tables.check("listing", table)
+    real, fake = table.to_pylist()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert fake == {
+        "uri": str(path),
+        "image_id": digest[:32],
+        "label": 1,
+        "generator": "gan",
+        "dataset": "mine",
+        "split": "test",
+        "class_name": "cat",
+        "bytes": path.stat().st_size,
+        "width": 6,
+        "height": 4,
+        "format": "JPEG",
+        "mode": "RGB",
+        "orientation": 1,
+        "jpeg_quality": 80,
+        "sha256": digest,
+        "error": None,
+    }
+    assert (real["label"], real["format"], real["jpeg_quality"]) == (0, "PNG", None)
+
+
+def test_labels_do_not_depend_on_folder_order(tmp_path):
+    save(tmp_path / "a/1_fake/x.png")
+    save(tmp_path / "b/0_real/x.png", "blue")
+    assert run(tmp_path)["label"].to_pylist() == [1, 0]
+
+
+def test_plain_folder(tmp_path):
+    save(tmp_path / "x.png")
+    save(tmp_path / "holiday/2020/y.png")
+    rows = run(tmp_path, layout="folder").to_pylist()
+    assert [row["class_name"] for row in rows] == ["holiday/2020", None]
+    assert {(row["label"], row["generator"], row["split"]) for row in rows} == {(None,) * 3}
+
+
+def test_the_same_content_twice_is_two_rows_with_one_id(tmp_path):
+    save(tmp_path / "gan/0_real/a.png")
+    save(tmp_path / "gan/1_fake/b.png")
+    table = run(tmp_path)
+    assert table.num_rows == 2
+    assert len(set(table["image_id"].to_pylist())) == 1
+    assert table["label"].to_pylist() == [0, 1]
+
+
+def test_nothing_is_dropped(tmp_path, monkeypatch):
+    folder = tmp_path / "gan/0_real"
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        save(folder / name)
+    (folder / "b.png").write_bytes(b"")
+    (folder / "c.png").write_bytes(b"hello")
+    save(tmp_path / "stray.png", "blue")
+    (tmp_path / "stray.txt.png").write_bytes(b"bye")
+    real = listing.read_bytes
+
+    def read_bytes(uri):
+        if uri.endswith("d.png"):
+            raise PermissionError(13, "Permission denied", uri)
+        return real(uri)
+
+    monkeypatch.setattr(listing, "read_bytes", read_bytes)
+    good, empty, text, locked, stray, both = run(tmp_path).to_pylist()
+    assert good["error"] is None
+    assert empty["error"] == "file is empty (0 bytes)"
+    assert (empty["bytes"], empty["label"], empty["width"]) == (0, 0, None)
+    assert empty["image_id"] == hashlib.sha256(b"").hexdigest()[:32]
+    assert text["error"] == "not an image that can be read: it starts with b'hello'"
+    assert locked["error"] == f"file cannot be read: Permission denied: '{folder / 'd.png'}'"
+    assert (locked["image_id"], locked["sha256"], locked["label"]) == (None, None, 0)
+    assert stray["error"].startswith("path does not fit the layout forensynths: ")
+    assert (stray["label"], stray["generator"], stray["width"]) == (None, None, 6)
+    assert stray["image_id"] is not None
+    assert both["error"].startswith("not an image")
+    assert both["label"] is None
+
+
+def test_each_file_is_read_once(tmp_path, monkeypatch):
+    for index in range(5):
+        save(tmp_path / f"g/0_real/{index}.png")
+    reads = []
+    real = listing.read_bytes
+    monkeypatch.setattr(listing, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    assert run(tmp_path, threads=3).num_rows == 5
+    assert len(reads) == len(set(reads)) == 5
+
+
+def test_an_empty_part_has_the_schema():
+    table = listing.run({"files": files_table([])}, listing.Listing(layout="folder"))
+    tables.check("listing", table)
+    assert table.num_rows == 0
+
+
+def test_declaration():
+    stage = get_stage("listing")
+    assert (stage.inputs, stage.output, stage.key) == (("files",), "listing", "uri")
+    few = listing.Listing(layout="folder", threads=1)
+    assert output_parameters(few) == {"layout": "folder", "dataset": None}
+    with pytest.raises(UserError, match="there is no layout 'forensinths'"):
+        listing.Listing(layout="forensinths")

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+from pipeline.errors import UserError
+
+MINIMAL = """
+name: small
+corpus: {root: pictures, layout: forensynths}
+nodes:
+  captions: {stage: caption, images: images, model: ../m}
+  other: {stage: embed_images, images: images, clip: &clip {model: a}}
+  third: {stage: embed_images, images: images, clip: *clip}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_paths_in_the_file_are_relative_to_the_file(file):
+    assert config.read(file).corpus.root == str(file.parent / "pictures")
+
+
+def test_paths_on_the_command_line_are_relative_to_the_current_folder(file, tmp_path, monkeypatch):
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    read = config.read(file, ["corpus.root=photos", "captions.model=./mine", "corpus.limit=7"])
+    assert read.corpus.root == str(here / "photos")
+    assert read.nodes["captions"]["model"] == str(here / "mine")
+    assert read.corpus.limit == 7
+
+
+def test_an_override_does_not_leak_through_a_yaml_anchor(file):
+    read = config.read(file, ["other.clip.model=b", "nodes.captions.num_beams=1"])
+    assert read.nodes["other"]["clip"] == {"model": "b"}
+    assert read.nodes["third"]["clip"] == {"model": "a"}
+    assert read.nodes["captions"]["num_beams"] == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("captions.num_beams", "expected key.path=value"),
+        ("captoins.num_beams=1", "did you mean 'captions'"),
+        ("corpus.rot=x", "unknown key 'corpus.rot': did you mean 'root'"),
+        ("corpus.part_size=0", "corpus.part_size"),
+        ("captions.model.x=1", "'model' is a value"),
+        ("corpus.root=[", "not valid YAML"),
+    ],
+)
+def test_bad_overrides_are_explained(file, override, message):
+    with pytest.raises(UserError) as error:
+        config.read(file, [override])
+    assert message in str(error.value)
+
+
+def test_bad_files_are_explained(file):
+    cases = {
+        "a: [": "not valid YAML",
+        "just text": "a DAG file is a mapping",
+        MINIMAL + "naem: x": "unknown key 'naem': did you mean 'name'",
+        MINIMAL + "name: again": "the key 'name' is given twice",
+        "name: a b\nnodes: {}\ncorpus: {root: x}": "name:",
+        "name: a\nnodes: {}\ncorpus: {}": "the key 'corpus.root' is missing",
+    }
+    for text, message in cases.items():
+        file.write_text(text)
+        with pytest.raises(UserError) as error:
+            config.read(file)
+        assert message in str(error.value)
+        assert error.value.where is None or str(file) in str(error.value)
+
+
+def test_an_unknown_dag_names_the_shipped_ones(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'demo'"):
+        config.find("dem")
+    with pytest.raises(UserError, match="shipped DAGs: demo"):
+        config.find(str(tmp_path / "none.yaml"))
+    assert config.find("demo").name == "demo.yaml"

@@ -1,0 +1,107 @@
+"""The loop over an executor, without Dask: what is retried, what stops a run, what does not."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pipeline import engine
+from pipeline.dag import load
+from pipeline.errors import UserError
+from pipeline.task import Receipt, Task
+
+
+class KilledWorker(Exception):
+    """Named like Dask's, which is how the engine knows it."""
+
+
+@dataclass
+class Queue:
+    tasks: list
+    finished: list = field(default_factory=list)
+
+    def pop(self):
+        return self.tasks.pop(0) if self.tasks else None
+
+    def finish(self, task):
+        self.finished.append(task.part)
+
+
+@dataclass
+class Executor:
+    """Answers with what `outcomes` says of a part: a list of exceptions, then success."""
+
+    outcomes: dict
+    room: int = 2
+    running: list = field(default_factory=list)
+    most: int = 0
+    careful: list = field(default_factory=list)
+
+    def has_room(self):
+        return len(self.running) < self.room
+
+    def submit(self, task):
+        self.running.append(task)
+        self.most = max(self.most, len(self.running))
+        if task.careful:
+            self.careful.append(task.part)
+
+    def wait(self):
+        if not self.running:
+            return None
+        task = self.running.pop(0)
+        errors = self.outcomes.get(task.part, [])
+        if errors:
+            return task, errors.pop(0)
+        return task, Receipt(task.node.name, task.part, 1, 1, 0, 0, 0, 0, 0)
+
+
+@pytest.fixture
+def tasks(write_dag, fake_models):
+    node = load(str(write_dag(models=fake_models))).nodes["captions"]
+    return [Task(Path("store"), node, f"p{i}") for i in range(6)]
+
+
+def drive(tasks, outcomes):
+    queue, executor, failures = Queue(list(tasks)), Executor(outcomes), []
+    failed = engine.drive(
+        queue, executor, lambda receipt: None, lambda task, error: failures.append(task.part)
+    )
+    return queue, executor, failures, failed
+
+
+def test_everything_runs_with_a_bounded_number_in_flight(tasks):
+    queue, executor, failures, failed = drive(tasks, {})
+    assert queue.finished == [f"p{i}" for i in range(6)]
+    assert executor.most == 2 and failures == [] and failed == 0
+
+
+def test_a_part_that_killed_its_worker_is_run_again_with_care(tasks):
+    queue, executor, failures, _ = drive(tasks, {"p1": [KilledWorker("p1")]})
+    assert executor.careful == ["p1"] and failures == []
+    assert sorted(queue.finished) == [f"p{i}" for i in range(6)]
+
+
+def test_one_failed_part_does_not_stop_the_others(tasks):
+    queue, _, failures, failed = drive(tasks, {"p1": [RuntimeError("odd")]})
+    assert failures == ["p1"] and failed == 1
+    assert sorted(queue.finished) == ["p0", "p2", "p3", "p4", "p5"]
+
+
+def test_several_failed_parts_of_a_node_stop_the_run(tasks):
+    outcomes = {f"p{i}": [RuntimeError("odd")] for i in range(6)}
+    with pytest.raises(UserError, match="3 parts of 'captions' failed; the last with Runtime"):
+        drive(tasks, outcomes)
+
+
+def test_a_user_error_stops_the_run_at_once(tasks):
+    with pytest.raises(UserError, match="disk"):
+        drive(tasks, {"p0": [UserError("the disk is full")]})
+
+
+def test_a_scheduler_that_is_not_there_is_explained():
+    with (
+        pytest.raises(UserError, match="no Dask scheduler at tcp://127.0.0.1:9"),
+        engine.executor(False, "tcp://127.0.0.1:9", None),
+    ):
+        pass

@@ -1,0 +1,97 @@
+"""Poison images become failed rows; everything else is kept, in order."""
+
+import os
+import signal
+
+import pyarrow as pa
+import pytest
+
+from pipeline import isolate, tables
+from pipeline.errors import UserError
+from pipeline.stages import Parameters, Stage
+
+IDS = [f"id{i:02}" for i in range(16)]
+IMAGES = tables.build("images", {"image_id": IDS})
+
+
+def stage(run):
+    return Stage("made_up", 1, ("images",), "captions", Parameters, run)
+
+
+def captions(inputs):
+    ids = inputs["images"]["image_id"].to_pylist()
+    return tables.build("captions", {"image_id": ids, "caption": [f"of {i}" for i in ids]})
+
+
+def poisoned(*bad):
+    def run(inputs, parameters, models):
+        found = set(inputs["images"]["image_id"].to_pylist()) & set(bad)
+        if found:
+            raise RuntimeError(f"cannot digest {sorted(found)[0]}")
+        return captions(inputs)
+
+    return stage(run)
+
+
+def test_a_poison_image_becomes_a_failed_row_and_no_other_is_lost():
+    out = isolate.in_process(poisoned("id05", "id11"), Parameters(), {"images": IMAGES}, [])
+    assert out["image_id"].to_pylist() == IDS
+    failed = out.filter(out["error"].is_valid())
+    assert failed["image_id"].to_pylist() == ["id05", "id11"]
+    assert failed["caption"].to_pylist() == [None, None]
+    assert failed["error"][0].as_py() == "RuntimeError: cannot digest id05"
+    tables.check("captions", out)
+
+
+def test_a_stage_that_fails_on_everything_raises_its_own_error():
+    with pytest.raises(RuntimeError, match="cannot digest"):
+        isolate.in_process(poisoned(*IDS), Parameters(), {"images": IMAGES}, [])
+
+
+def test_a_user_error_is_not_taken_for_poison():
+    def run(inputs, parameters, models):
+        raise UserError("the model is missing")
+
+    with pytest.raises(UserError, match="the model is missing"):
+        isolate.in_process(stage(run), Parameters(), {"images": IMAGES}, [])
+
+
+def test_a_process_that_dies_on_an_image_costs_only_that_image(monkeypatch):
+    """The halving over children, each a fork that the poison kills as a native crash would."""
+
+    def child(made_up, parameters, inputs):
+        pid = os.fork()
+        if pid == 0:
+            if "id03" in inputs["images"]["image_id"].to_pylist():
+                os.kill(os.getpid(), signal.SIGSEGV)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise isolate.Died("the process ended with status -11 on this image: no message")
+        return captions(inputs)
+
+    monkeypatch.setattr(isolate, "_child", child)
+    out = isolate.in_child(poisoned(), Parameters(), {"images": IMAGES})
+    assert out["image_id"].to_pylist() == IDS
+    assert out.filter(out["error"].is_valid())["image_id"].to_pylist() == ["id03"]
+
+
+def test_the_child_process_gives_what_the_stage_gives_here():
+    from pipeline.stages import get_stage
+
+    images = get_stage("images")
+    listing = tables.build(
+        "listing", {"uri": ["a", "b"], "image_id": ["1" * 32, "2" * 32], "width": [4, 4]}
+    )
+    parameters = images.parameters()
+    here = images.run({"listing": listing}, parameters, [])
+    there = isolate._child(images, parameters, {"listing": listing})
+    assert there.equals(here) and isinstance(there, pa.Table)
+
+
+def test_a_dead_child_is_reported_with_its_last_words():
+    from pipeline.stages import get_stage
+
+    images = get_stage("images")
+    with pytest.raises(isolate.Died, match="ended with status 1 .*KeyError"):
+        isolate._child(images, images.parameters(), {"wrong": IMAGES})

@@ -1,0 +1,207 @@
+"""Whole runs with the bundled models on a small corpus: the same tables however they are computed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+
+from pipeline import tables
+from pipeline.dag import load
+from pipeline.store import Store
+from tests.conftest import draw
+
+NODES = (
+    "listing images captions objects regions image_embeddings text_embeddings object_embeddings "
+    "misalignment features"
+).split()
+
+
+def contents(dag_path, store_path) -> dict[str, pa.Table]:
+    """Every node's rows, whatever their parts."""
+    dag, store = load(str(dag_path)), Store(store_path)
+    out = {}
+    for name in NODES:
+        node = dag.nodes[name]
+        parts = [store.read(node.folder, path.name) for path in store.parts(node)]
+        out[name] = pa.concat_tables(parts) if parts else None
+    return out
+
+
+def assert_same(one: dict[str, pa.Table], other: dict[str, pa.Table]) -> None:
+    for name in NODES:
+        assert one[name] is not None, name
+        assert one[name].equals(other[name]), name
+
+
+@pytest.fixture
+def finished(item, write_dag, tmp_path):
+    """An undisturbed in-process run: the reference."""
+    path = write_dag()
+    answer = item("run", path, "--inline", "--store", "reference", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    return path, contents(path, tmp_path / "reference"), answer
+
+
+def test_every_table_has_every_image_and_reconciles(finished):
+    _, found, answer = finished
+    assert found["listing"].num_rows == 12
+    ids = set(found["images"]["image_id"].to_pylist())
+    assert len(ids) == 12
+    for name, table in found.items():
+        tables.check(name, table)
+        if "image_id" in table.column_names:
+            assert set(table["image_id"].to_pylist()) == ids, name
+        assert table["error"].null_count == table.num_rows, name
+    lines = {line.split()[0]: line.split() for line in answer.stdout.splitlines() if line.strip()}
+    for name in set(NODES) - {"text_embeddings"}:
+        assert lines[name][1:5] == ["3/3", "12", "12", "0"], name
+
+
+def test_the_default_cluster_gives_the_same_tables(finished, item, tmp_path):
+    path, expected, _ = finished
+    answer = item("run", path, "--workers", "2", "--store", "clustered", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert_same(expected, contents(path, tmp_path / "clustered"))
+
+
+def test_part_size_does_not_change_a_row(finished, item, write_dag, tmp_path):
+    _, expected, _ = finished
+    path = write_dag(part_size=12, name="one_part")
+    assert item("run", path, "--inline", "--store", "one", cwd=tmp_path).returncode == 0
+    other = contents(path, tmp_path / "one")
+    for name in set(NODES) - {"text_embeddings"}:
+        embedding = [c for c in ("embedding", "global", "local") if c in other[name].column_names]
+        scalars = [c for c, kind in tables.COLUMNS[name].items() if kind != pa.float32()]
+        scalars = [c for c in scalars if c not in embedding]
+        assert expected[name].select(scalars).equals(other[name].select(scalars)), name
+        for column in embedding:
+            one, two = (tables.matrix(t[column])[0] for t in (expected[name], other[name]))
+            assert np.abs(one - two).max() < 1e-3, (name, column)
+
+
+def test_a_second_run_does_nothing_and_new_files_get_new_parts(finished, item, corpus, tmp_path):
+    path, _, _ = finished
+    reference = tmp_path / "reference"
+    before = {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")}
+    again = item("run", path, "--inline", "--store", reference, "--json", cwd=tmp_path)
+    assert again.returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")} == before
+    draw(corpus / "test" / "gan" / "1_fake" / "aaa.jpg", 999)
+    plan = item("plan", path, "--store", reference, "--json", cwd=tmp_path)
+    steps = {step["node"]: step for step in json.loads(plan.stdout)}
+    assert steps["captions"]["images"] == 1 and "1 new files" in steps["captions"]["reason"]
+    grown = item("run", path, "--inline", "--store", reference, "--json", cwd=tmp_path)
+    assert {t["node"]: t["rows_in"] for t in json.loads(grown.stdout)["nodes"]}["captions"] == 13
+    assert before.items() <= {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")}.items()
+
+
+def test_broken_files_are_failed_rows_at_every_node(item, write_dag, corpus, tmp_path):
+    folder = corpus / "test" / "gan" / "0_real"
+    good = (folder / "0.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "words.png").write_text("not an image")
+    (folder / "copy.jpg").write_bytes(good)
+    path = write_dag(part_size=8)
+    answer = item("run", path, "--inline", "--store", "s", "--json", cwd=tmp_path)
+    assert answer.returncode == 1 and "rows failed" in answer.stderr
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    assert totals["listing"]["rows_in"] == 16 and totals["images"]["rows_in"] == 15
+    for name in ("captions", "objects", "image_embeddings", "misalignment", "features"):
+        assert (totals[name]["rows_in"], totals[name]["rows_failed"]) == (15, 3), name
+        assert totals[name]["rows_ok"] == 12
+    found = contents(path, tmp_path / "s")
+    failed = found["features"].filter(found["features"]["error"].is_valid())
+    assert failed["global"].null_count == 3
+    assert any("truncated" in error for error in failed["error"].to_pylist())
+
+
+def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(
+    finished, write_dag, tmp_path, item
+):
+    path, expected, _ = finished
+    store = tmp_path / "killed"
+    command = [sys.executable, "-m", "pipeline", "run", str(path), "--workers", "2"]
+    for parts in (1, 8, 16):  # die as soon as that many parts are there
+        process = subprocess.Popen(
+            [*command, "--store", str(store)],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if sum(1 for _ in store.rglob("part-*.parquet")) >= parts:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        process.wait(60)
+    answer = item("run", path, "--workers", "2", "--store", store, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert_same(expected, contents(path, store))
+    assert [p.name for p in store.rglob(".tmp-*")] == []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(finished, item, tmp_path):
+    path, expected, _ = finished
+    address = f"tcp://127.0.0.1:{free_port()}"
+    port = address.rsplit(":", 1)[1]
+    dask = [sys.executable, "-m", "dask"]
+    commands = [
+        [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
+        *[[*dask, "worker", address, "--nthreads", "1", "--no-dashboard"]] * 2,
+    ]
+    processes = [
+        subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for command in commands
+    ]
+    try:
+        answer = item("run", path, "--scheduler", address, "--store", "far", cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        children = [c for p in processes for c in psutil.Process(p.pid).children(recursive=True)]
+        assert children and max(c.memory_info().rss for c in children) < 2.5 * 2**30
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(30)
+    assert_same(expected, contents(path, tmp_path / "far"))
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(write_dag, tmp_path):
+    path = write_dag(part_size=1)
+    store = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", str(path), "--store", str(store)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any(Path(store).rglob("caption/*/part-*.parquet")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command to go on" in stderr and "Traceback" not in stderr
+    assert any(store.rglob("part-*.parquet"))

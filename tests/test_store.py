@@ -1,0 +1,141 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import tables
+from pipeline.dag import load
+from pipeline.errors import UserError
+from pipeline.store import Store, members, part_name, part_number
+
+
+@pytest.fixture
+def node(write_dag, fake_models):
+    return load(str(write_dag(models=fake_models))).nodes["image_embeddings"]
+
+
+@pytest.fixture
+def store(tmp_path, node):
+    store = Store(tmp_path / "store")
+    store.create()
+    store.open_node(node, "small")
+    return store
+
+
+def embeddings(ids):
+    values = np.arange(len(ids) * 3, dtype=np.float32).reshape(-1, 3)
+    columns = {"image_id": ids, "embedding": tables.vectors(values), "norm": [1.0] * len(ids)}
+    return tables.build("image_embeddings", columns, 3)
+
+
+FACTS = {"rows_in": 2, "rows_ok": 2, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
+
+
+def test_part_names_tell_number_and_members():
+    name = part_name(42, ["a", "b"])
+    assert name == f"part-00042-{members(['a', 'b'])}.parquet"
+    assert part_number(name) == 42
+    assert members(["a", "b"]) != members(["b", "a"]) != members(["ab"])
+    with pytest.raises(ValueError, match="not the name of a part"):
+        part_number("part-00001-xyz.parquet.tmp")
+
+
+def test_a_part_round_trips_with_its_facts(store, node):
+    table = embeddings(["a", "b"])
+    path, size = store.write(node.folder, part_name(0, ["a", "b"]), table, FACTS)
+    assert path.stat().st_size == size
+    assert store.read(node.folder, path.name).equals(table)
+    facts = store.facts(path)
+    assert facts["rows_in"] == "2" and float(facts["seconds_write"]) >= 0
+    assert store.parts(node) == [path] and store.has(node, path.name)
+
+
+def test_vectors_are_stored_plain_and_uncompressed_for_duckdb(store, node):
+    path, _ = store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    columns = pq.ParquetFile(path).metadata.row_group(0)
+    vector = next(
+        columns.column(i)
+        for i in range(columns.num_columns)
+        if columns.column(i).path_in_schema.startswith("embedding")
+    )
+    assert vector.compression == "UNCOMPRESSED"
+    assert "RLE_DICTIONARY" not in vector.encodings
+    assert "BYTE_STREAM_SPLIT" not in vector.encodings
+
+
+def test_a_failed_write_leaves_nothing_and_says_what_to_do(store, node, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "disk")
+
+    monkeypatch.setattr("pipeline.store._commit", full)
+    with pytest.raises(UserError, match="No space left on device") as error:
+        store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    assert "finished parts are kept" in error.value.hint
+    assert sorted(os.listdir(store.folder(node))) == ["recipe.json"]
+
+
+def test_recipe_is_readable_and_complete(store, node):
+    recipe = json.loads((store.folder(node) / "recipe.json").read_text())
+    assert recipe["node"] == "image_embeddings" and recipe["stage"] == "embed_images"
+    assert recipe["inputs"] == dict(node.recipe["inputs"])
+    assert store.recipes("embed_images")[0]["fingerprint"] == node.fingerprint
+
+
+def test_a_store_from_a_newer_version_is_refused(store):
+    (store.root / "store.json").write_text('{"format": 99}')
+    with pytest.raises(UserError, match=r"a newer version \(format 99"):
+        Store(store.root)
+    (store.root / "store.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        Store(store.root)
+
+
+def test_a_damaged_part_is_named(store, node):
+    path = store.folder(node) / part_name(0, ["a"])
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match="cannot be read") as error:
+        store.read(node.folder, path.name)
+    assert error.value.where == str(path)
+
+
+def test_unused_nodes_are_listed_and_deleted(store, node):
+    store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    assert store.unused({node.folder}) == []
+    ((folder, about, size),) = store.unused(set())
+    assert (folder, about) == (node.folder, "image_embeddings of small") and size > 100
+    (store.root / folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="unknown file"):
+        store.delete(folder)
+    assert (store.root / folder / "notes.txt").read_text() == "mine"
+    (store.root / folder / "notes.txt").unlink()
+    store.delete(folder)
+    assert not (store.root / folder).exists()
+
+
+def _hold(store, node, ready):
+    with store.writing(node, lambda _: None):
+        ready.set()
+        time.sleep(60)
+
+
+def test_the_second_writer_says_who_has_the_lock_and_a_killed_holder_frees_it(store, node):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(store, node, ready), daemon=True)
+    holder.start()
+    assert ready.wait(60)
+    (store.folder(node) / ".tmp-1-part").write_text("left by a killed run")
+    said = []
+
+    def waiting(text):
+        said.append(text)
+        os.kill(holder.pid, signal.SIGKILL)
+
+    with store.writing(node, waiting):
+        assert said and f"process {holder.pid}" in said[0]
+        assert not (store.folder(node) / ".tmp-1-part").exists()
