@@ -14,6 +14,7 @@ width of its vectors.
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -67,24 +68,28 @@ def connect(tables: Tables) -> "duckdb.DuckDBPyConnection":
     connection = duckdb.connect(":memory:")
     widths = _widths(tables)
     canonical = _canonical(tables)
+    several = {t for t, node in canonical.items() if not node and t in dict(tables.values())}
     try:
         connection.execute("create schema store")
         for node, (table, parts) in tables.items():
             source = _parts(parts) if parts else _empty(table)
             connection.execute(f"create view store.{_name(node)} as {source}")
         for table, node in canonical.items():
-            if table not in tables:
-                source = f"from store.{_name(node)}" if node else _undecided(table, tables)
+            if table not in tables and table not in several:
+                source = f"from store.{_name(node)}" if node else _empty(table)
                 connection.execute(f"create view store.{_name(table)} as {source}")
         for name, sql in _generated(tables).items():
             connection.execute(f"create view {name} as {sql}")
         for table in COLUMNS:
-            _view(connection, table, views[table], table, widths.get(canonical[table]))
+            if table not in several:
+                _view(connection, table, views[table], table, widths.get(canonical[table]))
         for node, (table, _) in tables.items():
             if node != table:
                 _view(connection, node, views[table], node, widths[node])
-        for name in sorted(set(views) - set(COLUMNS)):
-            _view(connection, name, views[name])
+        for name in extra_views():
+            # a view of a table that several nodes make cannot be: `undecided` tells why
+            with suppress(*([duckdb.CatalogException] if several else [])):
+                _view(connection, name, views[name])
     except duckdb.Error as error:
         raise UserError(
             f"the store cannot be read: {str(error).strip()}",
@@ -92,6 +97,22 @@ def connect(tables: Tables) -> "duckdb.DuckDBPyConnection":
         ) from error
     _confine(connection, [part for _, parts in tables.values() for part in parts])
     return connection
+
+
+def extra_views() -> list[str]:
+    """The views beyond one a table, in the order of their names."""
+    from pipeline.tables import COLUMNS
+
+    return [path.stem for path in _view_files() if path.stem not in COLUMNS]
+
+
+def undecided(connection: "duckdb.DuckDBPyConnection") -> dict[str, list[str]]:
+    """Tables without a view because several nodes make them, none of that name: table -> nodes."""
+    rows = connection.execute(
+        "select table_name, list(node order by position) from nodes group by table_name "
+        "having count(*) > 1 and not bool_or(node = table_name) order by table_name"
+    )
+    return dict(rows.fetchall())
 
 
 def _view_files() -> list[Path]:
@@ -118,18 +139,6 @@ def _canonical(tables: Tables) -> dict[str, str | None]:
         single = makers[0] if len(makers) == 1 else None
         chosen[table] = table if table in makers else single
     return chosen
-
-
-def _undecided(table: str, tables: Tables) -> str:
-    """A table that no node makes is empty; one that several make is an error when it is read."""
-    makers = [node for node, (kind, _) in tables.items() if kind == table]
-    if not makers:
-        return _empty(table)
-    message = (
-        f"several nodes make {table}: {', '.join(makers)}. Query the one you mean, "
-        f"or call one of them '{table}' in the DAG"
-    )
-    return _empty(table).replace("where false", f"where error({_text(message)})")
 
 
 def _widths(tables: Tables) -> dict[str | None, int]:
@@ -217,7 +226,8 @@ def _receipts(node: str, parts: list[Path]) -> str:
     """A row a part. The node's name is the DAG's: the part may come from a run of another DAG."""
     files = _files(parts)
     columns = ", ".join(
-        f"try_cast(max(decode(value)) filter (where decode(key) = 'item.{name}') as {kind}) as {name}"
+        f"try_cast(max(decode(value)) filter (where decode(key) = 'item.{name}') as {kind}) "
+        f"as {name}"
         for name, kind in {"stage": "varchar", **_RECEIPT}.items()
     )
     return (

@@ -186,14 +186,7 @@ def query(
             )
         connection = _connect(_load(dag, overrides, limit), Store(store))
         answer = room.execute(connection, room.resolve(text))
-        if out is None:
-            room.write(answer, form, sys.stdout)
-            return
-        try:
-            with out.open("wb") as stream:
-                room.write(answer, form, stream)
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error.strerror}") from None
+        room.deliver(answer, form, out)
 
 
 def _connect(graph: "Dag", cache: "Store"):

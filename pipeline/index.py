@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from pipeline.corpus.layouts import count_misfits
 from pipeline.corpus.source import Found, list_files
 from pipeline.dag import Dag
 from pipeline.errors import UserError
@@ -34,6 +35,11 @@ class ListingQueue:
 def find(dag: Dag) -> Found:
     """The files of the corpus, as its root has them now. Raises UserError."""
     return list_files(dag.corpus.root)
+
+
+def misfits(dag: Dag, found: Found) -> int:
+    """How many paths do not fit the layout (their labels are null); UserError when none fits."""
+    return count_misfits(dag.corpus.layout, [file.path for file in found.files])
 
 
 def new_files(dag: Dag, store: Store, found: Found) -> list[tuple[str, str]]:

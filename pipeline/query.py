@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.catalogue import connect
+from pipeline.catalogue import connect, extra_views, undecided
 from pipeline.errors import UserError, nearest
 from pipeline.output import FORMATS, deliver, write
 from pipeline.resources import folder
@@ -24,6 +24,13 @@ __all__ = [
     "resolve",
     "write",
 ]
+
+
+# What may stand before an explained statement. No comments: where one ends for DuckDB and where it
+# ends for a pattern could differ, and hide the statement that is run.
+_EXPLAIN = re.compile(
+    r"\s*explain\s+(?:analyze\s+)?(?:\(\s*(?:analyze|format)\b[\w\s,]*\)\s*)?(.*)", re.I | re.S
+)
 
 
 @dataclass(frozen=True)
@@ -76,15 +83,32 @@ def execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
     import pyarrow as pa
 
     try:
-        _check_statement(connection, sql)
-        result = connection.sql(sql)
-        data = result.to_arrow_table()
+        explained = _check_statement(connection, sql)
+        data = _explanation(connection, sql) if explained else _rows(connection, sql)
     except (duckdb.Error, pa.ArrowException) as error:
         raise UserError(str(error).strip(), hint=_hint(connection, str(error))) from error
     for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             data = _narrowed(data, number, field.name)
     return data
+
+
+def _rows(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+    import duckdb
+
+    try:
+        return connection.sql(sql).to_arrow_table()
+    except (duckdb.BinderException, duckdb.CatalogException):
+        connection.execute(sql)  # fails too, before it reads anything, and says where in the SQL
+        raise
+
+
+def _explanation(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+    import pyarrow as pa
+
+    result = connection.execute(sql)
+    names = [column[0] for column in result.description]
+    return pa.table(dict(zip(names, zip(*result.fetchall(), strict=True), strict=True)))
 
 
 def _narrowed(data: "pa.Table", number: int, name: str) -> "pa.Table":
@@ -96,28 +120,41 @@ def _narrowed(data: "pa.Table", number: int, name: str) -> "pa.Table":
         return data
 
 
-def _check_statement(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
-    """Exactly one statement, and one that reads: what is not known to read is refused."""
+def _check_statement(connection: "duckdb.DuckDBPyConnection", sql: str) -> bool:
+    """Exactly one statement, and one that reads; true for `explain` of such a one.
+
+    What is not known to read is refused: `explain analyze` runs what it explains.
+    """
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         count = "no statement" if not statements else f"{len(statements)} statements"
         raise UserError(f"a query is one SQL statement, and this is {count}")
     kind = statements[0].type.name
-    explained = re.match(r"(?is)\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?(.*)", sql)
+    explained = _EXPLAIN.match(sql)
     if kind == "EXPLAIN" and explained:
-        _check_statement(connection, explained[1])  # explain analyze runs what it explains
-    elif kind != "SELECT":
+        _check_statement(connection, explained[1])
+        return True
+    if kind != "SELECT":
         raise UserError(
             f"queries only read the store: a statement of the kind {kind} is not allowed",
             hint="write one `select` (`pivot` needs its values listed: `on … in (…)`)",
         )
+    return False
 
 
 def _hint(connection: "duckdb.DuckDBPyConnection", message: str) -> str | None:
     if message.startswith("Permission Error"):
         return "a query can read the store's parts through its views, and nothing else"
     missing = re.match(r'Catalog Error: Table with name "?([\w.]+)"? does not exist', message)
-    if missing:
-        rows = connection.execute("select view_name from duckdb_views() where not internal")
-        return nearest(missing[1], {name for (name,) in rows.fetchall()})
-    return None
+    if not missing:
+        return None
+    word = missing[1].rpartition(".")[2]
+    open_choices = undecided(connection)
+    if word in open_choices or (open_choices and word in extra_views()):
+        return "; ".join(
+            f"several nodes make {table} ({', '.join(nodes)}): query the one you mean, "
+            f"or call one of them '{table}' in the DAG"
+            for table, nodes in open_choices.items()
+        )
+    rows = connection.execute("select view_name from duckdb_views() where not internal")
+    return nearest(word, {name for (name,) in rows.fetchall()})

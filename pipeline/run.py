@@ -74,6 +74,8 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
         f"{len(found.files)} image files under {dag.corpus.root}"
         + (f" (other files there, not read: {ignored})" if ignored else "")
     )
+    if odd := index.misfits(dag, found):
+        reporter.say(f"{odd} paths do not fit the layout {dag.corpus.layout}: their labels are null")
     complete = len(store.parts(images)) == len(store.parts(listing))
     if complete and not index.new_files(dag, store, found):
         return

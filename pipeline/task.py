@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline import __version__, isolate, models, tables
 from pipeline.dag import Node
+from pipeline.errors import UserError
 from pipeline.store import Store
 
 
@@ -98,10 +99,15 @@ def receipt(store: Store, node: Node, part: str) -> Receipt:
 
 def _compute(task: Task, inputs: dict[str, pa.Table]) -> pa.Table:
     stage, parameters = task.node.stage, task.node.parameters
+    specs = stage.models(parameters)
+    if [spec.identity() for spec in specs] != task.node.recipe["models"]:
+        raise UserError(
+            f"the model of '{task.node.name}' is not the one that the run was planned with",
+            hint="its files changed, or this worker sees others; run again",
+        )
     if task.careful:
         return isolate.in_child(stage, parameters, inputs)
-    loaded = [models.get(spec) for spec in stage.models(parameters)]
-    return isolate.in_process(stage, parameters, inputs, loaded)
+    return isolate.in_process(stage, parameters, inputs, [models.get(spec) for spec in specs])
 
 
 def _reconcile(node: Node, inputs: dict[str, pa.Table], table: pa.Table) -> tuple[int, int]:

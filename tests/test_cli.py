@@ -70,7 +70,9 @@ def test_named_queries_are_listed_and_run(ready, item):
     listed = item("query", "--list", cwd=folder)
     names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
     assert len(names) >= 6 and "by_generator" in names
-    answer = item("query", "demo", "label_balance", "--limit", "160", "--format", "json", cwd=folder)
+    answer = item(
+        "query", "demo", "label_balance", "--limit", "160", "--format", "json", cwd=folder
+    )
     assert sum(v for row in rows(answer) for k, v in row.items() if k in ("images", "n")) >= 160
 
 

@@ -101,7 +101,7 @@ def test_a_user_error_stops_the_run_at_once(tasks):
 
 def test_a_scheduler_that_is_not_there_is_explained():
     with (
-        pytest.raises(UserError, match="no Dask scheduler at tcp://127.0.0.1:9"),
+        pytest.raises(UserError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"),
         engine.executor(False, "tcp://127.0.0.1:9", None),
     ):
         pass

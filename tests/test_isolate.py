@@ -93,5 +93,5 @@ def test_a_dead_child_is_reported_with_its_last_words():
     from pipeline.stages import get_stage
 
     images = get_stage("images")
-    with pytest.raises(isolate.Died, match="ended with status 1 .*KeyError"):
+    with pytest.raises(isolate.Died, match=r"ended with status 1 .*KeyError"):
         isolate._child(images, images.parameters(), {"wrong": IMAGES})

@@ -72,8 +72,8 @@ def test_looking_around(connection, sql):
 
 
 def test_explain_analyze_runs_what_it_explains(connection):
-    plan = execute(connection, "explain analyze (format json) select count(*) from captions")
-    assert "aggregate" in plan.to_pylist()[0]["explain_value"].lower()
+    plan = execute(connection, "explain analyze select count(*) from captions")
+    assert "Total Time" in plan.to_pylist()[0]["explain_value"]
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,20 @@ def test_statements_that_do_not_read_are_refused(connection, sql, kind, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_a_comment_does_not_hide_what_explain_runs(connection, part):
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "explain /* x */ analyze {copy}",
+        "/* x */ explain analyze {copy}",
+        "-- x\nexplain analyze {copy}",
+        "/* /* */ explain select 1 -- */ */ explain analyze {copy}",
+        "explain (analyze, format /* ) select 1 -- */ json) {copy}",
+        "explain analyze (format /* ) select 1 -- */ json) {copy}",
+    ],
+)
+def test_a_comment_does_not_hide_what_explain_runs(connection, part, sql):
     before = part.read_bytes()
-    sql = f"explain /* x */ analyze copy (select 1) to '{part}' (format parquet)"
-    refusal(connection, sql)
-    refusal(connection, f"/* x */ explain analyze copy (select 1) to '{part}' (format parquet)")
-    refusal(connection, f"-- x\nexplain analyze copy (select 1) to '{part}' (format parquet)")
+    refusal(connection, sql.format(copy=f"copy (select 1) to '{part}' (format parquet)"))
     assert part.read_bytes() == before
 
 

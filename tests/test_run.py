@@ -1,4 +1,4 @@
-"""Whole runs with the bundled models on a small corpus: the same tables however they are computed."""
+"""Whole runs with the bundled models on a small corpus: the same tables, however computed."""
 
 import json
 import os
@@ -19,10 +19,18 @@ from pipeline.dag import load
 from pipeline.store import Store
 from tests.conftest import draw
 
-NODES = (
-    "listing images captions objects regions image_embeddings text_embeddings object_embeddings "
-    "misalignment features"
-).split()
+NODES = [
+    "listing",
+    "images",
+    "captions",
+    "objects",
+    "regions",
+    "image_embeddings",
+    "text_embeddings",
+    "object_embeddings",
+    "misalignment",
+    "features",
+]
 
 
 def contents(dag_path, store_path) -> dict[str, pa.Table]:

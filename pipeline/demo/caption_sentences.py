@@ -85,7 +85,7 @@ Word = tuple[str, str, str]
 
 def caption_sentences(count: int, seed: int) -> Iterator[Sentence]:
     """`count` tagged captions; the same seed gives the same sentences."""
-    rng = Random(f"captions-{seed}")  # noqa: S311 - training data, not a secret
+    rng = Random(f"captions-{seed}")
     for _ in range(count):
         words = _clause(rng)
         if rng.random() < 0.4:

@@ -51,6 +51,7 @@ _TAGGER = {"@architectures": "spacy.Tagger.v2", "tok2vec": _LISTENER}
 _META = {
     "name": "ud_ewt_captions",
     "version": "1.0.0",
+    "spacy_version": ">=3.8.0,<4.0.0",
     "description": "Small English tagger and lemmatizer for image captions (UD English EWT).",
     "author": "ITEM feature pipeline",
     "license": "CC BY-SA 4.0",
@@ -91,7 +92,7 @@ def train(treebank: Path, out: Path, seed: int = 0) -> None:
 
     started = time.time()
     fix_random_seed(seed)
-    rng = Random(seed)  # noqa: S311 - order of training sentences
+    rng = Random(seed)
     nlp = build()
     sentences = [*read_conllu(treebank / "train.conllu"), *caption_sentences(CAPTIONS, seed)]
     nlp.initialize(lambda: [_example(nlp.vocab, sentence) for sentence in sentences])
@@ -110,6 +111,7 @@ def train(treebank: Path, out: Path, seed: int = 0) -> None:
             scores = accuracy(nlp, read_conllu(treebank / "dev.conllu"))
         summary = {**{k: round(v) for k, v in losses.items()}, **scores}
         print(f"epoch {epoch + 1}/{EPOCHS}, {time.time() - started:.0f} s: {json.dumps(summary)}")
+    nlp.meta["performance"] = {"pos_acc": scores["upos"], "lemma_acc": scores["lemma"]}
     with nlp.use_params(optimizer.averages):
         save(nlp, out)
     print(f"trained in {time.time() - started:.0f} s, seed {seed}")

@@ -36,8 +36,8 @@ with experiment_rows as (
         case
             when coalesce(listing.error, features.error, image_embeddings.error) is not null
                 then 'failed'
-            when features.image_id is null or image_embeddings.image_id is null then 'missing'
             when listing.label is null then 'unlabelled'
+            when features.image_id is null or image_embeddings.image_id is null then 'missing'
             else 'ok'
         end as state
     from listing
@@ -121,7 +121,7 @@ def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -
 
 
 def _once(rows: pa.Table, unique: list[str], key: str) -> pa.Table:
-    """The first row of each `unique` in the sorted rows; UserError when one image has two labels."""
+    """The first row of each `unique` of sorted rows; UserError when an image has two labels."""
     labels = rows.group_by("image_id").aggregate([("label", "min"), ("label", "max")])
     torn = labels.filter(pc.not_equal(labels["label_min"], labels["label_max"]))["image_id"]
     if len(torn):
@@ -161,8 +161,8 @@ def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict
     """Matrices for these images, in their order, an image once or often; float32.
 
     `global`, `local` [n, d]: the representations D (`local` is zeros for an image whose caption
-    names no object); `image_embedding` [n, d]; `cosine_global` [n, 1]. Raises UserError when vectors
-    differ in width or are not finite, or when a view gives an image several rows.
+    names no object); `image_embedding` [n, d]; `cosine_global` [n, 1]. Raises UserError when
+    vectors differ in width or are not finite, or when a view gives an image several rows.
     """
     ids, codes = np.unique(image_ids.to_numpy(zero_copy_only=False), return_inverse=True)
     positions = pa.table({"image_id": pa.array(ids), "position": np.arange(len(ids))})

@@ -30,7 +30,7 @@ METRICS = pa.schema(
 
 
 def predictions(test: pa.Table, probabilities: Mapping[str, np.ndarray]) -> pa.Table:
-    """A row a method and test row. `probabilities`: method -> float64 [n], in the order of `test`."""
+    """A row a method and test row. `probabilities`: method -> float64 [n], in `test`'s order."""
     keys = test.select(["image_id", "generator", "split", "label"])
     tables = [
         keys.append_column("method", pa.array([method] * len(keys), pa.string()))

@@ -9,8 +9,10 @@
         head: {hidden: [512], epochs: 20}
 
 `train` and `test` are SQL predicates over the listed files and their scalar features (the columns
-of `pipeline.head.data.COLUMNS`). They mean what they say: a split is used only where it is written.
-Without `test`, every labelled image that training did not select is tested. No image may be in both.
+of `pipeline.head.data.COLUMNS`). They mean what they say: a split counts only where it is written.
+Without `test`, every labelled image that training did not select is tested. An image in both is an
+error. `test_by` gives the table a row a generator; one whose fakes were trained on is marked as
+seen, and stays out of the mean over the unseen.
 """
 
 from typing import Annotated, Literal
@@ -36,7 +38,7 @@ class _Frozen(BaseModel):
 
 
 class HeadConfig(_Frozen):
-    """The MLP and how it is trained. All of it is our choice: the paper's sizes are not published."""
+    """The MLP and how it is trained: all our choice, since the paper's is not published."""
 
     hidden: tuple[PositiveInt, ...] = (512,)  # empty: a linear head
     dropout: float = Field(0.0, ge=0, lt=1)

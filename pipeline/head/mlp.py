@@ -36,7 +36,7 @@ class Head(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def standardise(self, x: torch.Tensor) -> None:
-        """Takes mean and scale from training rows. What never varies there is left out (scale 0)."""
+        """Takes mean and scale from training rows; what never varies there is left out (0)."""
         std, mean = torch.std_mean(x, dim=0, correction=0)
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(std > 1e-6, 1 / std, 0.0))

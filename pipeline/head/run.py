@@ -169,7 +169,7 @@ def _about(
 
 
 def _publish(out: Path, name: str, run_id: str, write: Callable[[Path], None]) -> Path:
-    """Writes a run beside its place, and puts it there complete: a killed run leaves no half one."""
+    """Writes a run beside its place and renames it: a killed run leaves no half one there."""
     folder = out / name / run_id
     partial = out / f".partial-{name}-{run_id}-{os.getpid()}"
     replaced = out / f".replaced-{name}-{run_id}-{os.getpid()}"

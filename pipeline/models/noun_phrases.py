@@ -8,11 +8,14 @@ gives the same kind of result with any spaCy pipeline that sets `pos`:
    inside it; `black and white dog` and `large, brown dog` are one phrase; a participle belongs to
    it after an article or an adjective (`a smiling woman`), as does an adverb in -ly before one
    (`a brightly colored kite`). Coordinated nouns are separate phrases.
+   Where a tagger took a verb for a noun, grammar helps: `a dog waits` is a dog, because `a` needs
+   a singular.
 3. Articles, possessives, numerals and quantifiers in front are stripped (`two`, `his`, `several`).
 4. Some nouns are not objects in themselves: places in the picture (`background`, `left`), the
    picture itself (`photo`, `view`), times; `group`, `set`, `pair` and the like in front of `of`
    (`a group of people` names people); `top`, `corner`, `edge` and the like, and colours (`dressed
-   in black`), when nothing but a place describes them (`a red top` stays).
+   in black`), when nothing but a place describes them (`a red top` stays); what is done rather
+   than seen: a lone noun in -ing without an article (`surfing`, but not `clothing`).
 """
 
 from collections.abc import Sequence
@@ -70,6 +73,7 @@ _QUANTIFIERS = _listed(
     "different certain extra countless assorted"
 )
 _COUNT_NOUNS = {"couple", "dozen"}  # `a couple dogs`
+_SINGULAR_ARTICLES = {"a", "an", "another", "each", "every"}
 
 # never objects in themselves
 _PSEUDO = _listed(
@@ -91,6 +95,11 @@ _POSITIONS = _listed(
     "base surface inside outside interior exterior lot "
     "black white red blue green yellow brown purple pink gray grey"
 )
+# things, unlike most bare nouns in -ing (`surfing`, `fishing`), which name what is done
+_THINGS_IN_ING = _listed(
+    "bedding building bunting ceiling clothing earring flooring icing king lighting lightning "
+    "painting pudding railing ring scaffolding seating sling spring string swing wing writing"
+)
 _PLACE_MODIFIERS = _listed(
     "far near very upper lower left right opposite outer inner front back top bottom right-hand "
     "left-hand hand"
@@ -108,8 +117,12 @@ def find_phrases(caption: str, words: Sequence[Word]) -> list[Phrase]:
             run.pop()
         if len(run) > 1 and run[0].text in _COUNT_NOUNS:
             run = run[1:]
+        elif position and units[position - 1].text in _SINGULAR_ARTICLES:
+            while _ends_in_verb(run):
+                run.pop()
         following = units[stop].text if stop < len(units) else ""
-        if run and _is_object(run, following):
+        before = units[position - 1].kind if position else "start"
+        if run and _is_object(run, following) and not _is_activity(run, before):
             phrases.append(_phrase(caption, run))
         position = max(stop, position + 1)
     return phrases
@@ -122,6 +135,19 @@ def _is_object(run: Sequence[_Unit], following: str) -> bool:
     if following == "of" and (head in _PARTITIVE or head in _POSITIONS):
         return False
     return head not in _POSITIONS or any(unit.text not in _PLACE_MODIFIERS for unit in run[:-1])
+
+
+def _ends_in_verb(run: Sequence[_Unit]) -> bool:
+    """Whether the last noun is a plural after another noun: `a dog waits`, `a race car zooms`."""
+    if len(run) < 2 or run[-2].kind != "noun":
+        return False
+    word = run[-1].text
+    return word.endswith("s") and not word.endswith(("ss", "us", "is")) and word != run[-1].lemma
+
+
+def _is_activity(run: Sequence[_Unit], before: str) -> bool:
+    alone = len(run) == 1 and before != "determiner"
+    return alone and run[0].text.endswith("ing") and run[0].text not in _THINGS_IN_ING
 
 
 def _phrase(caption: str, run: Sequence[_Unit]) -> Phrase:
@@ -139,6 +165,8 @@ def _run(units: Sequence[_Unit], first: int) -> int:
         after = units[position + 1].kind if position + 1 < len(units) else "end"
         last = units[position - 1].kind if position > first else before
         describes = after in {"modifier", "participle", "noun"}
+        if position == first and before == "auxiliary" and units[first].text.endswith("ing"):
+            break  # `is stacking rocks`, whatever the tagger made of it
         if kind == "noun":
             seen_noun = True
         elif kind == "number":

@@ -110,7 +110,7 @@ def load(model: str) -> Parser:
         raise _not_found(name)
     try:
         nlp = spacy.load(name)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"the spaCy pipeline cannot be loaded: {str(error).splitlines()[0]}",
             name,

@@ -29,11 +29,11 @@ def first_occurrences(listing: pa.Table, seen: Set[str]) -> pa.Table:
     has no content to be named by: its row has `unreadable_id(uri)` and the listing's error, so that
     it is counted at every node. A path that does not fit its layout is no fault of the image.
     """
-    taken = set(seen)
+    taken: set[str] = set()  # a copy of `seen` for each part would cost more than the rest
     rows = []
     for row in listing.to_pylist():
         key = row["image_id"] or unreadable_id(row["uri"])
-        if key in taken:
+        if key in seen or key in taken:
             continue
         taken.add(key)
         usable = row["width"] is not None

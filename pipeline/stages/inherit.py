@@ -16,9 +16,9 @@ def because(missing: str, error: str) -> str:
 
 def reasons(missing: str, column: pa.ChunkedArray) -> np.ndarray:
     """An error column as an object array of `because(missing, error)`, None where there is none."""
-    found = np.full(len(column), None, object)
-    for row in np.flatnonzero(pc.is_valid(column).to_numpy()):
-        found[row] = because(missing, column[int(row)].as_py())
+    found = np.array(column.to_pylist(), object)
+    for row in np.flatnonzero(np.not_equal(found, None)):
+        found[row] = because(missing, found[row])
     return found
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from pipeline.models.parser import Parser, ParserModel
 from pipeline.stages import ModelName, Parameters, Stage, tuning
+from pipeline.stages.inherit import because
 from pipeline.tables import build
 
 
@@ -22,8 +23,8 @@ def run(
     """`captions` to `objects`: one row for each noun phrase, numbered from 0 within its image.
 
     Repeated phrases keep a row each. An image whose caption names no object is one row with a null
-    `object_no`; one whose caption failed is such a row too, with the caption's error. Rows stand in
-    the order of the images.
+    `object_no`; one whose caption failed is such a row too, with the error `no caption: <why>`.
+    Rows stand in the order of the images.
     """
     captions = inputs["captions"].to_pydict()
     (parser,) = models
@@ -36,7 +37,7 @@ def run(
     ):
         values = [(n, p.phrase, p.head, p.start, p.end, None) for n, p in enumerate(phrases)]
         if error is not None or not phrases:
-            values = [(None, None, None, None, None, error)]
+            values = [(None, None, None, None, None, error and because("caption", error))]
         for value in values:
             for name, cell in zip(rows, (image_id, *value), strict=True):
                 rows[name].append(cell)

@@ -22,7 +22,7 @@ class Content:
     """
 
     width: int = 8
-    shift: float = 6.0
+    shift: float = 12.0
     num: int = 24
     seed: int = 0
     generators: tuple[str, ...] = ("gan", "vae", "flow")

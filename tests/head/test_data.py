@@ -74,7 +74,7 @@ def test_vectors_meet_their_image_whatever_the_order(content, store):
     }
     expected = made.features
     made.features = shuffled
-    ids = ["%032x" % i for i in (200, 3, 77)]
+    ids = [f"{i:032x}" for i in (200, 3, 77)]
     x = data.gather(store(made), pa.chunked_array([ids]))
     assert x["global"].dtype == np.float32
     for name, column in (("global", "global"), ("image_embedding", "embedding")):
@@ -87,7 +87,6 @@ def test_local_is_zeros_without_objects(content, store):
     x = data.gather(store(made), pa.chunked_array([[f"{i:032x}" for i in (7, 8, 9)]]))
     assert (x["local"][1] == 0).all()
     assert (x["local"][[0, 2]] != 0).all()
-    made.features["num_objects"] = [0] * len(made.features["num_objects"])
 
 
 def test_local_keeps_its_width_when_no_image_has_objects(content, store):
@@ -129,14 +128,14 @@ def test_an_image_with_two_labels_is_an_error(content, store):
 def test_images_without_features_name_the_command(content, store):
     made = content()
     made.features = {name: values[:200] for name, values in made.features.items()}
-    with pytest.raises(UserError, match=r"64 of 144 selected.*(?s:.*)--until features"):
+    with pytest.raises(UserError, match=r"48 of 144 selected.*(?s:.*)--until features"):
         data.select(store(made), Experiment(train=TRAIN, test=TEST), "x")
 
 
 def test_vectors_that_are_not_finite_are_an_error(content, store):
     made = content()
     made.features["global"][5, 2] = np.inf
-    with pytest.raises(UserError, match="features.global holds values that are not finite"):
+    with pytest.raises(UserError, match=r"features\.global holds values that are not finite"):
         data.gather(store(made), pa.chunked_array([[f"{5:032x}"]]))
 
 
@@ -145,8 +144,8 @@ def test_vectors_of_two_widths_are_an_error():
 
     connection = duckdb.connect()
     connection.execute(
-        "create view features as select * from (values ('a', [1.0::float], [1.0::float], 0.5),"
-        "('b', [1.0::float, 2], [1.0::float], 0.5)) as t(image_id, \"global\", local, cosine_global)"
+        'create view features as select image_id, x as "global" '
+        "from (values ('a', [1.0::float]), ('b', [1.0::float, 2])) as t(image_id, x)"
     )
     with pytest.raises(UserError, match=r"different widths: \[1, 2\]"):
         data.gather(connection, pa.chunked_array([["a", "b"]]))

@@ -90,7 +90,7 @@ def captioner_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.35)
     with torch.no_grad():  # some captions end by themselves, some at the limit
-        model.text_decoder.cls.predictions.bias[text["sep_token_id"]] = 2.5
+        model.text_decoder.cls.predictions.bias[text["sep_token_id"]] = 3.0
     model.save_pretrained(folder)
     images = BlipImageProcessor(size={"height": 32, "width": 32})
     BlipProcessor(images, tokenizer).save_pretrained(folder)

@@ -28,7 +28,7 @@ def direct(captioner_folder):
 def test_captions_are_those_of_generate(captioner, direct, pictures, beams):
     model, processor = direct
     own = captioner.caption(pictures, beams, LIMIT)
-    assert len({caption.text for caption in own}) > 3
+    assert len({caption.text for caption in own}) >= 3
     for picture, caption in zip(pictures, own, strict=True):
         inputs = processor(images=picture, return_tensors="pt")
         tokens = model.generate(**inputs, num_beams=beams, max_new_tokens=LIMIT)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from transformers import BertTokenizerFast
 
 from pipeline import models
 from pipeline.errors import UserError
@@ -60,6 +61,20 @@ def test_a_text_longer_than_the_context_is_reported(clip):
     embeddings, _, truncated = clip.encode_texts([fits, f"{fits} k", "", f"{fits} k l m n o p"])
     assert truncated.tolist() == [False, True, False, True]
     assert np.isfinite(embeddings).all()
+
+
+def test_a_cut_text_is_seen_with_a_tokenizer_of_transformers_too(clip_folder, tmp_path):
+    folder = tmp_path / "clip"
+    shutil.copytree(clip_folder, folder)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "ball"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "tokenizer.json"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    clip = ClipSpec(model=f"local-dir:{folder}", device="cpu").load()
+    texts = ["red ball", "red " * 10, "red " * 11, "red ball " * 20]
+    assert clip.encode_texts(texts)[2].tolist() == [False, False, True, True]
 
 
 def test_patches_keep_to_themselves_in_the_last_block(clip, direct, pictures):

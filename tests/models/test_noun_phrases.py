@@ -75,6 +75,10 @@ def test_runs(text, expected):
         ("a street corner", ["street corner"]),
         ("a man in black", ["man"]),
         ("the edge of the water", ["water"]),
+        ("people surfing/NOUN", ["people surfing"]),
+        ("he/PRON goes/VERB surfing in clothing", ["clothing"]),
+        ("he/PRON sees/VERB a building", ["building"]),
+        ("a baby is stacking/ADJ rocks", ["baby", "rocks"]),
     ],
 )
 def test_words_that_are_no_objects(text, expected):
@@ -104,3 +108,19 @@ def test_white_space_in_a_phrase_is_single():
 def test_nothing_to_find():
     assert find_phrases("", []) == []
     assert phrases("is on ,") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "last_lemma", "expected"),
+    [
+        ("a race car zooms", "zoom", ["race car"]),
+        ("a dog waits", "wait", ["dog"]),
+        ("the tennis balls", "ball", ["tennis balls"]),
+        ("a tour bus", "bu", ["tour bus"]),
+        ("a sports bra", "bra", ["sports bra"]),
+    ],
+)
+def test_verbs_taken_for_nouns(text, last_lemma, expected):
+    caption, words = tagged(text)
+    words[-1] = Word(words[-1].text, "NOUN", last_lemma, words[-1].start)
+    assert [found.phrase for found in find_phrases(caption, words)] == expected

@@ -75,6 +75,11 @@ def test_unknown_package_names_the_command():
         identity("en_no_such_model")
 
 
+def test_a_package_that_is_no_pipeline():
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load("pluggy")
+
+
 @pytest.mark.parametrize("call", [load, identity])
 def test_missing_folder(tmp_path, call):
     with pytest.raises(UserError, match="check the path"):

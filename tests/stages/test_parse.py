@@ -49,7 +49,7 @@ def test_every_image_stays():
     assert table["image_id"].to_pylist() == list("abcd")
     assert table["object_no"].to_pylist() == [None, None, None, 0]
     assert table["phrase"].to_pylist() == [None, None, None, "dog"]
-    assert table["error"].to_pylist() == [None, None, "no memory", None]
+    assert table["error"].to_pylist() == [None, None, "no caption: no memory", None]
 
 
 def test_no_rows_in_no_rows_out():

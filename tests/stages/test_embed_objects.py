@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import tables
+from pipeline.stages.batching import NOT_FINITE
+from pipeline.stages.embed_objects import EmbedObjectsParameters, crop, run
+
+CLIP = {"model": "local-dir:/models/clip"}
+
+
+def _regions(*rows):
+    names = ("image_id", "object_no", "x0", "y0", "x1", "y1", "error")
+    return tables.build("regions", dict(zip(names, zip(*rows, strict=True), strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("box", "margin", "expected"),
+    [
+        ((0.25, 0.5, 0.75, 1.0), 0.0, (2, 2, 6, 4)),
+        ((0.3, 0.3, 0.7, 0.7), 0.0, (2, 1, 6, 3)),  # rounded outward
+        ((1 / 3, 0.0, 2 / 3, 1.0), 0.0, (2, 0, 6, 4)),
+        ((0.5, 0.5, 0.5, 0.5), 0.0, (4, 2, 5, 3)),  # at least one pixel
+        ((1.0, 1.0, 1.0, 1.0), 0.0, (7, 3, 8, 4)),
+        ((0.25, 0.25, 0.5, 0.5), 0.5, (1, 0, 5, 3)),
+        ((0.0, 0.0, 1.0, 1.0), 1.0, (0, 0, 8, 4)),  # never beyond the image
+    ],
+)
+def test_which_pixels_a_box_takes(box, margin, expected):
+    rows, columns = np.mgrid[0:4, 0:8].astype(np.uint8)
+    image = Image.fromarray(np.stack([columns, rows, 0 * rows], -1))
+    pixels = np.asarray(crop(image, np.float32(box), margin))
+    left, top, right, bottom = expected
+    assert pixels.shape == (bottom - top, right - left, 3)
+    assert pixels[0, 0].tolist() == [left, top, 0]
+    assert pixels[-1, -1].tolist() == [right - 1, bottom - 1, 0]
+
+
+def test_a_third_of_an_image_takes_no_pixel_more():
+    image = Image.new("RGB", (300, 300))
+    assert crop(image, np.float32([1 / 3, 0, 2 / 3, 1])).size == (100, 300)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_one_unit_vector_for_each_region(images, clip, batch_size):
+    two = Image.new("RGB", (8, 8), (255, 0, 0))
+    two.paste((0, 0, 255), (4, 0, 8, 8))
+    listed = images(two=two, broken=b"no image", bare=two, lost=two, black=(0, 0, 0))
+    regions = _regions(
+        ("two", 0, 0.0, 0.0, 0.5, 1.0, None),
+        ("two", 1, 0.5, 0.0, 1.0, 1.0, None),
+        ("broken", 0, 0.0, 0.0, 1.0, 1.0, None),
+        ("bare", None, None, None, None, None, None),
+        ("lost", 0, None, None, None, None, "the region's score is not finite"),
+        ("black", 0, 0.0, 0.0, 1.0, 1.0, None),
+    )
+    parameters = EmbedObjectsParameters(clip=CLIP, batch_size=batch_size)
+    table = run({"images": listed, "regions": regions}, parameters, (clip,))
+    tables.check("object_embeddings", table)
+    assert table["image_id"].to_pylist() == ["two", "two", "broken", "bare", "lost", "black"]
+    assert table["object_no"].to_pylist() == [0, 1, 0, None, 0, 0]
+    values, valid = tables.matrix(table["embedding"])
+    assert valid.tolist() == [True, True, False, False, False, False]
+    half = 0.5**0.5
+    np.testing.assert_allclose(values[:2], [[half, 0, 0, half], [0, 0, half, half]], atol=5e-4)
+    errors = table["error"].to_pylist()
+    assert errors[0] is errors[1] is errors[3] is None
+    assert errors[2]
+    assert errors[4] == "no region: the region's score is not finite"
+    assert errors[5] == NOT_FINITE
+    assert max(clip.batches) <= batch_size
+
+
+def test_a_margin_takes_in_more_of_the_image(images, clip):
+    two = Image.new("RGB", (8, 8), (255, 0, 0))
+    two.paste((0, 0, 255), (4, 0, 8, 8))
+    inputs = {
+        "images": images(two=two),
+        "regions": _regions(("two", 0, 0.0, 0.0, 0.5, 1.0, None)),
+    }
+    table = run(inputs, EmbedObjectsParameters(clip=CLIP, margin=1.0), (clip,))
+    values, _ = tables.matrix(table["embedding"])
+    np.testing.assert_allclose(values[0], np.array([1, 0, 1, 2]) / 6**0.5, atol=5e-4)
+
+
+def test_images_without_regions_are_not_opened(images, clip):
+    inputs = {
+        "images": images(bare=b"never read"),
+        "regions": _regions(("bare", None, None, None, None, None, None)),
+    }
+    table = run(inputs, EmbedObjectsParameters(clip=CLIP), (clip,))
+    assert table["error"].to_pylist() == [None]
+    assert clip.batches == []
