@@ -235,20 +235,34 @@ def train(
 
 def _experiments(
     graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
-) -> dict[str, list[dict[str, object]]]:
-    """Metrics by experiment; unless `again`, a run that these very inputs gave before is shown."""
+) -> dict[str, dict[str, object]]:
+    """Run folder, metrics and means of each experiment; unless `again`, a run that these very inputs gave before is shown."""
     if not names:
         return {}
     from pipeline.head.run import run_experiment
     from pipeline.head.table import render
 
     connection = _connect(graph, cache)
-    fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
-    measured = {}
+    # a run depends on what its features come from, not on other branches of the DAG
+    sources = [name for name in ("features", "image_embeddings") if name in graph.nodes]
+    lineage = {node.name: node for name in sources for node in graph.upstream(name)}
+    fingerprints = {name: node.fingerprint for name, node in sorted(lineage.items())}
+    measured: dict[str, dict[str, object]] = {}
     for name in names:
-        experiment, out = graph.experiments[name], cache.root / "runs"
-        result = run_experiment(connection, experiment, name, out, fingerprints, again=again)
-        measured[name] = result.metrics.to_pylist()
+        result = run_experiment(
+            connection,
+            graph.experiments[name],
+            name,
+            cache.root / "runs",
+            fingerprints,
+            say=lambda line: typer.echo(line, err=True),
+            again=again,
+        )
+        measured[name] = {
+            "run": str(result.folder),
+            "metrics": result.metrics.to_pylist(),
+            "means": result.means.to_pylist(),
+        }
         if not quiet:
             typer.echo(render(result))
     return measured

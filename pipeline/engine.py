@@ -7,9 +7,11 @@ finds the image at fault (`pipeline.isolate`).
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -190,18 +192,33 @@ def _local_cluster(workers: int) -> Iterator[Any]:
         "distributed.comm.timeouts.connect": "30s",
     }
     with dask.config.set(settings):
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )
+        with _interrupts_held():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
         try:
             yield cluster
         finally:
             with suppress(TimeoutError):
                 cluster.close(timeout=5)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds Ctrl-C back; threads and processes started meanwhile, and theirs, never get one.
+
+    A terminal sends Ctrl-C to workers too. Only this process is to act on it: it closes them.
+    """
+    resource_tracker.ensure_running()  # when it starts later, it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

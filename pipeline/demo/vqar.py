@@ -36,13 +36,13 @@ class Settings:
     code_width: int = 32
     commitment: float = 0.25
     picture_batch: int = 48
-    picture_steps: int = 1000
+    picture_steps: int = 800
     picture_rate: float = 1.5e-3
     width: int = 160
     layers: int = 6
     heads: int = 4
     batch: int = 40
-    steps: int = 1600
+    steps: int = 1400
     rate: float = 1.2e-3
 
 

@@ -96,7 +96,8 @@ def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -
         f"{_EXPERIMENT_ROWS}select image_id, label, generator, split, state\n"
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
     )
-    rows = _query(connection, sql, key)
+    advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
+    rows = _query(connection, sql, key, advice)
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
     if missing := states.get("missing", 0):
         raise UserError(
@@ -164,12 +165,13 @@ def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict
     names no object); `image_embedding` [n, d]; `cosine_global` [n, 1]. Raises UserError when
     vectors differ in width or are not finite, or when a view gives an image several rows.
     """
-    ids, codes = np.unique(image_ids.to_numpy(zero_copy_only=False), return_inverse=True)
-    positions = pa.table({"image_id": pa.array(ids), "position": np.arange(len(ids))})
+    encoded = image_ids.combine_chunks().dictionary_encode()  # ids in the order they come first
+    ids, codes = encoded.dictionary, encoded.indices.to_numpy()
+    positions = pa.table({"image_id": ids, "position": np.arange(len(ids))})
     connection.register("item_positions", positions)
     try:
-        return {
-            name: _matrix(connection, view, column, len(ids))[codes]
+        matrices = {
+            name: _matrix(connection, view, column, len(ids))
             for name, (view, column) in {
                 "global": ("features", "global"),
                 "local": ("features", "local"),
@@ -179,15 +181,18 @@ def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict
         }
     finally:
         connection.unregister("item_positions")
+    if len(ids) == len(codes):
+        return matrices
+    return {name: matrix[codes] for name, matrix in matrices.items()}
 
 
 def _matrix(connection: "DuckDBPyConnection", view: str, column: str, rows: int) -> np.ndarray:
     """One column for all positions, zeros where null."""
     sql = f'select position, "{column}" as x from {view} join item_positions using (image_id)'
-    data = _query(connection, sql, view)
+    data = _query(connection, sql, view, "`item query DAG nodes` shows what the view is made of")
     if data.num_rows != rows:
         raise UserError(f"{view} has {data.num_rows:,} rows for {rows:,} images", view)
-    filled = data.filter(pc.is_valid(data["x"]))
+    filled = data.filter(pc.is_valid(data["x"])) if data["x"].null_count else data
     vector = not pa.types.is_floating(data["x"].type)
     matrix = np.zeros((rows, _width(data["x"], view, column) if vector else 1), np.float32)
     for batch in filled.to_batches():
@@ -216,16 +221,15 @@ def _width(column: pa.ChunkedArray, view: str, name: str) -> int:
     return widths[0] if widths else 0
 
 
-def _query(connection: "DuckDBPyConnection", sql: str, where: str) -> pa.Table:
+def _query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:
     """The rows of one select; DuckDB's own message for a wrong one, with the nearest column."""
     try:
         if len(connection.extract_statements(sql)) != 1:
-            raise UserError("a predicate is one SQL condition, not several statements", where)
+            raise UserError("a predicate is one SQL condition, not several statements", where, hint)
         return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         message = str(error).strip()
         column = re.search(r'Referenced column "([^"]+)" not found', message)
-        hint = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
         if column:
             hint = f"{nearest(column[1], COLUMNS)} (text goes between single quotes: 'gan')"
         raise UserError(message, where, hint) from error

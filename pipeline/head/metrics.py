@@ -1,7 +1,6 @@
 """The field's metrics of one group of test images, through scikit-learn."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 NAMES = ("ap", "auroc", "accuracy", "tnr", "tpr")
 
@@ -12,6 +11,9 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
     `label` [n]: 0 real, 1 fake. `probability` float64 [n]: of fake; 0.5 itself counts as fake. A
     metric that a group without reals or without fakes does not have is None.
     """
+    # here, so that showing a run that is already there does not wait for scikit-learn
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     fake = label == 1
     right = (probability >= 0.5) == fake
     both = bool(fake.any() and (~fake).any())

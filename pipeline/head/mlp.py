@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from pipeline.errors import UserError
@@ -22,13 +22,13 @@ class Head(nn.Module):
     """x float32 [n, width] -> logits [n] of being fake.
 
     A component of D has a standard deviation of about 1/sqrt(d), so inputs are standardised with
-    the training rows' statistics, which travel in the head's file.
+    the training rows' statistics. These travel in the head's file: x * scale + shift.
     """
 
     def __init__(self, width: int, hidden: Sequence[int], dropout: float = 0.0):
         super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("shift", torch.zeros(width))
         layers: list[nn.Module] = []
         for size in hidden:
             layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(dropout)]
@@ -36,13 +36,13 @@ class Head(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def standardise(self, x: torch.Tensor) -> None:
-        """Takes mean and scale from training rows; what never varies there is left out (0)."""
+        """Takes scale and shift from training rows; what never varies there is left out (0)."""
         std, mean = torch.std_mean(x, dim=0, correction=0)
-        self.mean.copy_(mean)
         self.scale.copy_(torch.where(std > 1e-6, 1 / std, 0.0))
+        self.shift.copy_(-mean * self.scale)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers((x - self.mean) * self.scale).squeeze(-1)
+        return self.layers(torch.addcmul(self.shift, x, self.scale)).squeeze(-1)
 
     @torch.inference_mode()
     def probabilities(self, x: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def save_head(
     `widths`: feature -> its width, in the order of the head's input. `inputs`: the fingerprints of
     the nodes that made the features, which whoever applies the head compares with his own.
     """
-    save_file(head.state_dict(), folder / WEIGHTS)
+    (folder / WEIGHTS).write_bytes(save(head.state_dict()))  # save_file hides it from other users
     about = {
         "format": FORMAT,
         "input": dict(widths),

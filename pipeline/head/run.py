@@ -30,13 +30,12 @@ import pyarrow.parquet as pq
 from pipeline import __version__
 from pipeline.errors import UserError
 from pipeline.head import data, evaluate
-from pipeline.head.baselines import BASELINES, logistic
 from pipeline.head.experiment import Experiment
-from pipeline.head.mlp import Head, save_head
-from pipeline.head.train import train
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from pipeline.head.mlp import Head
 
 _VERSION = 1  # raised when the same experiment on the same data would give other numbers
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
@@ -55,7 +54,7 @@ class Result:
     notes: tuple[str, ...]  # what was left out, and why
     metrics: pa.Table  # as metrics.parquet
     means: pa.Table  # a row a method, over the unseen generators
-    seconds: float
+    seconds: float | None  # None: these very inputs gave this run before
 
 
 def run_experiment(
@@ -65,13 +64,16 @@ def run_experiment(
     out: Path,
     fingerprints: Mapping[str, Any],
     say: Callable[[str], None] = lambda line: None,
+    again: bool = True,
 ) -> Result:
     """Trains and tests every method of an experiment on cached features, and saves the run.
 
     `connection`: one of `pipeline.query.connect`. `out`: the folder of all runs. `fingerprints`:
     JSON values that say what the features were made from (node -> fingerprint), saved with the
-    head. `say` gets progress lines. Raises UserError for what `data.select`, `data.gather` and
-    `train` refuse, for a name that is no folder name, and for a folder that cannot be written.
+    head. `say` gets progress lines. Unless `again`, a run that the same inputs gave before is read,
+    not trained, and neither torch nor scikit-learn is imported. Raises UserError for what
+    `data.select`, `data.gather` and `train` refuse, for a name that is no folder name, and for a
+    folder that cannot be written.
     """
     started = perf_counter()
     if not re.fullmatch(r"[\w-][\w.-]*", name):
@@ -81,29 +83,14 @@ def run_experiment(
             "use letters, digits, '_', '-' and '.'",
         )
     rows, test = data.select(connection, experiment, name)
-    say(f"{rows.table.num_rows:,} training images, {test.table.num_rows:,} test rows")
-    ids = pa.chunked_array(rows.table["image_id"].chunks + test.table["image_id"].chunks)
-    x = data.gather(connection, ids)
-    head, losses, probabilities = _fit(x, rows.label, experiment, say)
-
     about = _about(experiment, name, rows, test, fingerprints)
-    fakes = rows.table.filter(pc.equal(rows.table["label"], 1))
-    predicted = evaluate.predictions(test.table, probabilities)
-    measured = evaluate.by_generator(predicted, set(fakes["generator"].to_pylist()))
-    for number, key in enumerate(("experiment", "run_id")):
-        measured = measured.add_column(number, key, pa.array([about[key]] * len(measured)))
-    measured = measured.append_column("train", pa.array([experiment.train] * len(measured)))
-    measured = measured.append_column("seed", pa.array([experiment.seed] * len(measured)))
-
-    def write(folder: Path) -> None:
-        widths = {feature: x[feature].shape[1] for feature in experiment.features}
-        save_head(head, folder, widths, experiment.head.hidden, fingerprints)
-        text = json.dumps({**about, "losses": losses}, indent=1)
-        (folder / "experiment.json").write_text(text + "\n", encoding="utf-8")
-        pq.write_table(measured, folder / "metrics.parquet")
-        pq.write_table(predicted, folder / "predictions.parquet", compression="zstd")
-
-    folder = _publish(out, name, about["run_id"], write)
+    folder = out / name / about["run_id"]
+    measured = None if again else _saved(folder)
+    seconds = None
+    if measured is None:
+        say(f"{rows.table.num_rows:,} training images, {test.table.num_rows:,} test rows")
+        measured = _compute(connection, experiment, rows, test, about, folder, say)
+        seconds = perf_counter() - started
     num_fake = int(rows.label.sum())
     return Result(
         experiment,
@@ -115,17 +102,63 @@ def run_experiment(
         (*(f"training: {note}" for note in rows.notes), *(f"test: {note}" for note in test.notes)),
         measured,
         evaluate.means(measured),
-        perf_counter() - started,
+        seconds,
     )
+
+
+def _saved(folder: Path) -> pa.Table | None:
+    """The metrics of a run that is there; None when it is not, or is damaged."""
+    try:
+        return pq.read_table(folder / "metrics.parquet", partitioning=None)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+
+
+def _compute(
+    connection: "DuckDBPyConnection",
+    experiment: Experiment,
+    rows: data.Rows,
+    test: data.Rows,
+    about: dict[str, Any],
+    folder: Path,
+    say: Callable[[str], None],
+) -> pa.Table:
+    """Trains, tests and saves in `folder`; returns the metrics."""
+    from pipeline.head.mlp import save_head
+
+    ids = pa.chunked_array(rows.table["image_id"].chunks + test.table["image_id"].chunks)
+    x = data.gather(connection, ids)
+    head, losses, probabilities = _fit(x, rows.label, experiment, say)
+    fakes = rows.table.filter(pc.equal(rows.table["label"], 1))
+    predicted = evaluate.predictions(test.table, probabilities)
+    measured = evaluate.by_generator(predicted, set(fakes["generator"].to_pylist()))
+    for key in ("run_id", "experiment"):
+        measured = measured.add_column(0, key, pa.array([about[key]] * len(measured)))
+    measured = measured.append_column("train", pa.array([experiment.train] * len(measured)))
+    measured = measured.append_column("seed", pa.array([experiment.seed] * len(measured)))
+
+    def write(folder: Path) -> None:
+        widths = {feature: x[feature].shape[1] for feature in experiment.features}
+        save_head(head, folder, widths, experiment.head.hidden, about["fingerprints"])
+        text = json.dumps({**about, "losses": losses}, indent=1)
+        (folder / "experiment.json").write_text(text + "\n", encoding="utf-8")
+        pq.write_table(measured, folder / "metrics.parquet")
+        pq.write_table(predicted, folder / "predictions.parquet", compression="zstd")
+
+    _publish(folder, write)
+    return measured
 
 
 def _fit(
     x: Mapping[str, np.ndarray], y: np.ndarray, experiment: Experiment, say: Callable[[str], None]
-) -> tuple[Head, dict[str, list[float]], dict[str, np.ndarray]]:
+) -> tuple["Head", dict[str, list[float]], dict[str, np.ndarray]]:
     """The head on all features; losses of each head; each method's test probabilities.
 
     The rows of `x` are the training rows, as many as `y` has, and then the test rows.
     """
+    from pipeline.head.baselines import BASELINES, logistic
+    from pipeline.head.train import train
+
     n = len(y)
     losses: dict[str, list[float]] = {}
     probabilities: dict[str, np.ndarray] = {}
@@ -168,11 +201,11 @@ def _about(
     }
 
 
-def _publish(out: Path, name: str, run_id: str, write: Callable[[Path], None]) -> Path:
+def _publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Writes a run beside its place and renames it: a killed run leaves no half one there."""
-    folder = out / name / run_id
-    partial = out / f".partial-{name}-{run_id}-{os.getpid()}"
-    replaced = out / f".replaced-{name}-{run_id}-{os.getpid()}"
+    # a level above the runs, where `*/*/metrics.parquet` does not find them
+    beside, name = folder.parent.parent, f"{folder.parent.name}-{folder.name}-{os.getpid()}"
+    partial, replaced = beside / f".partial-{name}", beside / f".replaced-{name}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
@@ -192,4 +225,3 @@ def _publish(out: Path, name: str, run_id: str, write: Callable[[Path], None]) -
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
-    return folder

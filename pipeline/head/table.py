@@ -40,5 +40,8 @@ def render(result: Result) -> str:
         stream.write(f"only real or only fake test images, so no AP and no AUROC: {names}\n")
     if result.means.num_rows == 0:
         stream.write("no unseen generator among the test images, so no mean\n")
-    stream.write(f"saved in {result.folder} ({result.seconds:.1f} s)\n")
+    took = "trained before, on the same inputs"
+    if result.seconds is not None:
+        took = f"{result.seconds:.1f} s"
+    stream.write(f"saved in {result.folder} ({took})\n")
     return stream.getvalue()

@@ -47,8 +47,11 @@ class CaptionerSpec(Parameters):
         device = resolve(self.device)
         folder = checkpoints.local_folder(self.model)
         name = self.model if folder is None else str(folder)
-        # a commit pins the hub's files to those of the fingerprint; a folder has none
-        revision = self.identity().get("revision") or "main"
+        revision = "main"  # means nothing to a folder
+        if folder is None:
+            revision = self.identity()["revision"]  # pins the files to those of the fingerprint
+            if revision is None:
+                raise checkpoints.not_loadable("captioner", self.model, checkpoints.OUT_OF_REACH)
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         try:
             family = AutoConfig.from_pretrained(name, revision=revision).model_type

@@ -7,6 +7,9 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.models.files import hash_folder
 
+OUT_OF_REACH = "it is not on this machine, and the Hugging Face hub does not give it"
+_PATIENCE = 5.0  # seconds that the hub has to answer
+
 
 def local_folder(name: str) -> Path | None:
     """The folder that a model name stands for (`local-dir:PATH`, or a path), else None.
@@ -43,26 +46,47 @@ def identity(name: str, config_file: str) -> dict[str, Any]:
 def hub_revision(repository: str, config_file: str) -> str | None:
     """The commit that the local Hugging Face cache holds as `main`; asks the hub when it has none.
 
-    None when the repository is neither in the cache nor within reach (HF_HUB_OFFLINE=1 counts as
-    out of reach).
+    None when the repository is not in the cache and the hub does not give it.
     """
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import hf_hub_download
 
-    folder = "models--" + repository.replace("/", "--")
-    reference = Path(constants.HF_HUB_CACHE) / folder / "refs" / "main"
-    if not reference.is_file():
+    reference = _reference(repository)
+    if not reference.is_file() and within_reach(repository):
         try:
             hf_hub_download(repository, config_file)  # writes the reference
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
+        except Exception:  # no such file, no permission, network lost: each by its own class
             return None
     return reference.read_text().strip() if reference.is_file() else None
 
 
-def not_loadable(kind: str, name: str, problem: Exception) -> UserError:
+def within_reach(repository: str) -> bool:
+    """Whether a repository is in the local Hugging Face cache, or else the hub answers for it.
+
+    Asked first because downloads retry for minutes where there is no network. HF_HUB_OFFLINE=1
+    counts as out of reach.
+    """
+    from huggingface_hub import HfApi
+
+    if _reference(repository).is_file():
+        return True
+    try:
+        HfApi().model_info(repository, timeout=_PATIENCE)
+    except Exception:  # the HTTP library, and with it the class, changes with the hub's versions
+        return False
+    return True
+
+
+def _reference(repository: str) -> Path:
+    from huggingface_hub import constants
+
+    folder = "models--" + repository.replace("/", "--")
+    return Path(constants.HF_HUB_CACHE) / folder / "refs" / "main"
+
+
+def not_loadable(kind: str, name: str, problem: Exception | str) -> UserError:
     """The message for a model that could not be loaded: why, looked for where, and what next."""
     reason = str(problem).strip().splitlines() or [type(problem).__name__]
-    what = f"the {kind} '{name}' could not be loaded: {reason[0]}"
+    what = f"the {kind} '{name}' could not be loaded: {reason[0][:300]}"
     folder = local_folder(name)
     if folder is not None:
         return UserError(

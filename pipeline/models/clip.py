@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from pydantic import model_validator
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, nearest
 from pipeline.models import checkpoints
 from pipeline.stages import ModelName, Parameters, tuning
 
@@ -53,6 +53,10 @@ class ClipSpec(Parameters):
         device = resolve(self.device)
         folder = checkpoints.local_folder(self.model)
         name = self.model if folder is None else f"local-dir:{folder}"
+        self._check_name()
+        repository = self._repository()
+        if repository and not checkpoints.within_reach(repository):
+            raise checkpoints.not_loadable("CLIP model", self.model, checkpoints.OUT_OF_REACH)
         try:
             model, preprocess = open_clip.create_model_from_pretrained(
                 name,
@@ -66,6 +70,31 @@ class ClipSpec(Parameters):
         except Exception as problem:  # open_clip and the hub raise some ten kinds of error here
             raise checkpoints.not_loadable("CLIP model", self.model, problem) from problem
         return Clip(model.eval(), preprocess, tokenizer, device, self.precision)
+
+    def _check_name(self) -> None:
+        import open_clip
+        from open_clip.pretrained import list_pretrained_tags_by_model
+
+        if not self.named:
+            return
+        models = open_clip.list_models()
+        if self.model not in models:
+            raise UserError(f"open_clip knows no '{self.model}'", hint=nearest(self.model, models))
+        tags = list_pretrained_tags_by_model(self.model)
+        if self.pretrained not in tags:
+            raise UserError(
+                f"open_clip knows no weights '{self.pretrained}' of {self.model}",
+                hint=nearest(str(self.pretrained), tags),
+            )
+
+    def _repository(self) -> str | None:
+        """The hub repository that the weights come from, if they come from one."""
+        from open_clip.pretrained import get_pretrained_cfg
+
+        if self.named and self.pretrained:
+            place = get_pretrained_cfg(self.model, self.pretrained).get("hf_hub", "")
+            return "/".join(place.split("/")[:2]) or None  # what follows is a file's name
+        return self.model.removeprefix("hf-hub:") if self.model.startswith("hf-hub:") else None
 
     def _quick_gelu(self) -> bool:
         """Whether the tag's weights were trained with QuickGELU: open_clip only warns about it."""

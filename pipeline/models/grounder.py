@@ -9,30 +9,23 @@ def whole(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def patches(
-    dense: np.ndarray,
-    grid: tuple[int, int],
-    phrases: np.ndarray,
-    neutral: np.ndarray,
-    temperature: float,
-    threshold: float,
+    dense: np.ndarray, grid: tuple[int, int], phrases: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes of k phrases in one image, from its patch embeddings.
 
-    `dense` float32 [rows * columns, d], `phrases` float32 [k, d] and `neutral` float32 [m, d] are
-    unit vectors. Each patch shares itself out among the image's phrases and the neutral texts (a
-    softmax of the cosines over `temperature`); a phrase's region is the connected patches around
-    its best one whose share reaches `threshold` of the best, at least that one patch.
+    `dense` float32 [rows * columns, d] and `phrases` float32 [k, d] are unit vectors. A phrase's
+    region is its best patch, by cosine, with the patches connected to it whose cosine lies at
+    least `threshold` of the way from the image's lowest to its highest; measured between the two
+    because a phrase's cosines differ from another's by an offset that says nothing about place.
+    The box around it is at least one patch, also for a phrase that is nowhere in the image.
 
     Returns boxes float32 [k, 4] (x0, y0, x1, y1, fractions of the grid) and scores float32 [k],
-    the cosine of the best patch.
+    the cosine of the best patch: low where the phrase is not to be found.
     """
-    cosines = dense @ np.concatenate([phrases, neutral]).T
-    shares = _softmax(cosines / temperature)[:, : len(phrases)]
-    best = shares.argmax(0)
-    boxes = [
-        _around(shares[:, k].reshape(grid), int(best[k]), threshold) for k in range(len(phrases))
-    ]
-    return np.array(boxes, np.float32).reshape(-1, 4), cosines[best, np.arange(len(phrases))]
+    cosines = dense @ phrases.T
+    boxes = [_around(one.reshape(grid), threshold) for one in cosines.T]
+    scores = cosines.max(0, initial=-1.0)
+    return np.array(boxes, np.float32).reshape(-1, 4), scores
 
 
 def to_image(boxes: np.ndarray, visible: tuple[float, float, float, float]) -> np.ndarray:
@@ -46,18 +39,15 @@ def to_image(boxes: np.ndarray, visible: tuple[float, float, float, float]) -> n
     return np.clip(moved, 0.0, 1.0).astype(np.float32)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
-
-
-def _around(shares: np.ndarray, best: int, threshold: float) -> tuple[float, float, float, float]:
+def _around(cosines: np.ndarray, threshold: float) -> tuple[float, float, float, float]:
     from scipy.ndimage import label
 
-    rows, columns = shares.shape
-    row, column = divmod(best, columns)
-    islands, _ = label(shares >= threshold * shares[row, column])
-    inside_rows, inside_columns = np.nonzero(islands == islands[row, column])
+    rows, columns = cosines.shape
+    low, high = cosines.min(), cosines.max()
+    # compared with the height above the lowest, so that the best patch always passes
+    islands, _ = label(cosines - low >= threshold * (high - low))
+    best = np.unravel_index(cosines.argmax(), cosines.shape)
+    inside_rows, inside_columns = np.nonzero(islands == islands[best])
     return (
         inside_columns.min() / columns,
         inside_rows.min() / rows,

@@ -22,17 +22,14 @@ from pipeline.stages.phrases import check_template, fill
 class GroundParameters(Parameters):
     """How objects are located: `whole` image, or CLIP's own `patches`.
 
-    The rest is for `patches`: its CLIP, the template around a phrase, the texts that a patch
-    showing none of the objects may go to, and the localiser's two numbers (see
-    `pipeline.models.grounder.patches`).
+    The rest is for `patches`: its CLIP, the template around a phrase, and how far below its best
+    patch a region reaches (see `pipeline.models.grounder.patches`).
     """
 
     method: Literal["whole", "patches"]
     clip: ClipSpec | None = None
     phrase_template: str = "{}"
-    neutral: tuple[str, ...] = Field(("background",), min_length=1)
-    temperature: float = Field(0.05, gt=0)  # of cosines
-    threshold: float = Field(0.5, gt=0, le=1)  # of the best patch's share
+    threshold: float = Field(0.8, ge=0, le=1)
     batch_size: int = tuning(64, ge=1)  # images
     threads: int | None = tuning(None, ge=1)  # that decode images
 
@@ -91,7 +88,6 @@ def _patches(
     coded = texts.dictionary_encode()
     phrases = _encode(clip, coded.dictionary.to_pylist(), parameters.batch_size, clip.width)
     phrase_of = pc.fill_null(coded.indices, -1).to_numpy()
-    neutral = _encode(clip, list(parameters.neutral), parameters.batch_size, clip.width)
 
     def model(batch: list) -> list:
         dense, grid = clip.encode_patches(batch)
@@ -104,12 +100,7 @@ def _patches(
     for image, (dense, grid, visible) in infer(decoded, parameters.batch_size, model, unread):
         of_image = groups.rows[image]
         boxes, scores = grounder.patches(
-            dense,
-            grid,
-            phrases[phrase_of[of_image]],
-            neutral,
-            parameters.temperature,
-            parameters.threshold,
+            dense, grid, phrases[phrase_of[of_image]], parameters.threshold
         )
         yield of_image, grounder.to_image(boxes, visible), scores
     groups.spread(unread, errors)

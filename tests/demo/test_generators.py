@@ -10,7 +10,7 @@ from pipeline.demo.words import EMPTY, LENGTH, WORDS, tokenise
 
 SMALL = {
     "gan": (gan, gan.Settings(latent=8, widths=(8, 8, 16, 16), batch=4, steps=2)),
-    "vae": (vae, vae.Settings(latent=8, widths=(8, 8, 16, 16), batch=4, steps=2)),
+    "vae": (vae, vae.Settings(latent=8, widths=(8, 8, 16, 16), batch=4, steps=2, components=2)),
     "flow": (
         flow,
         flow.Settings(

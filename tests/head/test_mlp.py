@@ -20,8 +20,8 @@ def test_standardise_uses_the_rows_mean_and_deviation():
     x = torch.tensor([[1.0, 5, 7], [3, 5, 7]])
     head = Head(3, [])
     head.standardise(x)
-    assert head.mean.tolist() == [2, 5, 7]
     assert head.scale.tolist() == [1, 0, 0]  # what never varied is left out
+    assert head.shift.tolist() == [-2, 0, 0]
     torch.nn.init.ones_(head.layers[0].weight)
     torch.nn.init.zeros_(head.layers[0].bias)
     logits = head(torch.tensor([[4.0, 9, 9]]))

@@ -181,10 +181,24 @@ def test_a_missing_folder_says_where_it_was_looked_for(tmp_path):
 
 
 def test_an_unknown_open_clip_name_or_tag_is_the_users_error():
-    with pytest.raises(UserError, match="could not be loaded"):
-        ClipSpec(model="ViT-B-99", pretrained="openai", device="cpu").load()
-    with pytest.raises(UserError, match="could not be loaded"):
-        ClipSpec(model="ViT-B-32", pretrained="nobody", device="cpu").load()
+    with pytest.raises(UserError, match="open_clip knows no 'ViT-B-23'") as failure:
+        ClipSpec(model="ViT-B-23", pretrained="openai", device="cpu").load()
+    assert "ViT-B-32" in failure.value.hint
+    with pytest.raises(UserError, match="no weights 'opnai' of ViT-B-32") as failure:
+        ClipSpec(model="ViT-B-32", pretrained="opnai", device="cpu").load()
+    assert "did you mean 'openai'?" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    "model", [{"model": "ViT-L-14", "pretrained": "openai"}, {"model": "hf-hub:some/model"}]
+)
+def test_weights_out_of_reach_say_what_to_do(model, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="not on this machine") as failure:
+        ClipSpec(**model, device="cpu").load()
+    assert str(tmp_path) in failure.value.where
+    assert "HF_HUB_OFFLINE=1" in failure.value.hint
 
 
 def test_weights_that_do_not_fit_the_configuration_are_refused(clip_folder, tmp_path):

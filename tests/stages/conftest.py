@@ -13,7 +13,7 @@ from pipeline import tables
 from pipeline.models.captioner import Caption
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-TEXTS = {"red": (1, 0, 0, 1), "green": (0, 1, 0, 1), "blue": (0, 0, 1, 1), "ground": (0, 0, 0, 1)}
+TEXTS = {"red": (1, 0, 0, 1), "green": (0, 1, 0, 1), "blue": (0, 0, 1, 1)}
 
 
 class ColourClip:

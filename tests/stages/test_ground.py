@@ -39,9 +39,7 @@ def test_whole_opens_no_image(images):
 def test_patches_find_each_phrase(images, clip):
     listed = images(a=_picture(), b=_picture(red=(12, 0, 16, 8), blue=(0, 0, 0, 0)))
     objects = _objects(("a", 0, "red", None), ("a", 1, "blue", None), ("b", 0, "red", None))
-    parameters = GroundParameters(
-        method="patches", clip=CLIP, neutral=("ground",), temperature=0.1, threshold=0.5
-    )
+    parameters = GroundParameters(method="patches", clip=CLIP)
     table = run({"images": listed, "objects": objects}, parameters, (clip,))
     tables.check("regions", table)
     assert _boxes(table) == [(0, 0, 0.25, 0.25), (0.5, 0.5, 1, 1), (0.75, 0, 1, 0.5)]
@@ -51,7 +49,7 @@ def test_patches_find_each_phrase(images, clip):
 
 def test_boxes_are_fractions_of_the_image_not_of_the_crop(images, clip):
     wide = _picture((32, 16), red=(8, 0, 12, 4), blue=(0, 0, 0, 0))  # seen: columns 8 to 24
-    parameters = GroundParameters(method="patches", clip=CLIP, neutral=("ground",), temperature=0.1)
+    parameters = GroundParameters(method="patches", clip=CLIP)
     clip.encode_patches = _cropped(clip.encode_patches)
     table = run(
         {"images": images(a=wide), "objects": _objects(("a", 0, "red", None))},
