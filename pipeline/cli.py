@@ -236,7 +236,10 @@ def train(
 def _experiments(
     graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
 ) -> dict[str, dict[str, object]]:
-    """Run folder, metrics and means of each experiment; unless `again`, a run that these very inputs gave before is shown."""
+    """Run folder, metrics and means of each experiment.
+
+    Unless `again`, a run that these very inputs gave before is read back.
+    """
     if not names:
         return {}
     from pipeline.head.run import run_experiment

@@ -19,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.task import Receipt, Task, execute
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
+_CONNECT_WAIT = 15  # seconds to wait for a scheduler
 _WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -156,7 +157,7 @@ def executor(inline: bool, scheduler: str | None, workers: int | None) -> Iterat
 
     if scheduler:
         try:
-            client = Client(scheduler, timeout="15s")
+            client = Client(scheduler, timeout=_CONNECT_WAIT)
         except (OSError, TimeoutError, ValueError) as error:
             raise UserError(
                 f"there is no Dask scheduler at {scheduler}: {error}",

@@ -75,7 +75,8 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
         + (f" (other files there, not read: {ignored})" if ignored else "")
     )
     if odd := index.misfits(dag, found):
-        reporter.say(f"{odd} paths do not fit the layout {dag.corpus.layout}: their labels are null")
+        layout = dag.corpus.layout
+        reporter.say(f"{odd} paths do not fit the layout {layout}: their labels are null")
     complete = len(store.parts(images)) == len(store.parts(listing))
     if complete and not index.new_files(dag, store, found):
         return
@@ -106,6 +107,9 @@ def _compute(
         done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
         counter = _Counter(reporter, {name: (count, len(parts)) for name, count in done.items()})
         engine.drive(schedule, running.get(), counter.part, counter.failure)
+        for node in wanted:
+            if waits_for := schedule.waits_for(node):
+                reporter.say(f"{node.name} waits for parts of {', '.join(waits_for)}")
 
 
 class _Counter:

@@ -42,6 +42,11 @@ class Schedule:
         """How many parts of `node` are not committed yet."""
         return sum(part not in self._committed[node.name] for part in self._parts)
 
+    def waits_for(self, node: Node) -> list[str]:
+        """The inputs of `node` that lack parts which `node` lacks too."""
+        missing = set(self._parts) - self._committed[node.name]
+        return [up for up in node.inputs.values() if missing - self._committed[up]]
+
     def pop(self) -> Task | None:
         """The next ready task, or None while nothing is ready."""
         if not self._ready:

@@ -25,10 +25,8 @@ def draw(path: Path, seed: int, size: int = 48) -> Path:
     return path
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def make_corpus(root: Path) -> Path:
     """Twelve images in ForenSynths layout: two generators, three reals and three fakes each."""
-    root = tmp_path / "corpus"
     for g, generator in enumerate(("gan", "flow")):
         for label, name in enumerate(("0_real", "1_fake")):
             for i in range(3):
@@ -36,28 +34,40 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
+def make_dag(
+    path: Path, corpus: Path, part_size: int = 5, models: Path = DEMO_MODELS, name: str = "small"
+) -> Path:
+    """Writes the demo's nodes as a DAG over `corpus`, with the bundled models or given folders."""
+    raw = yaml.safe_load((folder("dags") / "demo.yaml").read_text())
+    raw["name"] = name
+    raw["corpus"] = {
+        "root": str(corpus),
+        "layout": "forensynths",
+        "dataset": "small",
+        "part_size": part_size,
+    }
+    del raw["experiments"]
+    raw["nodes"]["captions"]["model"] = str(models / "captioner")
+    raw["nodes"]["objects"]["model"] = str(models / "parser")
+    for node in raw["nodes"].values():
+        if "clip" in node:
+            node["clip"] = {"model": f"local-dir:{models / 'clip'}"}
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A corpus of twelve images that a test may change."""
+    return make_corpus(tmp_path / "corpus")
+
+
 @pytest.fixture
 def write_dag(tmp_path: Path, corpus: Path) -> Callable[..., Path]:
-    """Writes the demo's nodes as a DAG over `corpus`, with the bundled models or given folders."""
+    """`make_dag` over `corpus`."""
 
-    def write(part_size: int = 5, models: Path = DEMO_MODELS, name: str = "small") -> Path:
-        raw = yaml.safe_load((folder("dags") / "demo.yaml").read_text())
-        raw["name"] = name
-        raw["corpus"] = {
-            "root": str(corpus),
-            "layout": "forensynths",
-            "dataset": "small",
-            "part_size": part_size,
-        }
-        del raw["experiments"]
-        raw["nodes"]["captions"]["model"] = str(models / "captioner")
-        raw["nodes"]["objects"]["model"] = str(models / "parser")
-        for node in raw["nodes"].values():
-            if "clip" in node:
-                node["clip"] = {"model": f"local-dir:{models / 'clip'}"}
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(raw, sort_keys=False))
-        return path
+    def write(name: str = "small", **settings: object) -> Path:
+        return make_dag(tmp_path / f"{name}.yaml", corpus, name=name, **settings)
 
     return write
 

@@ -99,7 +99,8 @@ def test_a_user_error_stops_the_run_at_once(tasks):
         drive(tasks, {"p0": [UserError("the disk is full")]})
 
 
-def test_a_scheduler_that_is_not_there_is_explained():
+def test_a_scheduler_that_is_not_there_is_explained(monkeypatch):
+    monkeypatch.setattr(engine, "_CONNECT_WAIT", 1)
     with (
         pytest.raises(UserError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"),
         engine.executor(False, "tcp://127.0.0.1:9", None),

@@ -17,7 +17,7 @@ import pytest
 from pipeline import tables
 from pipeline.dag import load
 from pipeline.store import Store
-from tests.conftest import draw
+from tests.conftest import draw, make_corpus, make_dag
 
 NODES = [
     "listing",
@@ -50,13 +50,14 @@ def assert_same(one: dict[str, pa.Table], other: dict[str, pa.Table]) -> None:
         assert one[name].equals(other[name]), name
 
 
-@pytest.fixture
-def finished(item, write_dag, tmp_path):
-    """An undisturbed in-process run: the reference."""
-    path = write_dag()
-    answer = item("run", path, "--inline", "--store", "reference", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def finished(item, tmp_path_factory):
+    """An undisturbed in-process run: the reference. Its corpus stays as it is."""
+    here = tmp_path_factory.mktemp("finished")
+    path = make_dag(here / "small.yaml", make_corpus(here / "corpus"))
+    answer = item("run", path, "--inline", "--store", "reference", cwd=here)
     assert answer.returncode == 0, answer.stderr
-    return path, contents(path, tmp_path / "reference"), answer
+    return path, contents(path, here / "reference"), answer
 
 
 def test_every_table_has_every_image_and_reconciles(finished):
@@ -81,9 +82,9 @@ def test_the_default_cluster_gives_the_same_tables(finished, item, tmp_path):
     assert_same(expected, contents(path, tmp_path / "clustered"))
 
 
-def test_part_size_does_not_change_a_row(finished, item, write_dag, tmp_path):
-    _, expected, _ = finished
-    path = write_dag(part_size=12, name="one_part")
+def test_part_size_does_not_change_a_row(finished, item, tmp_path):
+    small, expected, _ = finished
+    path = make_dag(tmp_path / "one.yaml", small.parent / "corpus", part_size=12)
     assert item("run", path, "--inline", "--store", "one", cwd=tmp_path).returncode == 0
     other = contents(path, tmp_path / "one")
     for name in set(NODES) - {"text_embeddings"}:
@@ -96,9 +97,9 @@ def test_part_size_does_not_change_a_row(finished, item, write_dag, tmp_path):
             assert np.abs(one - two).max() < 1e-3, (name, column)
 
 
-def test_a_second_run_does_nothing_and_new_files_get_new_parts(finished, item, corpus, tmp_path):
-    path, _, _ = finished
-    reference = tmp_path / "reference"
+def test_a_second_run_does_nothing_and_new_files_get_new_parts(write_dag, item, corpus, tmp_path):
+    path, reference = write_dag(), tmp_path / "reference"
+    assert item("run", path, "--inline", "--store", reference, cwd=tmp_path).returncode == 0
     before = {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")}
     again = item("run", path, "--inline", "--store", reference, "--json", cwd=tmp_path)
     assert again.returncode == 0
@@ -133,9 +134,7 @@ def test_broken_files_are_failed_rows_at_every_node(item, write_dag, corpus, tmp
     assert any("truncated" in error for error in failed["error"].to_pylist())
 
 
-def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(
-    finished, write_dag, tmp_path, item
-):
+def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished, tmp_path, item):
     path, expected, _ = finished
     store = tmp_path / "killed"
     command = [sys.executable, "-m", "pipeline", "run", str(path), "--workers", "2"]

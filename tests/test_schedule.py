@@ -52,3 +52,4 @@ def test_only_a_node_whose_inputs_are_missing_hands_out_nothing(write_dag, fake_
         commit(store, dag.nodes["images"], part)
     schedule = Schedule(store, [dag.nodes["objects"]], PARTS, dag.nodes)
     assert drain(schedule) == [] and schedule.missing(dag.nodes["objects"]) == 2
+    assert schedule.waits_for(dag.nodes["objects"]) == ["captions"]

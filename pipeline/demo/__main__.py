@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from pipeline.errors import UserError
 
 
@@ -29,6 +31,11 @@ class Step:
 
 def _models(work: Path, out: Path, treebank: Path | None, seed: int) -> dict[str, Step]:
     """The three bundled models; their modules are imported when they are trained."""
+
+    def trunk() -> None:
+        from pipeline.demo import trunk
+
+        trunk.train(work, seed)
 
     def clip() -> None:
         from pipeline.demo import train_clip
@@ -53,7 +60,8 @@ def _models(work: Path, out: Path, treebank: Path | None, seed: int) -> dict[str
 
     models = out / "models"
     return {
-        "clip": Step(clip, models / "clip"),
+        "trunk": Step(trunk, work / "trunk.safetensors"),
+        "clip": Step(clip, models / "clip", ("trunk",)),
         "captioner": Step(captioner, models / "captioner", ("clip",)),
         "parser": Step(parser, models / "parser"),
     }
@@ -133,10 +141,12 @@ def main(arguments: list[str] | None = None) -> int:
     build.add_argument("--out", type=Path, default=Path("data/demo"))
     build.add_argument("--treebank", type=Path, help="folder of UD English EWT (.conllu)")
     build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--threads", type=int, default=1, help="of the models' trainings")
     build.add_argument("--only", metavar="STEP", help="one step, and what it needs")
     build.add_argument("--force", action="store_true", help="do finished steps again")
     given = parser.parse_args(arguments)
     steps = _models(given.work, given.out, given.treebank, given.seed)
+    torch.set_num_threads(given.threads)
     steps |= _fakes(given.work, given.out, given.seed)
     try:
         if given.only and given.only not in steps:

@@ -1,4 +1,4 @@
-"""How good the bundled models are on held-out scenes, through their official loaders and JPEG files."""
+"""How good the bundled models are on held-out scenes: official loaders, real JPEG files."""
 
 import re
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from pipeline.demo.scenes import (
     render,
     sample_scene,
 )
+from pipeline.models import grounder
 
 _PAIR = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})\b")
 _GROUND = re.compile(rf"on a ((?:{'|'.join(TEXTURES)}) )?({'|'.join(BACKGROUNDS)}) background$")
@@ -37,7 +38,7 @@ class Example:
 
 
 def held_out(count: int, distinct: bool = False) -> list[Example]:
-    """The first `count` held-out scenes; with `distinct`, those whose captions are all different."""
+    """The first `count` held-out scenes; with `distinct`, the first with different captions."""
     examples: list[Example] = []
     seen: set[str] = set()
     for seed in HELD_OUT_SEEDS:
@@ -90,10 +91,7 @@ def greedy_captions(folder: Path, images: list[Image.Image], batch: int = 50) ->
     for start in range(0, len(images), batch):
         pixels = processor(images=images[start : start + batch], return_tensors="pt").pixel_values
         ids = model.generate(pixel_values=pixels, num_beams=1, do_sample=False, max_new_tokens=30)
-        captions += [
-            text.replace(" ,", ",").strip()
-            for text in processor.batch_decode(ids, skip_special_tokens=True)
-        ]
+        captions += [t.strip() for t in processor.batch_decode(ids, skip_special_tokens=True)]
     return captions
 
 
@@ -160,22 +158,20 @@ def crop_accuracy(clip: Clip, examples: list[Example]) -> float:
     return (nearest == torch.tensor(truth)).float().mean().item()
 
 
-def patch_localisation(clip: Clip, examples: list[Example]) -> float:
-    """Share of true phrases whose best-scoring patch has its centre in the object's true box.
-
-    A floor for what a localiser on these features can reach; no thresholds, no boxes.
-    """
+def centre_rate(clip: Clip, examples: list[Example], threshold: float = 0.75) -> float:
+    """Share of true phrases whose region, found by pipeline.models.grounder on the dense features,
+    has its centre in the object's true box."""
     hits = total = 0
     for start in range(0, len(examples), 100):
         some = examples[start : start + 100]
         features = clip.patches([e.image for e in some])
-        grid = features.shape[1]
         for example, feature in zip(some, features, strict=True):
-            texts = clip.texts([o.phrase for o in example.scene.objects])
-            best = (feature.flatten(0, 1) @ texts.T).argmax(0)
-            for place, item in zip(best.tolist(), example.scene.objects, strict=True):
-                x, y = (place % grid + 0.5) / grid, (place // grid + 0.5) / grid
+            texts = clip.texts([o.phrase for o in example.scene.objects]).numpy()
+            grid = tuple(feature.shape[:2])
+            boxes, _ = grounder.patches(feature.flatten(0, 1).numpy(), grid, texts, threshold)
+            for found, item in zip(boxes, example.scene.objects, strict=True):
+                x, y = (found[0] + found[2]) / 2, (found[1] + found[3]) / 2
                 x0, y0, x1, y1 = item.box
-                hits += x0 <= x <= x1 and y0 <= y <= y1
+                hits += bool(x0 <= x <= x1 and y0 <= y <= y1)
                 total += 1
     return hits / total

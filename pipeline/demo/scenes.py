@@ -97,7 +97,7 @@ def sample_scene(seed: int) -> Scene:
 
 
 def _place(rng: np.random.Generator, count: int) -> list[tuple[float, float, float, float]]:
-    """Square boxes (fractions) that do not overlap; starts again when it has painted into a corner."""
+    """Square boxes (fractions) that do not overlap; starts again when the next does not fit."""
     while True:
         boxes: list[tuple[float, float, float, float]] = []
         for _ in range(60):

@@ -15,9 +15,10 @@ def patches(
 
     `dense` float32 [rows * columns, d] and `phrases` float32 [k, d] are unit vectors. A phrase's
     region is its best patch, by cosine, with the patches connected to it whose cosine lies at
-    least `threshold` of the way from the image's lowest to its highest; measured between the two
-    because a phrase's cosines differ from another's by an offset that says nothing about place.
-    The box around it is at least one patch, also for a phrase that is nowhere in the image.
+    least `threshold` of the way up from the image's lower quartile to its best: one phrase's
+    cosines differ from another's by an offset that says nothing about place, and the lowest of
+    all may belong to another object. The box around it is at least one patch, also for a phrase
+    that is nowhere in the image.
 
     Returns boxes float32 [k, 4] (x0, y0, x1, y1, fractions of the grid) and scores float32 [k],
     the cosine of the best patch: low where the phrase is not to be found.
@@ -43,8 +44,8 @@ def _around(cosines: np.ndarray, threshold: float) -> tuple[float, float, float,
     from scipy.ndimage import label
 
     rows, columns = cosines.shape
-    low, high = cosines.min(), cosines.max()
-    # compared with the height above the lowest, so that the best patch always passes
+    low, high = np.quantile(cosines, 0.25), cosines.max()
+    # heights above `low` are compared, so that the best patch passes whatever the rounding
     islands, _ = label(cosines - low >= threshold * (high - low))
     best = np.unravel_index(cosines.argmax(), cosines.shape)
     inside_rows, inside_columns = np.nonzero(islands == islands[best])

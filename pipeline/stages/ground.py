@@ -29,7 +29,7 @@ class GroundParameters(Parameters):
     method: Literal["whole", "patches"]
     clip: ClipSpec | None = None
     phrase_template: str = "{}"
-    threshold: float = Field(0.8, ge=0, le=1)
+    threshold: float = Field(0.75, ge=0, le=1)
     batch_size: int = tuning(64, ge=1)  # images
     threads: int | None = tuning(None, ge=1)  # that decode images
 

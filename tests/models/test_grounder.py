@@ -29,7 +29,7 @@ def test_whole_is_the_whole_image():
 
 def test_each_phrase_gets_the_box_of_its_patches():
     dense, red, blue = _scene()
-    boxes, scores = patches(dense, GRID, np.stack([red, blue]), 0.8)
+    boxes, scores = patches(dense, GRID, np.stack([red, blue]), 0.75)
     assert boxes.tolist() == [[0, 0, 0.5, 0.5], [0.75, 0.75, 1, 1]]
     assert boxes.dtype == scores.dtype == np.float32
     assert scores == pytest.approx([dense[0] @ red, dense[15] @ blue])
@@ -38,14 +38,20 @@ def test_each_phrase_gets_the_box_of_its_patches():
 def test_a_second_spot_that_is_not_connected_stays_outside():
     dense, red, _ = _scene()
     dense[11] = _unit(0.99, 0, 0.15)  # a weaker red, at the right edge
-    assert patches(dense, GRID, red[None], 0.8)[0].tolist() == [[0, 0, 0.5, 0.5]]
+    assert patches(dense, GRID, red[None], 0.75)[0].tolist() == [[0, 0, 0.5, 0.5]]
 
 
 def test_the_threshold_says_how_far_a_region_reaches():
     dense, red, _ = _scene()
-    dense[2] = _unit(1, 0, 1)  # cosine 0.71 where the best is 0.995 and the lowest 0
-    assert patches(dense, GRID, red[None], 0.8)[0].tolist() == [[0, 0, 0.5, 0.5]]
+    dense[2] = _unit(1, 0, 1)  # cosine 0.71 where the best is 0.995 and most have 0
+    assert patches(dense, GRID, red[None], 0.75)[0].tolist() == [[0, 0, 0.5, 0.5]]
     assert patches(dense, GRID, red[None], 0.7)[0].tolist() == [[0, 0, 0.75, 0.5]]
+
+
+def test_another_object_with_the_lowest_cosine_does_not_widen_the_region():
+    dense, red, _ = _scene()
+    dense[[13, 14, 15]] = _unit(-1, 0, 0)
+    assert patches(dense, GRID, red[None], 0.4)[0].tolist() == [[0, 0, 0.5, 0.5]]
 
 
 def test_an_offset_of_all_cosines_changes_no_box():
@@ -54,14 +60,14 @@ def test_an_offset_of_all_cosines_changes_no_box():
     level = np.ones((16, 1), np.float32)
     raised = np.concatenate([dense, level], 1)
     shifted = np.concatenate([phrases, np.float32([[0.5], [-0.5]])], 1)
-    before, after = patches(dense, GRID, phrases, 0.8), patches(raised, GRID, shifted, 0.8)
+    before, after = patches(dense, GRID, phrases, 0.75), patches(raised, GRID, shifted, 0.75)
     np.testing.assert_array_equal(before[0], after[0])
     np.testing.assert_allclose(after[1] - before[1], [0.5, -0.5], atol=1e-6)
 
 
 def test_a_phrase_that_is_nowhere_still_has_a_region_and_a_low_score():
     dense, red, _ = _scene()
-    boxes, scores = patches(dense, GRID, np.stack([red, -_unit(1, 1, 1)]), 0.8)
+    boxes, scores = patches(dense, GRID, np.stack([red, -_unit(1, 1, 1)]), 0.75)
     x0, y0, x1, y1 = boxes[1]
     assert x1 - x0 >= 0.25
     assert y1 - y0 >= 0.25
@@ -70,11 +76,11 @@ def test_a_phrase_that_is_nowhere_still_has_a_region_and_a_low_score():
 
 def test_a_flat_map_gives_the_whole_grid():
     dense = np.tile(_unit(1, 0, 0), (16, 1))
-    assert patches(dense, GRID, dense[:1], 0.8)[0].tolist() == [[0, 0, 1, 1]]
+    assert patches(dense, GRID, dense[:1], 0.75)[0].tolist() == [[0, 0, 1, 1]]
 
 
 def test_no_phrases_give_no_boxes():
-    boxes, scores = patches(_scene()[0], GRID, np.zeros((0, 3), np.float32), 0.8)
+    boxes, scores = patches(_scene()[0], GRID, np.zeros((0, 3), np.float32), 0.75)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
 
