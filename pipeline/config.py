@@ -76,6 +76,7 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key given twice is an error instead of a silent loss."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; MarkedYAMLError, with its place, for a key that is there already."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)

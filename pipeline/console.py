@@ -31,10 +31,12 @@ def reported() -> Iterator[None]:
 
 
 def print_json(value: object) -> None:
+    """Plain values as indented JSON."""
     typer.echo(json.dumps(value, indent=1))
 
 
 def print_totals(totals: "list[NodeTotal]") -> None:
+    """The nodes of a run: parts, rows in = ok + failed, seconds, megabytes."""
     rows = [
         (
             total.node,

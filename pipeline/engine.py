@@ -117,6 +117,7 @@ class OnDask:
         return len(self._tasks) < 2 * max(1, sum(self._client.nthreads().values()))
 
     def submit(self, task: Task) -> None:
+        """Sends a task, with `GPU: 1` when its node asks for one."""
         device = str(getattr(task.node.parameters, "device", "") or "")
         future = self._client.submit(
             execute,
@@ -129,6 +130,7 @@ class OnDask:
         self._completed.add(future)
 
     def wait(self) -> tuple[Task, Receipt | BaseException] | None:
+        """The next task to finish; UserError when the scheduler is gone."""
         if not self._tasks:
             return None
         future = next(self._completed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import pyarrow as pa
 
@@ -67,15 +68,19 @@ def _spread(files: list[tuple[str, str]], limit: int) -> list[tuple[str, str]]:
 
 
 def listing_queue(dag: Dag, store: Store, files: list[tuple[str, str]]) -> ListingQueue:
-    """One task for each run of `part_size` new files, numbered after the parts there are."""
-    node = dag.nodes["listing"]
-    numbers = [part_number(path.name) for path in store.parts(node)]
-    first, size = max(numbers, default=-1) + 1, dag.corpus.part_size
+    """One task for each run of `part_size` new files, with the lowest part numbers that are free.
+
+    A run that was killed leaves gaps where it had not committed yet: filling these first makes the
+    same parts as if it had never been disturbed.
+    """
+    node, size = dag.nodes["listing"], dag.corpus.part_size
+    taken = {part_number(path.name) for path in store.parts(node)}
+    free = (number for number in count() if number not in taken)
     tasks = []
     for offset in range(0, len(files), size):
         uris, paths = zip(*files[offset : offset + size], strict=True)
         table = pa.table({"uri": pa.array(uris, pa.string()), "path": pa.array(paths, pa.string())})
-        name = part_name(first + offset // size, list(uris))
+        name = part_name(next(free), list(uris))
         tasks.append(Task(store.root, node, name, files=table))
     return ListingQueue(tasks)
 
@@ -90,11 +95,11 @@ def write_images(dag: Dag, store: Store) -> None:
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     there = {part_number(path.name): path for path in store.parts(images)}
     seen: set[str] = set()
+    for path in there.values():
+        seen.update(store.read(images.folder, path.name, ["image_id"])["image_id"].to_pylist())
     for path in store.parts(listing):
         number = part_number(path.name)
         if number in there:
-            table = store.read(images.folder, there[number].name, ["image_id"])
-            seen.update(table["image_id"].to_pylist())
             continue
         table = first_occurrences(store.read(listing.folder, path.name), seen)
         ids = table["image_id"].to_pylist()

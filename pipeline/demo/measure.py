@@ -131,9 +131,9 @@ class Clip:
 
 def recall_at_1(clip: Clip, examples: list[Example]) -> tuple[float, float]:
     """Share of pictures whose nearest caption is their own, and of captions likewise."""
-    similar = clip.images([e.image for e in examples]) @ clip.texts(
-        [e.scene.prompt for e in examples]
-    ).T
+    similar = (
+        clip.images([e.image for e in examples]) @ clip.texts([e.scene.prompt for e in examples]).T
+    )
     own = torch.arange(len(examples))
     return (
         (similar.argmax(1) == own).float().mean().item(),
@@ -142,7 +142,7 @@ def recall_at_1(clip: Clip, examples: list[Example]) -> tuple[float, float]:
 
 
 def crop_accuracy(clip: Clip, examples: list[Example]) -> float:
-    """Share of cut-out objects (true box, margin 10 %) whose nearest of all phrases is their own."""
+    """Share of cut-out objects (true box, margin 10 %) nearest to their own of all phrases."""
     phrases = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
     crops, truth = [], []
     for example in examples:

@@ -49,7 +49,7 @@ class Pool:
 
 
 def load_pool(work: Path, seeds: range) -> Pool:
-    """The scenes of `seeds` (step 1), rendered on the first call and read from `work` afterwards."""
+    """The scenes of `seeds` (step 1), rendered on the first call, read from `work` afterwards."""
     path = work / f"pool-{seeds.start}-{len(seeds)}.npz"
     if not path.exists():
         work.mkdir(parents=True, exist_ok=True)

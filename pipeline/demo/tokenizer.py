@@ -24,6 +24,6 @@ def build_tokenizer() -> BertTokenizer:
     vocabulary = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
     return BertTokenizer(
         vocab=vocabulary,
-        bos_token="[DEC]",  # noqa: S106 - a vocabulary entry
+        bos_token="[DEC]",
         model_max_length=MAX_LENGTH,
     )

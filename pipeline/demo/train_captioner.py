@@ -23,22 +23,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from pipeline.demo.optimise import make_optimizers, optimise
 from pipeline.demo.pool import TRAIN_SEEDS, Pool, load_pool
 from pipeline.demo.scenes import SIZE
 from pipeline.demo.tokenizer import BOS, MAX_LENGTH, PAD, SEP, build_tokenizer
-from pipeline.demo.trunk import (
-    HEAD_WIDTH,
-    LAYERS,
-    MEAN,
-    PATCH,
-    STD,
-    WIDTH,
-    build_trunk,
-    encode_mixed,
-    make_optimizers,
-    optimise,
-    sample_batch,
-)
+from pipeline.demo.trunk import HEAD_WIDTH, LAYERS, MEAN, STD, WIDTH, build_trunk, encode_mixed
+from pipeline.demo.views import PATCH, sample_batch
 
 _IGNORED = -100  # label that cross entropy leaves out
 
@@ -106,9 +96,7 @@ def blip_vision_state(visual: VisionTransformer) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
-def caption_loss(
-    decoder: torch.nn.Module, tokens: torch.Tensor, ids: torch.Tensor
-) -> torch.Tensor:
+def caption_loss(decoder: torch.nn.Module, tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """Mean next-word cross entropy of captions `ids` [b, n], given vision `tokens`."""
     ids = ids[:, : int((ids != PAD).sum(1).max())]
     return decoder(
@@ -145,52 +133,72 @@ def train(
     work: Path,
     out: Path,
     seed: int = 0,
-    steps: tuple[int, int] = (1500, 500),
+    steps: tuple[int, int] = (1000, 300),
     minutes: tuple[float | None, float | None] = (None, None),
-    views: int = 24_000,
+    views: int = 12_000,
 ) -> None:
     """Trains from `work`'s pool and CLIP (train_clip writes `work/clip`) and writes `out`.
 
-    `steps` and `minutes` are those of the decoder on cached tokens and of everything together.
-    `out` gets BLIP's config, model.safetensors (float16) and the processor's files.
+    `steps` and `minutes` are those of the decoder on `views` cached views, and of everything
+    together. `out` gets BLIP's config, model.safetensors (float16) and the processor's files.
     """
     logging.set_verbosity_error()
     pool = load_pool(work, TRAIN_SEEDS)
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 2])
-    visual = build_trunk()
+    visual = clip_trunk(work)
+    model = build_captioner(len(build_tokenizer()))
+    ids = caption_ids(pool)
+    start = time.monotonic()
+    taught = _teach_decoder(model, visual, pool, ids, rng, views, steps[0], minutes[0])
+    save_captioner(model, visual, work / "captioner")
+    decoder = model.text_decoder
+
+    def step_loss(step: int) -> dict[str, torch.Tensor]:
+        if step % 50 == 49:
+            save_captioner(model, visual, work / "captioner")
+        batch = sample_batch(pool, rng, 96, 0)
+        return {
+            "caption": caption_loss(decoder, encode_mixed(visual, batch.images), ids[batch.rows])
+        }
+
+    tuned = optimise(make_optimizers([decoder, visual], 5e-4), step_loss, steps[1], minutes[1])
+    save_captioner(model, visual, out)
+    spent = round((time.monotonic() - start) / 60, 1)
+    record = {"steps": [taught, tuned], "minutes": spent, "seed": seed}
+    (work / "captioner.json").write_text(json.dumps(record))
+
+
+def clip_trunk(work: Path) -> VisionTransformer:
+    """The trunk as CLIP's training left it in `work/clip`."""
+    visual, prefix = build_trunk(), "visual."
     clip = load_file(work / "clip" / "open_clip_model.safetensors")
-    prefix = "visual."
     visual.load_state_dict(
         {k.removeprefix(prefix): v.float() for k, v in clip.items() if k.startswith(prefix)}
     )
-    model = build_captioner(len(build_tokenizer()))
-    decoder, ids = model.text_decoder, caption_ids(pool)
+    return visual
+
+
+def _teach_decoder(
+    model: BlipForConditionalGeneration,
+    visual: VisionTransformer,
+    pool: Pool,
+    ids: torch.Tensor,
+    rng: np.random.Generator,
+    views: int,
+    steps: int,
+    minutes: float | None,
+) -> int:
+    """Trains only the decoder, on tokens computed once; steps taken."""
     start = time.monotonic()
     tokens, rows = cache_tokens(visual, pool, rng, views)
     print(f"cached {views} views in {time.monotonic() - start:.0f} s", flush=True)
 
-    def decoder_loss(step: int) -> dict[str, torch.Tensor]:
-        if step % 100 == 99:
-            save_captioner(model, visual, work / "captioner")
+    def step_loss(step: int) -> dict[str, torch.Tensor]:
         chosen = torch.from_numpy(rng.integers(views, size=128))
-        return {"caption": caption_loss(decoder, tokens[chosen], ids[rows[chosen]])}
+        return {"caption": caption_loss(model.text_decoder, tokens[chosen], ids[rows[chosen]])}
 
-    def joint_loss(step: int) -> dict[str, torch.Tensor]:
-        if step % 50 == 49:
-            save_captioner(model, visual, work / "captioner")
-        batch = sample_batch(pool, rng, 96, 0)
-        mixed = encode_mixed(visual, batch.images)
-        return {"caption": caption_loss(decoder, mixed, ids[batch.rows])}
-
-    done = optimise(make_optimizers([decoder], 2e-3), decoder_loss, steps[0], minutes[0])
-    del tokens
-    tuned = optimise(make_optimizers([decoder, visual], 5e-4), joint_loss, steps[1], minutes[1])
-    save_captioner(model, visual, work / "captioner")
-    save_captioner(model, visual, out)
-    spent = round((time.monotonic() - start) / 60, 1)
-    record = {"steps": [done, tuned], "minutes": spent, "seed": seed}
-    (work / "captioner.json").write_text(json.dumps(record))
+    return optimise(make_optimizers([model.text_decoder], 2e-3), step_loss, steps, minutes)
 
 
 def save_captioner(
@@ -201,6 +209,7 @@ def save_captioner(
     saved.text_decoder.load_state_dict(model.text_decoder.state_dict())
     saved.vision_model.load_state_dict(blip_vision_state(visual))
     saved.half().save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)  # safetensors makes it the owner's alone
     side = {"height": SIZE, "width": SIZE}
     images = BlipImageProcessor(size=side, image_mean=[MEAN] * 3, image_std=[STD] * 3)
     BlipProcessor(images, build_tokenizer()).save_pretrained(out)
@@ -211,11 +220,9 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True, help="cache of scenes and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, nargs=2, default=(1500, 500))
+    parser.add_argument("--steps", type=int, nargs=2, default=(1000, 300))
     parser.add_argument("--minutes", type=float, nargs=2, default=(None, None))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(
-        options.work, options.out, options.seed, tuple(options.steps), tuple(options.minutes)
-    )
+    train(options.work, options.out, options.seed, tuple(options.steps), tuple(options.minutes))

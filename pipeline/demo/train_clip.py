@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from pipeline.demo.optimise import make_optimizers, optimise
 from pipeline.demo.pool import NUM_PAIRS, PAIRS, PHRASES, TRAIN_SEEDS, Pool, load_pool
 from pipeline.demo.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZE, TEXTURES
 from pipeline.demo.tokenizer import MAX_LENGTH, PAD, SEP, build_tokenizer
@@ -25,18 +26,14 @@ from pipeline.demo.trunk import (
     HEAD_WIDTH,
     LAYERS,
     MEAN,
-    PATCH,
     STD,
     WIDTH,
-    Batch,
     DenseHeads,
     attend,
     encode,
     load_trunk,
-    make_optimizers,
-    optimise,
-    sample_batch,
 )
+from pipeline.demo.views import PATCH, Batch, sample_batch
 
 SCENERY = tuple(
     f"{'' if texture == 'plain' else texture + ' '}{ground} background"
@@ -207,7 +204,7 @@ def _contrast(logits: torch.Tensor, captions: list[str]) -> torch.Tensor:
 
 
 def train(
-    work: Path, out: Path, seed: int = 0, steps: int = 1000, minutes: float | None = None
+    work: Path, out: Path, seed: int = 0, steps: int = 500, minutes: float | None = None
 ) -> None:
     """Trains from `work`'s trunk and pool (both made where missing) and writes `out`.
 
@@ -244,6 +241,7 @@ def save_clip(model: CustomTextCLIP, out: Path) -> None:
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     save_file(state, out / "open_clip_model.safetensors")
+    (out / "open_clip_model.safetensors").chmod(0o644)  # safetensors makes it the owner's alone
 
 
 if __name__ == "__main__":
@@ -251,7 +249,7 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True, help="cache of scenes and checkpoints")
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--minutes", type=float, help="stop by the clock; not reproducible")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

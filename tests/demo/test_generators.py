@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.demo import flow, gan, training, vae, vqar
+from pipeline.demo import flow, gan, generators, training, vae, vqar
 from pipeline.demo.scenes import render, sample_scene
 from pipeline.demo.words import EMPTY, LENGTH, WORDS, tokenise
 
@@ -127,3 +127,17 @@ def test_batches_see_everything_once_a_pass():
 
 def test_pictures_survive_the_way_in_and_out(scenes):
     assert np.array_equal(training.to_pictures(training.to_tensor(scenes[0])), scenes[0])
+
+
+def test_work_folder_from_scenes_to_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(vae, "Settings", lambda: SMALL["vae"][1])
+    monkeypatch.setattr(generators, "FAKES", 3)
+    threads = torch.get_num_threads()
+    scenes = generators.render_scenes(tmp_path, range(1_000_000, 1_000_008))
+    with np.load(scenes) as file:
+        assert np.array_equal(file["images"][2], render(sample_scene(1_000_002)))
+    assert generators.train_family(tmp_path, "vae", 0) == tmp_path / "vae" / "record.json"
+    with np.load(generators.sample_family(tmp_path, "vae", 0)) as file:
+        assert file["images"].shape == (3, 64, 64, 3)
+    assert training.read_record(tmp_path / "vae").training_images == 8
+    torch.set_num_threads(threads)
