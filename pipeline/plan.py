@@ -75,9 +75,13 @@ def _difference(dag: Dag, store: Store, node: Node) -> str:
     if before.get("models") != now["models"]:
         reasons.append("another model")
     changed = before.get("inputs", {})
-    for input_, fingerprint in now["inputs"].items():
-        if changed.get(input_) != fingerprint:
-            reasons.append(f"input {node.inputs[input_]} changed")
+    others = [
+        node.inputs[input_]
+        for input_, fingerprint in now["inputs"].items()
+        if changed.get(input_) != fingerprint
+    ]
+    if others:
+        reasons.append(f"input{'s' * (len(others) > 1)} {', '.join(others)} changed")
     return "; ".join(reasons) or "recipe changed"
 
 
