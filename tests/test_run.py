@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from pipeline import tables
 from pipeline.dag import load
@@ -212,3 +213,38 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(write_dag, tmp_path):
     assert process.returncode == 130
     assert "run the same command to go on" in stderr and "Traceback" not in stderr
     assert any(store.rglob("part-*.parquet"))
+
+
+POISON = """
+import os
+from PIL import JpegImagePlugin as plugin
+load = plugin.JpegImageFile.load
+def deadly(self, *args, **kwargs):
+    if self.info.get("comment") == b"poison":
+        os.kill(os.getpid(), 9)
+    return load(self, *args, **kwargs)
+plugin.JpegImageFile.load = deadly
+"""
+
+
+def test_an_image_that_kills_its_worker_costs_one_row(item, write_dag, corpus, tmp_path):
+    """As a decoder's crash or the kernel's memory killer would: no exception, the process is gone."""
+    victim = corpus / "test" / "gan" / "0_real" / "1.jpg"
+    Image.open(victim).save(victim, comment=b"poison")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(POISON)
+    here = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+    path = write_dag(part_size=4)
+    options = ("--until", "image_embeddings", "--workers", "2", "--store", "s", "--json")
+    answer = item("run", path, *options, cwd=tmp_path, env={**os.environ, "PYTHONPATH": here})
+    assert answer.returncode == 1, answer.stderr
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    assert (totals["image_embeddings"]["rows_ok"], totals["image_embeddings"]["rows_in"]) == (
+        11,
+        12,
+    )
+    dag, store = load(str(path)), Store(tmp_path / "s")
+    node = dag.nodes["image_embeddings"]
+    table = pa.concat_tables(store.read(node.folder, part.name) for part in store.parts(node))
+    (error,) = table.filter(table["error"].is_valid())["error"].to_pylist()
+    assert "ended with status -9" in error
