@@ -184,9 +184,9 @@ def query(
                 "a query needs a DAG and a name or SQL",
                 hint="item query demo by_generator; item query --list shows the names",
             )
+        sql = room.resolve(text)  # a misspelt name is said before anything is opened
         connection = _connect(_load(dag, overrides, limit), Store(store))
-        answer = room.execute(connection, room.resolve(text))
-        room.deliver(answer, form, out)
+        room.deliver(room.execute(connection, sql), form, out)
 
 
 def _connect(graph: "Dag", cache: "Store"):
