@@ -27,7 +27,7 @@ class Reporter:
         if self.console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description:<18}"),
-                BarColumn(bar_width=28),
+                BarColumn(bar_width=12),
                 TextColumn("{task.completed:>4}/{task.total} parts  {task.fields[rows]}"),
                 TimeRemainingColumn(),
                 console=self.console,
@@ -60,7 +60,7 @@ class Reporter:
         rows[0] += receipt.rows_ok
         rows[1] += receipt.rows_failed
         now = monotonic()
-        text = f"{rows[0] + rows[1]} rows in, {rows[0]} ok, {rows[1]} failed"
+        text = f"{rows[0] + rows[1]} in, {rows[0]} ok, {rows[1]} failed"
         if self._bars:
             self._bars.update(self._ids[receipt.node], completed=done, rows=text)
         elif done == total or now - self._said[receipt.node] > _QUIET_SECONDS:
