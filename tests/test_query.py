@@ -57,6 +57,42 @@ def test_selects(connection, sql, rows):
     assert execute(connection, sql).to_pylist() == rows
 
 
+GIVEN = """-- param text text cup: in the caption
+-- param images integer null: at most so many
+select image_id from captions where contains(caption, $text) limit $images"""
+
+
+def test_parameters_are_bound_and_have_defaults(connection):
+    assert execute(connection, GIVEN).to_pylist() == [{"image_id": "a"}]
+    assert execute(connection, GIVEN, ["images=0"]).num_rows == 0
+    assert execute(connection, GIVEN, ["text=' or true --"]).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("select $id", "the parameter 'id' is not declared"),
+        ("select ?", "the parameter '1' is not declared"),
+        ("-- param id text null: the image\nselect 1", "declared, and the query does not use it"),
+    ],
+)
+def test_declared_and_used_parameters_are_the_same(connection, sql, message):
+    assert message in refusal(connection, sql)
+
+
+def test_an_error_keeps_its_place_beside_parameters(connection):
+    text = refusal(connection, f"{GIVEN}, capton")
+    assert "LINE 3" in text
+
+
+def test_a_value_of_a_parameter_cannot_open_a_file(connection, tmp_path):
+    file = tmp_path / "secret.csv"
+    file.write_text("key\n")
+    sql = "-- param file text null: a file\nselect * from read_text($file)"
+    with pytest.raises(UserError, match="disabled by configuration"):
+        execute(connection, sql, [f"file={file}"])
+
+
 def test_sums_are_plain_integers_where_they_fit(connection):
     data = execute(connection, "select sum(1) as small, sum(2::hugeint ** 90) as big, 1.25 as d")
     assert [str(field.type) for field in data.schema] == ["int64", "double", "decimal128(3, 2)"]
