@@ -40,7 +40,7 @@ def test_resolve_names_the_nearest_query():
 def test_resolve_lists_all_when_nothing_is_near():
     with pytest.raises(UserError) as caught:
         resolve("zzz")
-    assert "by_generator, by_object_head, coverage" in caught.value.hint
+    assert "by_generator, by_image_size, by_num_objects" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
-from pipeline.query import connect
+from pipeline.query import connect, execute, resolve
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
@@ -32,6 +32,14 @@ OBJECTS = {  # image: (phrase, head, local cosine)
     BJ: [("cup", "cup", 0.1)],
     E: [("dog", "dog", 0.6)],
 }
+FACTS = {  # image: (width, height, format, jpeg_quality)
+    A: (64, 48, "JPEG", 90),
+    B: (64, 64, "PNG", None),
+    C: (128, 64, "PNG", None),
+    D: (None, None, None, None),
+    E: (64, 48, "JPEG", 75),
+}
+LOGPROB = {A: -0.1, B: -0.5, BJ: -0.6, C: -0.3, E: -0.2}
 GLOBAL = {A: 0.8, B: 0.4, BJ: 0.2, C: 0.6, E: 0.7}
 
 
@@ -41,6 +49,16 @@ def distance(cosine: float) -> float:
 
 def unit(number: int) -> np.ndarray:
     return np.eye(WIDTH, dtype=np.float32)[number % WIDTH]
+
+
+def answer(connection, name: str, *columns: str, given: tuple[str, ...] = ()) -> list[tuple]:
+    """These columns of a named query's rows."""
+    rows = execute(connection, resolve(name), given).to_pylist()
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
+def approx(value: float):
+    return pytest.approx(value, abs=1e-6)
 
 
 def _listing() -> dict[str, list]:
@@ -75,7 +93,10 @@ def _images(ids: list[str]) -> dict[str, list]:
         "image_id": ids,
         "variant": ["jpeg_50" if i == BJ else "clean" for i in ids],
         "uri": [uris[i[:32]] for i in ids],
-        "width": [64] * len(ids),
+        **{
+            name: [FACTS[i[:32]][number] for i in ids]
+            for number, name in enumerate(("width", "height", "format", "jpeg_quality"))
+        },
         "error": ["cannot be decoded" if i == D else None for i in ids],
     }
 
@@ -111,6 +132,7 @@ def _tables(ids: list[str]) -> dict[str, dict]:
             "image_id": ids,
             "caption": [CAPTIONS[i] for i in ids],
             "num_tokens": [len(CAPTIONS[i].split()) if CAPTIONS[i] else None for i in ids],
+            "mean_logprob": [LOGPROB.get(i) for i in ids],
             "error": ["cannot be decoded" if i == D else None for i in ids],
         },
         "objects": {
@@ -122,7 +144,10 @@ def _tables(ids: list[str]) -> dict[str, dict]:
         "regions": {
             **keys,
             "x0": [0.0 if number is not None else None for _, number, _ in rows],
+            "y0": [0.0 if number is not None else None for _, number, _ in rows],
             "x1": [0.5 if number is not None else None for _, number, _ in rows],
+            "y1": [0.5 if number == 0 else found[2] and 1.0 for _, number, found in rows],
+            "score": [found[2] for _, _, found in rows],
             **errors,
         },
         "image_embeddings": {
