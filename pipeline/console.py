@@ -54,11 +54,13 @@ def print_totals(totals: "list[NodeTotal]") -> None:
 
 
 def print_queries(queries: "list[NamedQuery]") -> None:
-    """The named queries, each with its parameters on lines of their own below it."""
+    """The named queries, each with its parameters, their types and defaults below it."""
     rows: list[tuple[object, ...]] = []
     for query in queries:
         rows.append((query.name, query.question, query.row))
-        rows += [("", f"  --param {p.line}", "") for p in query.parameters.values()]
+        for p in query.parameters.values():
+            default = "" if p.default is None else f" ({p.default})"
+            rows.append(("", f"  --param {p.name}={p.kind.upper()}{default}: {p.about}", ""))
     print_rows(("name", "question", "a row is"), rows)
 
 

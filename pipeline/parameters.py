@@ -25,13 +25,13 @@ _LINE = re.compile(r"-- param ([a-z_]\w*) (text|integer|number) (\S+): (\S.*)")
 class Parameter:
     """A declared parameter: `kind` is text, integer or number; `default` is of that kind, or None.
 
-    `line` is its declaration as a person reads it: `generator text null: only this generator`.
+    `about` says what it does.
     """
 
     name: str
     kind: str
     default: Value
-    line: str
+    about: str
 
 
 def declared(sql: str) -> dict[str, Parameter]:
@@ -49,11 +49,10 @@ def declared(sql: str) -> dict[str, Parameter]:
         match = _LINE.fullmatch(line.rstrip())
         if match is None:
             raise UserError("a parameter is not declared as it should be", line, f"write {_FORM}")
-        name, kind, default, _ = match.groups()
+        name, kind, default, about = match.groups()
         if name in found:
             raise UserError(f"the parameter '{name}' is declared twice", line)
-        text = line.rstrip().removeprefix("-- param ")
-        found[name] = Parameter(name, kind, _value(name, kind, default), text)
+        found[name] = Parameter(name, kind, _value(name, kind, default), about)
     return found
 
 

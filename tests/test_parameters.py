@@ -17,11 +17,9 @@ select $generator, $cosine, $images
 
 def test_declared_in_the_header_only_and_in_its_order():
     assert declared(SQL) == {
-        "generator": Parameter(
-            "generator", "text", None, "generator text null: only this generator"
-        ),
-        "cosine": Parameter("cosine", "number", 0.5, "cosine number 0.5: below this"),
-        "images": Parameter("images", "integer", 20, "images integer 20: at most so many"),
+        "generator": Parameter("generator", "text", None, "only this generator"),
+        "cosine": Parameter("cosine", "number", 0.5, "below this"),
+        "images": Parameter("images", "integer", 20, "at most so many"),
     }
     assert declared("select 1") == {}
 
