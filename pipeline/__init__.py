@@ -1,8 +1,34 @@
 """ITEM: an offline, feature-caching pipeline for hierarchical image-text misalignment."""
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["__version__", "open_store"]
 
 try:
     __version__ = version("item-pipeline")
 except PackageNotFoundError:  # running from a checkout that was never installed
     __version__ = "0+checkout"
+
+
+def open_store(
+    dag: str, store: Path | str = "store", overrides: Sequence[str] | None = None
+) -> "duckdb.DuckDBPyConnection":
+    """The connection that `item query` asks, for Python: every view of the DAG, and of the runs.
+
+    `dag`: a path or a shipped name. `store`: the folder of the cache. `overrides`: as `--set`, e.g.
+    `["captions.num_beams=1"]`. Answers leave it as Arrow (`.sql(…).to_arrow_table()`), pandas
+    (`.df()`) or polars (`.pl()`). It sees the parts that are there when it is opened, cannot write
+    them, and can open no other file. Raises UserError for a DAG that is wrong and a store that has
+    nothing of it.
+    """
+    from pipeline.access import connect  # here, so that `import pipeline` stays light
+    from pipeline.dag import load
+    from pipeline.store import Store
+
+    return connect(load(str(dag), list(overrides or [])), Store(store))

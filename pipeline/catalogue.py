@@ -6,6 +6,7 @@ What a connection holds (all read-only):
 - a view per node, and one per table: `captions` is the node called `captions` or, when no node is
   called so, the only one that makes captions;
 - `nodes`, `receipts` (a row a part) and `failures` (a row a failed row), over all nodes;
+- `store.runs` and `store.predictions`: the metrics and predictions of the store's trained runs;
 - every further file of `sql/views`, in the order of their names.
 
 A view file is plain SQL with two slots: `{{ node }}`, the node it reads, and `{{ width }}`, the
@@ -13,7 +14,7 @@ width of its vectors.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,14 +51,45 @@ _RECEIPT = {
     "finished": "timestamp",  # UTC
     "host": "varchar",
 }
+# the files of a run's folder: relation -> (file, the columns that it always has)
+_RUN_FILES = {
+    "runs": (
+        "metrics.parquet",
+        {
+            "experiment": "varchar",
+            "run_id": "varchar",
+            "saved": "timestamp",  # UTC
+            "method": "varchar",
+            "generator": "varchar",
+            "seen": "boolean",
+            **dict.fromkeys(("ap", "auroc", "accuracy", "tnr", "tpr"), "double"),
+            "n": "bigint",
+        },
+    ),
+    "predictions": (
+        "predictions.parquet",
+        {
+            "experiment": "varchar",
+            "run_id": "varchar",
+            "method": "varchar",
+            "image_id": "varchar",
+            "generator": "varchar",
+            "split": "varchar",
+            "label": "tinyint",
+            "probability": "double",
+        },
+    ),
+}
 
 
-def connect(tables: Tables) -> "duckdb.DuckDBPyConnection":
+def connect(tables: Tables, runs: Sequence[Path] = ()) -> "duckdb.DuckDBPyConnection":
     """A confined in-memory connection over `tables`: node name -> (table name, part files).
 
-    A node without parts is an empty relation of its table's columns. After set-up no setting can
-    be changed, and no file can be opened but these parts. Raises UserError for a part that is not
-    readable Parquet, and for a node whose name belongs to a view of another kind.
+    `runs`: the folders of trained runs, `…/<experiment>/<run id>`. A node without parts is an empty
+    relation of its table's columns, and so are `runs` and `predictions` without runs. After set-up
+    no setting can be changed, and no file can be opened but these parts and the runs' tables.
+    Raises UserError for a file that is not readable Parquet, and for a node whose name belongs to a
+    view of another kind.
     """
     import duckdb
 
@@ -80,6 +112,8 @@ def connect(tables: Tables) -> "duckdb.DuckDBPyConnection":
                 connection.execute(f"create view store.{_name(table)} as {source}")
         for name, sql in _generated(tables).items():
             connection.execute(f"create view {name} as {sql}")
+        for name in _RUN_FILES:
+            connection.execute(f"create view store.{name} as {_of_runs(name, runs)}")
         for table in COLUMNS:
             if table not in several:
                 _view(connection, table, views[table], table, widths.get(canonical[table]))
@@ -93,9 +127,11 @@ def connect(tables: Tables) -> "duckdb.DuckDBPyConnection":
     except duckdb.Error as error:
         raise UserError(
             f"the store cannot be read: {str(error).strip()}",
-            hint="if a part is damaged, delete that file: `item run` computes it again",
+            hint="if a part is damaged, delete that file: `item run` computes it again; "
+            "if a run's file is, delete the run's folder: `item train` trains it again",
         ) from error
-    _confine(connection, [part for _, parts in tables.values() for part in parts])
+    parts = [part for _, parts in tables.values() for part in parts]
+    _confine(connection, [*parts, *(path for name in _RUN_FILES for path in _found(name, runs))])
     return connection
 
 
@@ -177,6 +213,35 @@ def _empty(table: str) -> str:
         sql_type = _SQL_TYPES.get(str(kind), "float[]")
         columns.append(f"null::{sql_type} as {_name(name)}")
     return f"select {', '.join(columns)} where false"
+
+
+def _found(name: str, runs: Sequence[Path]) -> list[Path]:
+    """The files of `runs` or `predictions` that are there."""
+    return [path for folder in runs if (path := folder / _RUN_FILES[name][0]).is_file()]
+
+
+def _of_runs(name: str, runs: Sequence[Path]) -> str:
+    """All runs' rows of one file. Runs of other versions may have other columns: null elsewhere."""
+    columns = ", ".join(f"null::{kind} as {column}" for column, kind in _RUN_FILES[name][1].items())
+    empty = f"select {columns} where false"
+    found = _found(name, runs)
+    if not found:
+        return empty
+    files = _files(found)
+    # a row's run is where its file lies, whatever columns the file has
+    place = ", ".join(
+        f"parse_path(filename)[{-2 - up}] as {column}"
+        for up, column in enumerate(("run_id", "experiment"))
+    )
+    others = "columns(lambda c: c not in ('experiment', 'run_id', 'saved', 'filename'))"
+    source = (
+        f"read_parquet({files}, union_by_name = true, filename = true, hive_partitioning = false)"
+    )
+    if name == "runs":
+        place += ", make_timestamp(epoch_us(last_modified)) as saved"
+        others = others.replace("'filename'", "'filename', 'last_modified'")
+        source += f" join (select filename, last_modified from read_blob({files})) using (filename)"
+    return f"{empty} union all by name select {place}, {others} from {source}"
 
 
 def _view(

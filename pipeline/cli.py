@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.console import FAILED_ROWS, USAGE, print_json, print_rows, print_totals, reported
+from pipeline.console import (
+    FAILED_ROWS,
+    USAGE,
+    print_json,
+    print_queries,
+    print_rows,
+    print_totals,
+    reported,
+)
 from pipeline.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -162,6 +170,10 @@ def query(
         str | None, typer.Argument(metavar="NAME|SQL", help="A named query, or one SELECT.")
     ] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="The named queries.")] = False,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the query."),
+    ] = None,
     form: Annotated[
         str, typer.Option("--format", metavar="table|csv|json|parquet", help="Of the answer.")
     ] = "table",
@@ -173,11 +185,11 @@ def query(
     """Ask the cache in SQL (DuckDB, read-only): `item query demo by_generator`."""
     with reported():
         from pipeline import query as room
+        from pipeline.access import connect
         from pipeline.store import Store
 
         if list_queries:
-            rows = [(q.name, q.question, q.row) for q in room.named_queries().values()]
-            print_rows(("name", "question", "a row is"), rows)
+            print_queries(list(room.named_queries().values()))
             return
         if dag is None or text is None:
             raise UserError(
@@ -185,25 +197,8 @@ def query(
                 hint="item query demo by_generator; item query --list shows the names",
             )
         sql = room.resolve(text)  # a misspelt name is said before anything is opened
-        connection = _connect(_load(dag, overrides, limit), Store(store))
-        room.deliver(room.execute(connection, sql), form, out)
-
-
-def _connect(graph: "Dag", cache: "Store"):
-    from pipeline import query as room
-
-    images = graph.nodes["images"]
-    tables = {}
-    for node in graph.nodes.values():
-        paths = cache.parts(node) if node.name == "listing" else cache.current(node, images)
-        tables[node.name] = (node.stage.output, paths)
-    if not tables["images"][1]:
-        raise UserError(
-            f"the store has nothing of '{graph.name}' yet",
-            str(cache.root),
-            f"run `item run {graph.path}` first, or give its --store, --set and --limit",
-        )
-    return room.connect(tables)
+        connection = connect(_load(dag, overrides, limit), Store(store))
+        room.deliver(room.execute(connection, sql, given or []), form, out)
 
 
 @app.command()
@@ -242,10 +237,11 @@ def _experiments(
     """
     if not names:
         return {}
+    from pipeline.access import connect
     from pipeline.head.run import run_experiment
     from pipeline.head.table import render
 
-    connection = _connect(graph, cache)
+    connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
     # a run depends on what its features come from, not on other branches of the DAG
     sources = [name for name in ("features", "image_embeddings") if name in graph.nodes]
     lineage = {node.name: node for name in sources for node in graph.upstream(name)}

@@ -10,6 +10,7 @@ import typer
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from pipeline.query import NamedQuery
     from pipeline.run import NodeTotal
 
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
@@ -50,6 +51,17 @@ def print_totals(totals: "list[NodeTotal]") -> None:
         for total in totals
     ]
     print_rows(("node", "parts", "rows in", "ok", "failed", "seconds", "MB"), rows)
+
+
+def print_queries(queries: "list[NamedQuery]") -> None:
+    """The named queries, each with its parameters, their types and defaults below it."""
+    rows: list[tuple[object, ...]] = []
+    for query in queries:
+        rows.append((query.name, query.question, query.row))
+        for p in query.parameters.values():
+            default = "" if p.default is None else f" ({p.default})"
+            rows.append(("", f"  --param {p.name}={p.kind.upper()}{default}: {p.about}", ""))
+    print_rows(("name", "question", "a row is"), rows)
 
 
 def print_rows(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:

@@ -1,6 +1,7 @@
 """Questions to the store: the named queries, the user's own SQL, and its confinement to reading."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.catalogue import connect, extra_views, undecided
 from pipeline.errors import UserError, nearest
 from pipeline.output import FORMATS, deliver, write
+from pipeline.parameters import Parameter, Value, bind, declared
 from pipeline.resources import folder
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class NamedQuery:
     row: str
     sql: str
     path: Path
+    parameters: dict[str, Parameter]
 
 
 def named_queries() -> dict[str, NamedQuery]:
@@ -55,7 +58,8 @@ def named_queries() -> dict[str, NamedQuery]:
         first, second, *_ = [*sql.splitlines(), "", ""]
         if not (first.startswith("-- ") and second.startswith("-- ")):
             raise ValueError(f"{path}: its first two lines must say the question and what a row is")
-        queries[path.stem] = NamedQuery(path.stem, first[3:].strip(), second[3:].strip(), sql, path)
+        question, row = first[3:].strip(), second[3:].strip()
+        queries[path.stem] = NamedQuery(path.stem, question, row, sql, path, declared(sql))
     return queries
 
 
@@ -73,18 +77,23 @@ def resolve(text: str) -> str:
     return text
 
 
-def execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+def execute(
+    connection: "duckdb.DuckDBPyConnection", sql: str, given: Iterable[str] = ()
+) -> "pa.Table":
     """The rows of one `select` (or `describe`, `show`, `explain`) as an Arrow table.
 
-    Raises UserError with DuckDB's own message (and the place in the SQL) for a query that is
-    wrong, reaches outside the store, or would change anything.
+    `given`: `NAME=VALUE` for parameters that the SQL declares (see `pipeline.parameters`); the
+    others have their defaults. Raises UserError with DuckDB's own message (and the place in the
+    SQL) for a query that is wrong, reaches outside the store, or would change anything.
     """
     import duckdb
     import pyarrow as pa
 
+    values = bind(declared(sql), given)
     try:
         explained = _check_statement(connection, sql)
-        data = _explanation(connection, sql) if explained else _rows(connection, sql)
+        _check_parameters(connection, sql, set(values))
+        data = (_explanation if explained else _rows)(connection, sql, values)
     except (duckdb.Error, pa.ArrowException) as error:
         raise UserError(str(error).strip(), hint=_hint(connection, str(error))) from error
     for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
@@ -93,20 +102,26 @@ def execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
     return data
 
 
-def _rows(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+def _rows(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value]
+) -> "pa.Table":
     import duckdb
 
     try:
-        return connection.sql(sql).to_arrow_table()
+        return connection.sql(sql, params=values or None).to_arrow_table()
     except (duckdb.BinderException, duckdb.CatalogException):
-        connection.execute(sql)  # fails too, before it reads anything, and says where in the SQL
+        connection.execute(
+            sql, values
+        )  # fails too, before it reads anything, and says where in the SQL
         raise
 
 
-def _explanation(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+def _explanation(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value]
+) -> "pa.Table":
     import pyarrow as pa
 
-    result = connection.execute(sql)
+    result = connection.execute(sql, values)
     names = [column[0] for column in result.description]
     return pa.table(dict(zip(names, zip(*result.fetchall(), strict=True), strict=True)))
 
@@ -140,6 +155,21 @@ def _check_statement(connection: "duckdb.DuckDBPyConnection", sql: str) -> bool:
             hint="write one `select` (`pivot` needs its values listed: `on … in (…)`)",
         )
     return False
+
+
+def _check_parameters(connection: "duckdb.DuckDBPyConnection", sql: str, names: set[str]) -> None:
+    """What the SQL uses must be what its header declares; DuckDB's own message names neither."""
+    used = set(connection.extract_statements(sql)[0].named_parameters)
+    for name in sorted(used ^ names):
+        if name in names:
+            raise UserError(
+                f"the parameter '{name}' is declared, and the query does not use it",
+                hint=f"write ${name} where it belongs",
+            )
+        raise UserError(
+            f"the parameter '{name}' is not declared",
+            hint=f"begin the query with a line such as `-- param {name} text null: what it does`",
+        )
 
 
 def _hint(connection: "duckdb.DuckDBPyConnection", message: str) -> str | None:

@@ -117,6 +117,10 @@ class Store:
         wanted = {path.name for path in self.parts(images)}
         return [path for path in self.parts(node) if path.name in wanted]
 
+    def runs(self) -> list[Path]:
+        """The folders of the trained runs, `STORE/runs/<experiment>/<run id>`, by name."""
+        return sorted(path.parent for path in self.root.glob("runs/*/*/metrics.parquet"))
+
     def has(self, node: Node, name: str) -> bool:
         """Whether part `name` of a node is committed."""
         return (self.folder(node) / name).exists()

@@ -4,6 +4,7 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -132,7 +133,7 @@ def test_several_nodes_and_none_called_so_is_an_error_only_when_asked(tmp_path):
         assert "several nodes make captions (blip, git)" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["misalignment_by_image", "receipts", "objects"])
+@pytest.mark.parametrize("name", ["misalignment_by_image", "receipts", "objects", "runs"])
 def test_a_node_cannot_take_the_name_of_another_view(name):
     with pytest.raises(UserError, match=f"the node '{name}'") as caught:
         connect({name: ("captions", [])})
@@ -184,6 +185,43 @@ def test_a_thousand_parts(tmp_path):
     assert rows(connection, "select count(*) as n from captions") == [{"n": 1_000}]
     assert rows(connection, "select count(*) as n from receipts") == [{"n": 1_000}]
     assert time.perf_counter() - started < 20
+
+
+def run_folder(root, name):
+    folder = root / "experiment" / name
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"method": ["head"], "ap": [0.5]}), folder / "metrics.parquet")
+    return folder
+
+
+def test_without_runs_their_views_are_typed_and_empty():
+    described = rows(connect({}), "describe runs")
+    assert {r["column_name"]: r["column_type"] for r in described}["saved"] == "TIMESTAMP"
+    assert rows(connect({}), "select count(*) as n from predictions") == [{"n": 0}]
+
+
+def test_a_run_has_the_columns_of_the_contract_even_if_its_file_lacks_them(tmp_path):
+    connection = connect({}, [run_folder(tmp_path, "r1")])
+    sql = "select experiment, run_id, method, ap, tpr from runs"
+    expected = {"experiment": "experiment", "run_id": "r1", "method": "head", "ap": 0.5}
+    assert rows(connection, sql) == [expected | {"tpr": None}]
+    assert rows(connection, "select count(*) as n from predictions") == [{"n": 0}]
+
+
+def test_only_the_tables_of_a_run_can_be_read(tmp_path):
+    folder = run_folder(tmp_path, "r1")
+    (folder / "experiment.json").write_text("{}")
+    connection = connect({}, [folder])
+    with pytest.raises(UserError, match="disabled by configuration"):
+        execute(connection, f"from read_text('{folder}/experiment.json')")
+
+
+def test_a_damaged_run_is_named(tmp_path):
+    folder = run_folder(tmp_path, "r1")
+    (folder / "metrics.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"r1/metrics\.parquet") as caught:
+        connect({}, [folder])
+    assert "delete the run's folder" in caught.value.hint
 
 
 def test_importing_is_light():

@@ -76,6 +76,26 @@ def test_named_queries_are_listed_and_run(ready, item):
     assert sum(v for row in rows(answer) for k, v in row.items() if k in ("images", "n")) >= 160
 
 
+def test_parameters_of_a_query_are_listed_and_given(ready, item):
+    folder, _ = ready
+    listed = item("query", "--list", cwd=folder).stdout
+    assert "--param images=INTEGER (20): how many" in listed
+    assert "--param generator=TEXT: only this generator" in listed
+    query = ("query", "demo", "most_misaligned", "--limit", "160", "--format", "json")
+    given = ("--param", "images=3", "--param", "generator=vae")
+    found = rows(item(*query, *given, cwd=folder))
+    assert len(found) == 3 and {row["generator"] for row in found} == {"vae"}
+    wrong = item(*query, "--param", "image=3", cwd=folder)
+    assert wrong.returncode == 2 and "did you mean 'images'?" in wrong.stderr
+
+
+def test_the_run_is_a_view(ready, item):
+    folder, _ = ready
+    sql = "select distinct experiment, method from runs where method = 'linear probe'"
+    answer = item("query", "demo", sql, "--limit", "160", "--format", "json", cwd=folder)
+    assert rows(answer) == [{"experiment": "cross_generator", "method": "linear probe"}]
+
+
 def test_train_touches_no_feature_extractor(ready):
     folder, _ = ready
     script = (

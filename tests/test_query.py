@@ -40,7 +40,7 @@ def test_resolve_names_the_nearest_query():
 def test_resolve_lists_all_when_nothing_is_near():
     with pytest.raises(UserError) as caught:
         resolve("zzz")
-    assert "by_generator, by_object_head, coverage" in caught.value.hint
+    assert "by_generator, by_image_size, by_num_objects" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,42 @@ def test_resolve_lists_all_when_nothing_is_near():
 )
 def test_selects(connection, sql, rows):
     assert execute(connection, sql).to_pylist() == rows
+
+
+GIVEN = """-- param text text cup: in the caption
+-- param images integer null: at most so many
+select image_id from captions where contains(caption, $text) limit $images"""
+
+
+def test_parameters_are_bound_and_have_defaults(connection):
+    assert execute(connection, GIVEN).to_pylist() == [{"image_id": "a"}]
+    assert execute(connection, GIVEN, ["images=0"]).num_rows == 0
+    assert execute(connection, GIVEN, ["text=' or true --"]).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("select $id", "the parameter 'id' is not declared"),
+        ("select ?", "the parameter '1' is not declared"),
+        ("-- param id text null: the image\nselect 1", "declared, and the query does not use it"),
+    ],
+)
+def test_declared_and_used_parameters_are_the_same(connection, sql, message):
+    assert message in refusal(connection, sql)
+
+
+def test_an_error_keeps_its_place_beside_parameters(connection):
+    text = refusal(connection, f"{GIVEN}, capton")
+    assert "LINE 3" in text
+
+
+def test_a_value_of_a_parameter_cannot_open_a_file(connection, tmp_path):
+    file = tmp_path / "secret.csv"
+    file.write_text("key\n")
+    sql = "-- param file text null: a file\nselect * from read_text($file)"
+    with pytest.raises(UserError, match="disabled by configuration"):
+        execute(connection, sql, [f"file={file}"])
 
 
 def test_sums_are_plain_integers_where_they_fit(connection):

@@ -1,7 +1,9 @@
 -- Which images fit their caption least?
--- A row is one image, in one variant; the twenty with the lowest global cosine.
+-- A row is one image, in one variant, the one with the lowest cosine first.
 --
 -- The columns are those of misalignment_by_image.
+-- param images integer 20: how many
+-- param generator text null: only this generator
 
 select
     image_id,
@@ -16,6 +18,8 @@ select
     worst_phrase,
     worst_cosine
 from misalignment_by_image
-where cosine_global is not null
+where
+    cosine_global is not null
+    and ($generator::varchar is null or generator = $generator)
 order by cosine_global, image_id
-limit 20
+limit $images::bigint

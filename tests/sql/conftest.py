@@ -3,8 +3,12 @@
 Images, by the letter that fills their ids: a real (progan); b fake (progan), also as jpeg_50;
 c fake, listed by biggan and by sdxl; d real (biggan), cannot be decoded; e listed by biggan once as
 real and once as fake. One more listed file could not be read at all.
+
+Two trained runs of the experiment `cross`: `old` with the methods head and probe, and `new`, saved
+a minute later by a version that measures more, with head alone.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
-from pipeline.query import connect
+from pipeline.query import connect, execute, resolve
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
@@ -28,6 +32,14 @@ OBJECTS = {  # image: (phrase, head, local cosine)
     BJ: [("cup", "cup", 0.1)],
     E: [("dog", "dog", 0.6)],
 }
+FACTS = {  # image: (width, height, format, jpeg_quality)
+    A: (64, 48, "JPEG", 90),
+    B: (64, 64, "PNG", None),
+    C: (128, 64, "PNG", None),
+    D: (None, None, None, None),
+    E: (64, 48, "JPEG", 75),
+}
+LOGPROB = {A: -0.1, B: -0.5, BJ: -0.6, C: -0.3, E: -0.2}
 GLOBAL = {A: 0.8, B: 0.4, BJ: 0.2, C: 0.6, E: 0.7}
 
 
@@ -37,6 +49,16 @@ def distance(cosine: float) -> float:
 
 def unit(number: int) -> np.ndarray:
     return np.eye(WIDTH, dtype=np.float32)[number % WIDTH]
+
+
+def answer(connection, name: str, *columns: str, given: tuple[str, ...] = ()) -> list[tuple]:
+    """These columns of a named query's rows."""
+    rows = execute(connection, resolve(name), given).to_pylist()
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
+def approx(value: float):
+    return pytest.approx(value, abs=1e-6)
 
 
 def _listing() -> dict[str, list]:
@@ -71,7 +93,10 @@ def _images(ids: list[str]) -> dict[str, list]:
         "image_id": ids,
         "variant": ["jpeg_50" if i == BJ else "clean" for i in ids],
         "uri": [uris[i[:32]] for i in ids],
-        "width": [64] * len(ids),
+        **{
+            name: [FACTS[i[:32]][number] for i in ids]
+            for number, name in enumerate(("width", "height", "format", "jpeg_quality"))
+        },
         "error": ["cannot be decoded" if i == D else None for i in ids],
     }
 
@@ -107,6 +132,7 @@ def _tables(ids: list[str]) -> dict[str, dict]:
             "image_id": ids,
             "caption": [CAPTIONS[i] for i in ids],
             "num_tokens": [len(CAPTIONS[i].split()) if CAPTIONS[i] else None for i in ids],
+            "mean_logprob": [LOGPROB.get(i) for i in ids],
             "error": ["cannot be decoded" if i == D else None for i in ids],
         },
         "objects": {
@@ -118,7 +144,10 @@ def _tables(ids: list[str]) -> dict[str, dict]:
         "regions": {
             **keys,
             "x0": [0.0 if number is not None else None for _, number, _ in rows],
+            "y0": [0.0 if number is not None else None for _, number, _ in rows],
             "x1": [0.5 if number is not None else None for _, number, _ in rows],
+            "y1": [0.5 if number == 0 else found[2] and 1.0 for _, number, found in rows],
+            "score": [found[2] for _, _, found in rows],
             **errors,
         },
         "image_embeddings": {
@@ -208,7 +237,68 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list
     return nodes
 
 
+# run: method: (generator, image, label, probability)
+PREDICTED = {
+    "old": {
+        "head": [
+            ("biggan", E, 0, 0.9),
+            ("biggan", C, 1, 0.4),
+            ("progan", A, 0, 0.1),
+            ("progan", B, 1, 0.8),
+        ],
+        "probe": [
+            ("biggan", E, 0, 0.2),
+            ("biggan", C, 1, 0.3),
+            ("progan", A, 0, 0.6),
+            ("progan", B, 1, 0.7),
+        ],
+    },
+    "new": {"head": [("progan", A, 0, 0.7), ("progan", B, 1, 0.95)]},
+}
+AP = {  # (run, method, generator): average precision
+    ("old", "head", "biggan"): 0.5,
+    ("old", "head", "progan"): 1.0,
+    ("old", "probe", "biggan"): 1.0,
+    ("old", "probe", "progan"): 0.9,
+    ("new", "head", "progan"): 1.0,
+}
+SAVED = {"old": 1_767_323_040, "new": 1_767_323_100}  # 2026-01-02T03:04 and 03:05, UTC
+
+
+def _write_run(folder: Path, run: str) -> None:
+    folder.mkdir(parents=True)
+    rows = [(method, *row) for method, found in PREDICTED[run].items() for row in found]
+    method, generator, image_id, label, probability = zip(*rows, strict=True)
+    columns = {"method": method, "image_id": image_id, "generator": generator}
+    columns |= {"split": ["test"] * len(rows), "label": label, "probability": probability}
+    pq.write_table(pa.table(columns), folder / "predictions.parquet")
+    metrics = []
+    for (_, method, generator), ap in ((key, ap) for key, ap in AP.items() if key[0] == run):
+        found = [row for row in PREDICTED[run][method] if row[0] == generator]
+        right = {
+            label: [(p >= 0.5) == label for _, _, y, p in found if y == label] for label in (0, 1)
+        }
+        row = {"experiment": "cross", "run_id": run, "method": method, "generator": generator}
+        row |= {"seen": generator == "progan", "ap": ap, "auroc": ap}
+        row |= {"accuracy": float(np.mean(right[0] + right[1]))}
+        row |= {"tnr": float(np.mean(right[0])), "tpr": float(np.mean(right[1])), "n": len(found)}
+        metrics.append(row | ({"ece": 0.25} if run == "new" else {}))
+    path = folder / "metrics.parquet"
+    pq.write_table(pa.Table.from_pylist(metrics), path)
+    os.utime(path, (SAVED[run], SAVED[run]))
+
+
 @pytest.fixture(scope="session")
-def connection(known):
-    """A confined connection over the known store."""
-    return connect(known)
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The folders of the two runs."""
+    root = tmp_path_factory.mktemp("it's a=b runs")
+    folders = [root / "cross" / run for run in PREDICTED]
+    for folder in folders:
+        _write_run(folder, folder.name)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def connection(known, runs):
+    """A confined connection over the known store and its runs."""
+    return connect(known, runs)

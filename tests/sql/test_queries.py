@@ -2,28 +2,41 @@ from datetime import datetime
 
 import pytest
 
-from pipeline.query import execute, named_queries, resolve
+from pipeline.query import execute, named_queries
+from tests.sql.conftest import BJ, A, B, C, D, E, answer, approx
 
-A, B, C, D, E = (letter * 32 for letter in "abcde")
-BJ = f"{B}-jpeg_50"
 NAMES = [
+    "by_caption_length",
+    "by_class",
+    "by_encoding",
     "by_generator",
+    "by_image_size",
+    "by_num_objects",
     "by_object_head",
+    "calibration",
+    "caption_confidence",
+    "cosine_histogram",
     "coverage",
+    "duplicates",
     "failed_rows",
+    "failure_causes",
+    "hardest_images",
     "label_balance",
+    "misaligned_objects",
     "most_misaligned",
+    "near_duplicates",
+    "regions_by_head",
+    "repeated_captions",
+    "run_disagreements",
+    "run_errors",
+    "run_means",
+    "run_metrics",
+    "separability",
+    "storage",
+    "thresholds",
     "throughput",
+    "without_objects",
 ]
-
-
-def answer(connection, name, *columns):
-    rows = execute(connection, resolve(name)).to_pylist()
-    return [tuple(row[column] for column in columns) for row in rows]
-
-
-def approx(value):
-    return pytest.approx(value, abs=1e-6)
 
 
 def test_these_are_all():
@@ -43,8 +56,10 @@ def test_headers_say_what_is_asked_and_what_a_row_is(name):
 def test_headers_describe_every_column(name, connection):
     query = named_queries()[name]
     header = query.sql.split("\n\n")[0].splitlines()
-    described = [line.split()[1] for line in header[2:] if len(line) > 3 and line[3] != " "]
-    assert set(execute(connection, query.sql).column_names) <= set(described)
+    about = [line for line in header[2:] if len(line) > 3 and line[3] != " "]
+    described = [line.split()[1] for line in about if not line.startswith("-- param ")]
+    columns = execute(connection, query.sql).column_names
+    assert columns == [name for name in described if name in columns]
 
 
 def test_by_generator(connection):
@@ -95,6 +110,11 @@ def test_most_misaligned(connection):
         (E, None, "biggan", "a dog", approx(0.7), "dog"),
         (A, "real", "progan", "a red cup on a box", approx(0.8), "box"),
     ]
+
+
+def test_most_misaligned_of_a_generator(connection):
+    given = ("generator=progan", "images=2")
+    assert answer(connection, "most_misaligned", "image_id", given=given) == [(BJ,), (B,)]
 
 
 def test_coverage(connection):
@@ -156,4 +176,45 @@ def test_label_balance(connection):
         (2, 2, 0, 0.5),
         (0, 1, 0, 1.0),
         (1, 1, 0, 0.5),
+    ]
+
+
+def test_storage(connection, known):
+    columns = ("node", "parts", "rows_in")
+    rows = answer(connection, "storage", *columns)
+    assert [row[0] for row in rows] == list(known)
+    assert rows[:2] == [("listing", 1, 8), ("images", 2, 6)]
+    sizes = {node: [path.stat().st_size for path in parts] for node, (_, parts) in known.items()}
+    total = sum(sum(parts) for parts in sizes.values())
+    images = sizes["images"]
+    columns = ("megabytes", "share", "bytes_per_row", "largest_part")
+    assert answer(connection, "storage", *columns)[1] == (
+        approx(sum(images) / 1e6),
+        approx(sum(images) / total),
+        approx(sum(images) / 6),
+        approx(max(images) / 1e6),
+    )
+
+
+def test_failure_causes_counts_a_handed_down_failure_once(connection):
+    columns = ("node", "error", "failures", "example")
+    assert answer(connection, "failure_causes", *columns) == [
+        ("listing", "permission denied", 1, "biggan/0_real/unreadable.jpg"),
+        ("images", "cannot be decoded", 1, "biggan/0_real/d.jpg"),
+    ]
+
+
+def test_duplicates(connection):
+    columns = ("image_id", "files", "labels_agree", "kinds", "generators", "splits", "uris")
+    assert answer(connection, "duplicates", *columns) == [
+        (
+            E,
+            2,
+            False,
+            "fake, real",
+            "biggan",
+            "test",
+            ["biggan/0_real/e.jpg", "biggan/1_fake/e.jpg"],
+        ),
+        (C, 2, True, "fake", "biggan, sdxl", "test", ["biggan/1_fake/c.png", "sdxl/1_fake/c.png"]),
     ]

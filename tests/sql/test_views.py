@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,7 +10,9 @@ from pipeline.tables import COLUMNS
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
+WIDE = ["misalignment_by_image", "predictions", "runs"]  # the views beyond one a table
 VIEWS = sorted((folder("sql") / "views").glob("*.sql"))
+ADDED = {"runs": ["ece"]}  # columns that a run of another version has
 EXTRA = {"images": ["content_id"]}  # columns that a view adds to those of its table
 
 
@@ -26,8 +30,8 @@ def by_image(connection):
     return {row["image_id"]: row for row in rows}
 
 
-def test_there_is_a_view_for_every_table_and_one_wide_one():
-    assert {path.stem for path in VIEWS} == {*COLUMNS, "misalignment_by_image"}
+def test_there_is_a_view_for_every_table_and_these():
+    assert {path.stem for path in VIEWS} == {*COLUMNS, *WIDE}
 
 
 @pytest.mark.parametrize("path", VIEWS, ids=lambda path: path.stem)
@@ -38,7 +42,8 @@ def test_header_describes_exactly_the_columns(path, connection):
     header = lines[: lines.index("")]
     described = header[header.index("--") + 1 :]
     names = [line[3:].split()[0] for line in described if line[3] != " "]
-    assert names == execute(connection, f"from {path.stem}").column_names
+    columns = execute(connection, f"from {path.stem}").column_names
+    assert names == [column for column in columns if column not in ADDED.get(path.stem, [])]
 
 
 @pytest.mark.parametrize("table", COLUMNS)
@@ -172,3 +177,29 @@ def test_wide_view_of_a_failed_image_keeps_its_row_and_its_first_error(connectio
     assert row["error"] == "cannot be decoded"
     assert row["label"] == 0
     assert row["num_objects"] is None and row["cosine_global"] is None
+
+
+def test_runs_are_named_by_their_folders_and_dated_by_their_files(connection):
+    sql = "select distinct experiment, run_id, saved from runs order by saved"
+    assert [tuple(row.values()) for row in execute(connection, sql).to_pylist()] == [
+        ("cross", "old", datetime(2026, 1, 2, 3, 4)),
+        ("cross", "new", datetime(2026, 1, 2, 3, 5)),
+    ]
+
+
+def test_runs_with_other_columns_are_one_view(connection):
+    sql = "select run_id, method, generator, seen, ap, accuracy, n, ece from runs order by all"
+    assert [tuple(row.values()) for row in execute(connection, sql).to_pylist()] == [
+        ("new", "head", "progan", True, 1.0, 0.5, 2, 0.25),
+        ("old", "head", "biggan", False, 0.5, 0.0, 2, None),
+        ("old", "head", "progan", True, 1.0, 1.0, 2, None),
+        ("old", "probe", "biggan", False, 1.0, 0.5, 2, None),
+        ("old", "probe", "progan", True, 0.9, 0.5, 2, None),
+    ]
+
+
+def test_predictions_know_their_run(connection):
+    sql = "select experiment, run_id, method, image_id, probability from predictions order by all"
+    rows = [tuple(row.values()) for row in execute(connection, sql).to_pylist()]
+    assert len(rows) == 10
+    assert rows[:2] == [("cross", "new", "head", A, 0.7), ("cross", "new", "head", B, 0.95)]

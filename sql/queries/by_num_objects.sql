@@ -1,0 +1,43 @@
+-- Do images and captions fit differently when captions name more objects?
+-- A row is one number of objects and kind (real, fake), with means per image.
+--
+-- Clean images with a global cosine only.
+-- param generator text null: only this generator, as in misalignment_by_image
+-- num_objects      objects that the caption names
+-- kind             real, fake, or null where the label is unknown
+-- images           distinct images
+-- cosine_global    mean cosine of image and caption
+-- distance_global  mean distance of image and caption
+-- with_objects     images with at least one measured object
+-- cosine_local     mean over these of the mean cosine of their objects
+-- worst_cosine     mean over these of the lowest cosine of their objects
+
+with source as (
+
+    select
+        aligned.num_objects,
+        case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
+        aligned.cosine_global,
+        aligned.distance_global,
+        aligned.cosine_local,
+        aligned.worst_cosine
+    from misalignment_by_image as aligned
+    where
+        aligned.variant = 'clean'
+        and aligned.cosine_global is not null
+        and ($generator::varchar is null or aligned.generator = $generator)
+
+)
+
+select
+    num_objects,
+    kind,
+    count(*) as images,
+    avg(cosine_global) as cosine_global,
+    avg(distance_global) as distance_global,
+    count(cosine_local) as with_objects,
+    avg(cosine_local) as cosine_local,
+    avg(worst_cosine) as worst_cosine
+from source
+group by num_objects, kind
+order by num_objects, kind desc

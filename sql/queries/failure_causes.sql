@@ -1,0 +1,34 @@
+-- Why did rows fail, and how often?
+-- A row is one error in the first node that failed, the most frequent first.
+--
+-- A failure that is only handed down from a node above is not counted again.
+-- node      the first node in the DAG's order where these rows failed
+-- error     as the stage said it
+-- failures  distinct images (files for the listing, texts for texts)
+-- example   one of the files; the text_id for a text
+
+with firsts as (
+
+    select
+        nodes.position,
+        failures.node,
+        failures.key,
+        failures.error,
+        images.uri
+    from failures
+    inner join nodes using (node)
+    left join images on failures.key = images.image_id
+    qualify
+        nodes.position
+        = min(nodes.position) over (partition by failures.key)
+
+)
+
+select
+    node,
+    error,
+    count(distinct key) as failures,
+    min(coalesce(uri, key)) as example
+from firsts
+group by position, node, error
+order by failures desc, position, error

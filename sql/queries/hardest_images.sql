@@ -1,0 +1,71 @@
+-- Which reals look most like fakes to a run, and which fakes convince it most?
+-- A row is one test image and generator, the worst of its kind first.
+--
+-- param run text null: run_id; null: the newest run
+-- param method text null: of the run; null: its best mean average precision
+-- param images integer 10: reals, and as many fakes
+-- param generator text null: only this tested generator
+-- kind           real: the hardest reals; fake: the most convincing fakes
+-- probability    of fake, as the run says
+-- generator      the tested one
+-- image_id       as in images
+-- uri            the path, or the first of several
+-- caption        as in captions
+-- cosine_global  cosine of image and caption
+-- cosine_local   mean cosine of the objects
+-- run_id         the run that was asked
+-- method         the method that was asked
+
+with chosen as (
+
+    select
+        experiment,
+        run_id,
+        method
+    from runs
+    where
+        ($run::varchar is null or run_id = $run)
+        and ($method::varchar is null or method = $method)
+    group by experiment, run_id, method
+    order by
+        max(saved) desc,
+        experiment,
+        run_id,
+        avg(ap) desc nulls last,
+        method
+    limit 1
+
+),
+
+worst as (
+
+    select predictions.*
+    from predictions
+    inner join chosen using (experiment, run_id, method)
+    where $generator::varchar is null or predictions.generator = $generator
+    qualify
+        row_number() over (
+            partition by label
+            order by abs(label - probability) desc, image_id, generator
+        ) <= $images::bigint
+
+)
+
+select
+    case worst.label when 0 then 'real' when 1 then 'fake' end as kind,
+    worst.probability,
+    worst.generator,
+    worst.image_id,
+    aligned.uri,
+    aligned.caption,
+    aligned.cosine_global,
+    aligned.cosine_local,
+    worst.run_id,
+    worst.method
+from worst
+left join misalignment_by_image as aligned using (image_id)
+order by
+    worst.label,
+    abs(worst.label - worst.probability) desc,
+    worst.image_id,
+    worst.generator

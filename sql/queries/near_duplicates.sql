@@ -1,0 +1,83 @@
+-- Which images of a generator are almost the same?
+-- A row is one pair of clean images of one generator, the most alike first.
+--
+-- Every image is compared with every other one of its generator, so only the
+-- first images of each generator by image_id are: a random sample, since an
+-- image_id is a hash. Twice as many take four times as long.
+-- param cosine number 0.99: of the two image embeddings, at least
+-- param sample integer 500: images of each generator that are compared
+-- param generator text null: only this generator
+-- param pairs integer 100: at most so many rows
+-- generator  as in listing
+-- image_a    image_id of the one
+-- image_b    image_id of the other
+-- uri_a      its file
+-- uri_b      its file
+-- kind_a     real, fake, or null where the label is unknown
+-- kind_b     the same of the other
+-- cosine     of the two image embeddings
+
+with groups as (
+
+    select
+        image_id,
+        generator,
+        min(uri) as uri,
+        case
+            when min(label) <> max(label) then null
+            when min(label) = 0 then 'real'
+            when min(label) = 1 then 'fake'
+        end as kind
+    from listing
+    where
+        image_id is not null
+        and ($generator::varchar is null or generator = $generator)
+    group by image_id, generator
+
+),
+
+sampled as (
+
+    select groups.*
+    from groups
+    inner join image_embeddings using (image_id)
+    where image_embeddings.embedding is not null
+    qualify
+        row_number() over (partition by generator order by image_id)
+        <= $sample::bigint
+
+),
+
+embedded as (
+
+    select
+        sampled.*,
+        image_embeddings.embedding
+    from sampled
+    inner join image_embeddings using (image_id)
+
+),
+
+joined as (
+
+    select
+        a.generator,
+        a.image_id as image_a,
+        b.image_id as image_b,
+        a.uri as uri_a,
+        b.uri as uri_b,
+        a.kind as kind_a,
+        b.kind as kind_b,
+        array_cosine_similarity(a.embedding, b.embedding) as cosine
+    from embedded as a
+    inner join embedded as b
+        on
+            a.generator is not distinct from b.generator
+            and a.image_id < b.image_id
+
+)
+
+from joined
+where cosine >= $cosine::double
+order by cosine desc, generator, image_a, image_b
+limit $pairs::bigint

@@ -1,0 +1,109 @@
+-- On which test images do two methods, or two runs, disagree?
+-- A row is one image and generator that both tested, with one verdict each.
+--
+-- The verdict is fake from a probability of 0.5. The rows where the two are
+-- furthest apart come first.
+-- param run text null: run_id; null: the newest run
+-- param method text null: of the run; null: its best mean average precision
+-- param other_run text null: its run_id; null: the same run
+-- param other_method text null: of it; null: its best other one
+-- param images integer 50: how many
+-- kind               real or fake, as listed
+-- generator          the tested one
+-- image_id           as in images
+-- uri                the path, or the first of several
+-- caption            as in captions
+-- probability        of fake, as the one says
+-- other_probability  of fake, as the other says
+-- right_is           whose verdict is right: one or other
+-- run_id             the one run
+-- method             its method
+-- other_run_id       the other run
+-- other_method       its method
+
+with chosen as (
+
+    select
+        experiment,
+        run_id,
+        method
+    from runs
+    where
+        ($run::varchar is null or run_id = $run)
+        and ($method::varchar is null or method = $method)
+    group by experiment, run_id, method
+    order by
+        max(saved) desc,
+        experiment,
+        run_id,
+        avg(ap) desc nulls last,
+        method
+    limit 1
+
+),
+
+other as (
+
+    select
+        runs.experiment,
+        runs.run_id,
+        runs.method
+    from runs
+    cross join chosen
+    where
+        if(
+            $other_run::varchar is null,
+            (runs.experiment, runs.run_id) = (chosen.experiment, chosen.run_id),
+            runs.run_id = $other_run
+        )
+        and ($other_method::varchar is null or runs.method = $other_method)
+        and (runs.experiment, runs.run_id, runs.method)
+        <> (chosen.experiment, chosen.run_id, chosen.method)
+    group by runs.experiment, runs.run_id, runs.method
+    order by avg(runs.ap) desc nulls last, runs.experiment, runs.method
+    limit 1
+
+),
+
+ones as (
+
+    select predictions.*
+    from predictions
+    inner join chosen using (experiment, run_id, method)
+
+),
+
+others as (
+
+    select predictions.*
+    from predictions
+    inner join other using (experiment, run_id, method)
+
+)
+
+select
+    case ones.label when 0 then 'real' when 1 then 'fake' end as kind,
+    ones.generator,
+    ones.image_id,
+    aligned.uri,
+    aligned.caption,
+    ones.probability,
+    others.probability as other_probability,
+    if((ones.probability >= 0.5) = (ones.label = 1), 'one', 'other')
+        as right_is,
+    ones.run_id,
+    ones.method,
+    others.run_id as other_run_id,
+    others.method as other_method
+from ones
+inner join others
+    on
+        ones.image_id = others.image_id
+        and ones.generator is not distinct from others.generator
+left join misalignment_by_image as aligned on ones.image_id = aligned.image_id
+where (ones.probability >= 0.5) <> (others.probability >= 0.5)
+order by
+    abs(ones.probability - others.probability) desc,
+    ones.image_id,
+    ones.generator
+limit $images::bigint

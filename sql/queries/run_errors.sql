@@ -1,0 +1,90 @@
+-- Which test images does a run get wrong, and what do their captions say?
+-- A row is one image and generator on the wrong side of 0.5, the surest first.
+--
+-- param run text null: run_id; null: the newest run
+-- param method text null: of the run; null: its best mean average precision
+-- param generator text null: only this tested generator
+-- param errors integer 50: how many
+-- kind           real or fake, as listed
+-- probability    of fake, as the run says
+-- generator      the tested one
+-- image_id       as in images
+-- uri            the path, or the first of several
+-- caption        as in captions
+-- objects        the phrases of its objects, each with its cosine
+-- cosine_global  cosine of image and caption
+-- worst_phrase   the object with the lowest cosine
+-- worst_cosine   the cosine of that object
+-- run_id         the run that was asked
+-- method         the method that was asked
+
+with chosen as (
+
+    select
+        experiment,
+        run_id,
+        method
+    from runs
+    where
+        ($run::varchar is null or run_id = $run)
+        and ($method::varchar is null or method = $method)
+    group by experiment, run_id, method
+    order by
+        max(saved) desc,
+        experiment,
+        run_id,
+        avg(ap) desc nulls last,
+        method
+    limit 1
+
+),
+
+errors as (
+
+    select predictions.*
+    from predictions
+    inner join chosen using (experiment, run_id, method)
+    where
+        (predictions.probability >= 0.5) <> (predictions.label = 1)
+        and ($generator::varchar is null or predictions.generator = $generator)
+    order by abs(label - probability) desc, image_id, generator
+    limit $errors::bigint
+
+),
+
+phrases as (
+
+    select
+        image_id,
+        string_agg(
+            format('{} {:.2f}', objects.phrase, misalignment.cosine),
+            ', '
+            order by object_no
+        ) as objects
+    from objects
+    inner join misalignment using (image_id, object_no)
+    where image_id in (select image_id from errors)
+    group by image_id
+
+)
+
+select
+    case errors.label when 0 then 'real' when 1 then 'fake' end as kind,
+    errors.probability,
+    errors.generator,
+    errors.image_id,
+    aligned.uri,
+    aligned.caption,
+    phrases.objects,
+    aligned.cosine_global,
+    aligned.worst_phrase,
+    aligned.worst_cosine,
+    errors.run_id,
+    errors.method
+from errors
+left join misalignment_by_image as aligned using (image_id)
+left join phrases using (image_id)
+order by
+    abs(errors.label - errors.probability) desc,
+    errors.image_id,
+    errors.generator

@@ -1,0 +1,47 @@
+-- How well does each method of the newest runs do on each generator?
+-- A row is one run, method and tested generator, the newest run first.
+--
+-- param runs integer 5: how many of the newest runs
+-- param experiment text null: only runs of this experiment
+-- experiment  as in runs
+-- run_id      as in runs
+-- saved       when the run was written (UTC)
+-- method      as in runs
+-- generator   the tested one
+-- seen        whether fakes of this generator were trained on
+-- ap          average precision
+-- auroc       area under the ROC curve
+-- accuracy    share of right answers
+-- tnr         share of reals called real
+-- tpr         share of fakes called fake
+-- n           tested images
+
+with newest as (
+
+    select
+        experiment,
+        run_id
+    from runs
+    where $experiment::varchar is null or experiment = $experiment
+    group by experiment, run_id
+    order by max(saved) desc, experiment, run_id
+    limit $runs::bigint
+
+)
+
+select
+    experiment,
+    run_id,
+    runs.saved,
+    runs.method,
+    runs.generator,
+    runs.seen,
+    runs.ap,
+    runs.auroc,
+    runs.accuracy,
+    runs.tnr,
+    runs.tpr,
+    runs.n
+from runs
+inner join newest using (experiment, run_id)
+order by saved desc, experiment, run_id, method, seen desc, generator

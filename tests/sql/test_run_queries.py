@@ -1,0 +1,136 @@
+"""The queries about trained runs: `old` (head, probe) and `new` (head) of the known store."""
+
+from datetime import datetime
+
+import pytest
+
+from pipeline.errors import UserError
+from tests.sql.conftest import A, B, C, E, answer, approx
+
+OLD, HEAD = "run=old", "method=head"
+
+
+def test_run_metrics(connection):
+    columns = ("run_id", "method", "generator", "seen", "ap", "accuracy", "tnr", "tpr", "n")
+    rows = [
+        ("new", "head", "progan", True, 1.0, 0.5, 0.0, 1.0, 2),
+        ("old", "head", "progan", True, 1.0, 1.0, 1.0, 1.0, 2),
+        ("old", "head", "biggan", False, 0.5, 0.0, 0.0, 0.0, 2),
+        ("old", "probe", "progan", True, 0.9, 0.5, 0.0, 1.0, 2),
+        ("old", "probe", "biggan", False, 1.0, 0.5, 1.0, 0.0, 2),
+    ]
+    assert answer(connection, "run_metrics", *columns) == rows
+    assert answer(connection, "run_metrics", *columns, given=("runs=1",)) == rows[:1]
+    assert answer(connection, "run_metrics", *columns, given=("experiment=cros",)) == []
+    first = ("cross", datetime(2026, 1, 2, 3, 5), 1.0)
+    assert answer(connection, "run_metrics", "experiment", "saved", "auroc")[0] == first
+
+
+def test_run_means(connection):
+    columns = ("run_id", "method", "seen", "ap_seen", "unseen", "ap", "ap_lowest", "auroc")
+    assert answer(connection, "run_means", *columns) == [
+        ("old", "probe", 1, 0.9, 1, 1.0, 1.0, 1.0),
+        ("old", "head", 1, 1.0, 1, 0.5, 0.5, 0.5),
+        ("new", "head", 1, 1.0, 0, None, None, None),
+    ]
+    assert answer(connection, "run_means", "accuracy", "tnr", "tpr") == [
+        (0.5, 1.0, 0.0),
+        (0.0, 0.0, 0.0),
+        (None, None, None),
+    ]
+
+
+def test_hardest_images(connection):
+    columns = ("run_id", "method", "kind", "probability", "generator", "image_id")
+    assert answer(connection, "hardest_images", *columns) == [
+        ("new", "head", "real", 0.7, "progan", A),
+        ("new", "head", "fake", 0.95, "progan", B),
+    ]
+    assert answer(connection, "hardest_images", *columns, given=(OLD,)) == [
+        ("old", "probe", "real", 0.6, "progan", A),
+        ("old", "probe", "real", 0.2, "biggan", E),
+        ("old", "probe", "fake", 0.3, "biggan", C),
+        ("old", "probe", "fake", 0.7, "progan", B),
+    ]
+    given = (OLD, "images=1", "generator=biggan")
+    columns = ("image_id", "uri", "caption", "cosine_global", "cosine_local")
+    assert answer(connection, "hardest_images", *columns, given=given) == [
+        (E, "biggan/0_real/e.jpg", "a dog", approx(0.7), approx(0.6)),
+        (C, "biggan/1_fake/c.png", "fog", approx(0.6), None),
+    ]
+
+
+def test_run_errors(connection):
+    columns = ("kind", "probability", "generator", "image_id", "uri", "caption", "objects")
+    given = (OLD, HEAD)
+    assert answer(connection, "run_errors", *columns, given=given) == [
+        ("real", 0.9, "biggan", E, "biggan/0_real/e.jpg", "a dog", "dog 0.60"),
+        ("fake", 0.4, "biggan", C, "biggan/1_fake/c.png", "fog", None),
+    ]
+    columns = ("cosine_global", "worst_phrase", "worst_cosine", "run_id", "method")
+    assert answer(connection, "run_errors", *columns, given=given) == [
+        (approx(0.7), "dog", approx(0.6), "old", "head"),
+        (approx(0.6), None, None, "old", "head"),
+    ]
+    assert answer(connection, "run_errors", "image_id", given=(*given, "errors=1")) == [(E,)]
+    assert answer(connection, "run_errors", "image_id", given=(*given, "generator=progan")) == []
+    objects = answer(connection, "run_errors", "image_id", "objects")
+    assert objects == [(A, "red cup 0.90, box 0.50")]
+
+
+def test_run_disagreements_of_two_methods(connection):
+    columns = ("kind", "generator", "image_id", "probability", "other_probability", "right_is")
+    assert answer(connection, "run_disagreements", *columns, given=(OLD,)) == [
+        ("real", "biggan", E, 0.2, 0.9, "one"),
+        ("real", "progan", A, 0.6, 0.1, "other"),
+    ]
+    columns = ("run_id", "method", "other_run_id", "other_method", "caption", "uri")
+    assert answer(connection, "run_disagreements", *columns, given=(OLD, "images=1")) == [
+        ("old", "probe", "old", "head", "a dog", "biggan/0_real/e.jpg")
+    ]
+
+
+def test_run_disagreements_of_two_runs(connection):
+    columns = ("image_id", "method", "other_run_id", "other_method", "right_is")
+    given = ("run=new", "other_run=old")
+    assert answer(connection, "run_disagreements", *columns, given=given) == []  # old's probe
+    given = (*given, "other_method=head")
+    assert answer(connection, "run_disagreements", *columns, given=given) == [
+        (A, "head", "old", "head", "other")
+    ]
+    assert answer(connection, "run_disagreements", *columns) == []  # new has one method only
+
+
+def test_calibration(connection):
+    columns = ("bin_from", "bin_to", "n", "probability", "fake_share", "gap", "run_id", "method")
+    given = (OLD, HEAD, "bins=2")
+    assert answer(connection, "calibration", *columns, given=given) == [
+        (0.0, 0.5, 2, approx(0.25), 0.5, approx(-0.25), "old", "head"),
+        (0.5, 1.0, 2, approx(0.85), 0.5, approx(0.35), "old", "head"),
+    ]
+    given = (OLD, HEAD, "generator=progan")
+    assert answer(connection, "calibration", "bin_from", "n", "fake_share", given=given) == [
+        (approx(0.1), 1, 0.0),
+        (approx(0.8), 1, 1.0),
+    ]
+
+
+def test_thresholds(connection):
+    columns = ("threshold", "tnr", "tpr", "balanced_accuracy", "reals", "fakes")
+    given = (OLD, HEAD, "steps=2")
+    assert answer(connection, "thresholds", *columns, given=given) == [
+        (0.0, 0.0, 1.0, 0.5, 2, 2),
+        (0.5, 0.5, 0.5, 0.5, 2, 2),
+        (1.0, 1.0, 0.0, 0.5, 2, 2),
+    ]
+    given = (OLD, HEAD, "steps=1", "generator=biggan")
+    assert answer(connection, "thresholds", "reals", "run_id", "method", given=given) == [
+        (1, "old", "head"),
+        (1, "old", "head"),
+    ]
+
+
+def test_a_wrong_parameter_of_a_named_query(connection):
+    with pytest.raises(UserError) as caught:
+        answer(connection, "run_errors", given=("metod=head",))
+    assert caught.value.hint == "did you mean 'method'?"
