@@ -23,7 +23,7 @@ def ready(tmp_path_factory, item):
 def test_run_prints_totals_and_the_table_of_the_experiment(ready):
     _, answer = ready
     assert "features" in answer.stdout and "160" in answer.stdout
-    for word in ("global", "local", "linear probe", "cosine", "AUROC", "mean"):
+    for word in ("global", "local", "linear probe", "cosine", "auroc", "mean"):
         assert word in answer.stdout, word
 
 
