@@ -7,7 +7,7 @@ import numpy as np
 
 NAMES = ("ap", "accuracy")  # what is resampled
 LEVEL = 0.95
-_CHUNK = 4_000_000  # counts held at a time; bounds the memory of large test sets
+_CHUNK = 250_000  # counts held at a time: what a core's cache holds is three times as fast
 
 
 def random(seed: int, group: str | None) -> np.random.Generator:
@@ -77,10 +77,14 @@ class _Ranking:
 
     def average_precision(self, counts: np.ndarray) -> np.ndarray:
         """float64 [resamples] for counts [resamples, n]."""
-        ranked = counts[:, self.order]
-        drawn = np.cumsum(ranked, axis=1)[:, self.last]
-        ranked *= self.fake
-        true = np.cumsum(ranked, axis=1)[:, self.last]
-        gained = np.diff(true, axis=1, prepend=0)
-        precision = np.divide(true, drawn, out=np.zeros_like(true), where=drawn > 0)
-        return (precision * gained).sum(axis=1) / true[:, -1]
+        drawn = counts[:, self.order]
+        gained = drawn * self.fake
+        drawn.cumsum(axis=1, out=drawn)
+        true = gained.cumsum(axis=1)
+        if len(self.last) < len(self.order):
+            drawn, true = drawn[:, self.last], true[:, self.last]
+            gained = np.diff(true, axis=1, prepend=0)
+        total = true[:, -1].copy()
+        true /= np.maximum(drawn, 1, out=drawn)  # now the precision; nothing drawn: nothing gained
+        true *= gained
+        return true.sum(axis=1) / total
