@@ -51,13 +51,14 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
 def _counts(label: np.ndarray, times: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """How often each image was drawn: float64 [a chunk of the resamples, n]."""
     size = max(1, _CHUNK // max(1, len(label)))
+    classes = dict(enumerate(rng.spawn(2)))  # own numbers each: the chunk's size changes nothing
     for start in range(0, times, size):
         rows = min(size, times - start)
         counts = np.empty((rows, len(label)))
-        for value in (0, 1):
+        for value, numbers in classes.items():
             members = np.flatnonzero(label == value)
             if n := len(members):
-                drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+                drawn = numbers.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
                 counts[:, members] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
         yield counts
 

@@ -49,6 +49,14 @@ def test_the_same_seed_draws_the_same_and_groups_draw_apart():
         assert not np.array_equal(first["ap"], resample(LABEL, scores, 50, other)["ap"])
 
 
+def test_the_draws_do_not_depend_on_the_chunk(monkeypatch):
+    label, scores = LABEL[:99], drawn(4)[:, :99]  # 59 fakes
+    whole = resample(label, scores, 50, random(0, "gan"))
+    monkeypatch.setattr(bootstrap, "_CHUNK", 300)
+    parts = resample(label, scores, 50, random(0, "gan"))
+    assert all(np.array_equal(whole[name], parts[name]) for name in ("ap", "accuracy"))
+
+
 def test_methods_meet_the_same_images():
     scores = drawn(2, methods=1)
     twice = resample(LABEL, np.concatenate([scores, scores]), 50, random(0, "gan"))
