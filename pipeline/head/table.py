@@ -10,7 +10,7 @@ from pipeline.head.metrics import NAMES
 from pipeline.head.run import Result
 from pipeline.output import write
 
-_HEADERS = {"balanced_accuracy": "bal. acc"}  # short ones, for a table of some 120 columns
+_HEADERS = {"balanced_accuracy": "bal acc"}  # short ones, for a table of some 120 columns
 
 
 def summary(result: Result) -> pa.Table:
