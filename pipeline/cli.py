@@ -243,7 +243,8 @@ def _experiments(
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
     # a run depends on what its features come from, not on other branches of the DAG
-    sources = [name for name in ("features", "image_embeddings") if name in graph.nodes]
+    read = ("features", "image_embeddings", "captions", "text_embeddings")
+    sources = [name for name in read if name in graph.nodes]
     lineage = {node.name: node for name in sources for node in graph.upstream(name)}
     fingerprints = {name: node.fingerprint for name, node in sorted(lineage.items())}
     measured: dict[str, dict[str, object]] = {}

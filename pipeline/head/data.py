@@ -5,6 +5,8 @@ across files: rows and vectors meet by image_id.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,7 @@ def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
     )
     advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
-    rows = _query(connection, sql, key, advice)
+    rows = query(connection, sql, key, advice)
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
     if missing := states.get("missing", 0):
         raise UserError(
@@ -165,47 +167,64 @@ def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict
     names no object); `image_embedding` [n, d]; `cosine_global` [n, 1]. Raises UserError when
     vectors differ in width or are not finite, or when a view gives an image several rows.
     """
+    columns = {
+        "global": "features.global",
+        "local": "features.local",
+        "image_embedding": "image_embeddings.embedding",
+        "cosine_global": "features.cosine_global",
+    }
+    matrices = {}
+    with positions(connection, image_ids) as (count, codes):
+        for name, path in columns.items():
+            view, _, column = path.partition(".")
+            sql = (
+                f'select position, "{column}" as x from {view} join item_positions using (image_id)'
+            )
+            matrices[name] = matrix(connection, sql, path, count)[codes]
+    return matrices
+
+
+@contextmanager
+def positions(
+    connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray
+) -> Iterator[tuple[int, np.ndarray | slice]]:
+    """Lends the connection a table `item_positions`: image_id, position; an image once.
+
+    Gives the number of distinct images, and what takes a matrix of them to all `image_ids`.
+    """
     encoded = image_ids.combine_chunks().dictionary_encode()  # ids in the order they come first
     ids, codes = encoded.dictionary, encoded.indices.to_numpy()
-    positions = pa.table({"image_id": ids, "position": np.arange(len(ids))})
-    connection.register("item_positions", positions)
+    lent = pa.table({"image_id": ids, "position": np.arange(len(ids))})
+    connection.register("item_positions", lent)
     try:
-        matrices = {
-            name: _matrix(connection, view, column, len(ids))
-            for name, (view, column) in {
-                "global": ("features", "global"),
-                "local": ("features", "local"),
-                "image_embedding": ("image_embeddings", "embedding"),
-                "cosine_global": ("features", "cosine_global"),
-            }.items()
-        }
+        yield len(ids), slice(None) if len(ids) == len(codes) else codes
     finally:
         connection.unregister("item_positions")
-    if len(ids) == len(codes):
-        return matrices
-    return {name: matrix[codes] for name, matrix in matrices.items()}
 
 
-def _matrix(connection: "DuckDBPyConnection", view: str, column: str, rows: int) -> np.ndarray:
-    """One column for all positions, zeros where null."""
-    sql = f'select position, "{column}" as x from {view} join item_positions using (image_id)'
-    data = _query(connection, sql, view, "`item query DAG nodes` shows what the view is made of")
+def matrix(connection: "DuckDBPyConnection", sql: str, name: str, rows: int) -> np.ndarray:
+    """float32 [rows, width] from a select of position and x (vector or number); zeros where null.
+
+    `name` says in messages where x comes from, as view.column.
+    """
+    view, _, column = name.partition(".")
+    data = query(connection, sql, view, "`item query DAG nodes` shows what the view is made of")
     if data.num_rows != rows:
         raise UserError(f"{view} has {data.num_rows:,} rows for {rows:,} images", view)
     filled = data.filter(pc.is_valid(data["x"])) if data["x"].null_count else data
     vector = not pa.types.is_floating(data["x"].type)
-    matrix = np.zeros((rows, _width(data["x"], view, column) if vector else 1), np.float32)
+    values = np.zeros((rows, _width(data["x"], view, column) if vector else 1), np.float32)
     for batch in filled.to_batches():
-        values = batch["x"].flatten() if vector else batch["x"]
-        block = values.to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
-        matrix[batch["position"].to_numpy()] = block
-    if not np.isfinite(matrix).all():
+        flat = batch["x"].flatten() if vector else batch["x"]
+        block = flat.to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+        values[batch["position"].to_numpy()] = block
+    if not np.isfinite(values).all():
         raise UserError(
-            f"{view}.{column} holds values that are not finite",
+            f"{name} holds values that are not finite",
             view,
             f'find them with `item query DAG "select * from {view} where …"` and exclude them',
         )
-    return matrix
+    return values
 
 
 def _width(column: pa.ChunkedArray, view: str, name: str) -> int:
@@ -221,7 +240,7 @@ def _width(column: pa.ChunkedArray, view: str, name: str) -> int:
     return widths[0] if widths else 0
 
 
-def _query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:
+def query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:
     """The rows of one select; DuckDB's own message for a wrong one, with the nearest column."""
     try:
         if len(connection.extract_statements(sql)) != 1:

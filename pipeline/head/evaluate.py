@@ -1,13 +1,16 @@
 """Test probabilities in, tables out: predictions row by row, metrics by generator, their means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.head import bootstrap
 from pipeline.head.metrics import NAMES, metrics
 
+COUNTS = ("n", "num_real", "num_fake")
 PREDICTIONS = pa.schema(
     {
         "method": pa.string(),
@@ -21,10 +24,18 @@ PREDICTIONS = pa.schema(
 METRICS = pa.schema(
     {
         "method": pa.string(),
-        "generator": pa.string(),
+        "scope": pa.string(),  # 'generator', or 'mean': over the unseen generators
+        "generator": pa.string(),  # null in a mean
+        "generators": pa.int64(),  # how many: 1, or those of the mean
         "seen": pa.bool_(),  # whether fakes of this generator were trained on
         **dict.fromkeys(NAMES, pa.float64()),  # null where a group lacks reals or fakes
-        **dict.fromkeys(("n", "num_real", "num_fake"), pa.int64()),
+        # the 95 % intervals; null without bootstrap
+        **{f"{name}_{end}": pa.float64() for name in bootstrap.NAMES for end in ("low", "high")},
+        "compare_to": pa.string(),
+        "ap_difference": pa.float64(),  # of this method's ap from that one's
+        "ap_difference_low": pa.float64(),
+        "ap_difference_high": pa.float64(),
+        **dict.fromkeys(COUNTS, pa.int64()),
     }
 )
 
@@ -41,32 +52,111 @@ def predictions(test: pa.Table, probabilities: Mapping[str, np.ndarray]) -> pa.T
     return pa.concat_tables(tables).cast(PREDICTIONS)
 
 
-def by_generator(predicted: pa.Table, trained_on: set[str | None]) -> pa.Table:
-    """A row a method and test generator: `trained_on` first, then the others by name."""
-    order = sorted(
-        pc.unique(predicted["generator"]).to_pylist(),
-        key=lambda generator: (generator not in trained_on, generator or ""),
-    )
-    rows = []
-    for method in pc.unique(predicted["method"]).to_pylist():
-        of_method = predicted.filter(pc.equal(predicted["method"], method))
-        for generator in order:
-            named = pc.is_null(of_method["generator"])
-            if generator is not None:
-                named = pc.fill_null(pc.equal(of_method["generator"], generator), False)
-            group = of_method.filter(named)
-            values = metrics(group["label"].to_numpy(), group["probability"].to_numpy())
-            seen = generator in trained_on
-            rows.append({"method": method, "generator": generator, "seen": seen, **values})
-    return pa.Table.from_pylist(rows, METRICS)
+@dataclass(frozen=True)
+class _Figures:
+    """One row's metrics and counts, and the resampled values behind its intervals."""
+
+    values: Mapping[str, float | int | None]
+    samples: Mapping[str, np.ndarray]
 
 
-def means(measured: pa.Table) -> pa.Table:
-    """A row a method: the mean of each metric over the unseen generators that have it."""
-    unseen = measured.filter(pc.invert(measured["seen"]))
-    total = unseen.group_by("method", use_threads=False).aggregate(
-        [(name, "mean") for name in NAMES]
-        + [(name, "sum") for name in ("n", "num_real", "num_fake")]
-        + [("generator", "count", pc.CountOptions(mode="all"))]
-    )
-    return total.rename_columns(["method", *NAMES, "n", "num_real", "num_fake", "generators"])
+def measure(
+    test: pa.Table,
+    probabilities: Mapping[str, np.ndarray],
+    trained_on: set[str | None],
+    compare_to: str | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+) -> pa.Table:
+    """METRICS: of each method a row a test generator (`trained_on` first), then their mean.
+
+    `test` has label and generator; `probabilities`: method -> float64 [n], in its order. The mean
+    is macro, over the generators that were not trained on and that have the metric; there is none
+    when all were. Intervals come from `resamples` bootstrap resamples (0: none), the mean's from
+    resampling within each generator: real images that several generators share are drawn anew in
+    each. Differences are from the method `compare_to`, on the same resamples.
+    """
+    label = test["label"].to_numpy()
+    stacked = np.stack(list(probabilities.values()))
+    groups = {}
+    for generator, rows in _groups(test["generator"], trained_on).items():
+        rng = bootstrap.random(seed, generator)
+        figures = _figures(label[rows], stacked[:, rows], resamples, rng)
+        groups[generator] = dict(zip(probabilities, figures, strict=True))
+    unseen = [group for generator, group in groups.items() if generator not in trained_on]
+    averages = {method: _average([group[method] for group in unseen]) for method in probabilities}
+    lines = []
+    for method in probabilities:
+        for generator, group in groups.items():
+            key = {"scope": "generator", "generator": generator, "generators": 1}
+            key["seen"] = generator in trained_on
+            lines.append({"method": method, **key, **_line(group, method, compare_to)})
+        if unseen:
+            key = {"scope": "mean", "generators": len(unseen), "seen": False}
+            lines.append({"method": method, **key, **_line(averages, method, compare_to)})
+    return pa.Table.from_pylist(lines, METRICS)
+
+
+def _groups(
+    generators: pa.ChunkedArray, trained_on: set[str | None]
+) -> dict[str | None, np.ndarray]:
+    """The rows of each generator: `trained_on` first, then the others by name."""
+    encoded = generators.combine_chunks().dictionary_encode(null_encoding="encode")
+    codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+    rows = {name: np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    order = sorted(names, key=lambda name: (name not in trained_on, name or ""))
+    return {name: rows[name] for name in order}
+
+
+def _figures(
+    label: np.ndarray, probabilities: np.ndarray, resamples: int, rng: np.random.Generator
+) -> list[_Figures]:
+    """Of one generator, a method each."""
+    samples = bootstrap.resample(label, probabilities, resamples, rng) if resamples else {}
+    return [
+        _Figures(metrics(label, p), {name: drawn[m] for name, drawn in samples.items()})
+        for m, p in enumerate(probabilities)
+    ]
+
+
+def _average(parts: list[_Figures]) -> _Figures:
+    """The mean of each metric over the parts that have it, resample by resample; summed counts."""
+    values: dict[str, float | int | None] = {
+        name: _mean(part.values[name] for part in parts) for name in NAMES
+    }
+    values.update({name: sum(part.values[name] for part in parts) for name in COUNTS})
+    samples = {}
+    for name in bootstrap.NAMES:
+        having = [p.samples[name] for p in parts if p.samples and p.values[name] is not None]
+        if having:
+            samples[name] = np.mean(having, axis=0)
+    return _Figures(values, samples)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _line(
+    figures: Mapping[str, _Figures], method: str, compare_to: str | None
+) -> dict[str, float | int | str | None]:
+    """The metrics of a row of METRICS. `figures`: method -> its figures on the same images."""
+    own = figures[method]
+    line: dict[str, float | int | str | None] = {**own.values, "compare_to": compare_to}
+    for name, samples in own.samples.items():
+        if own.values[name] is not None:
+            line[f"{name}_low"], line[f"{name}_high"] = bootstrap.interval(samples)
+    if compare_to is not None and own.values["ap"] is not None:
+        other = figures[compare_to]
+        line["ap_difference"] = own.values["ap"] - other.values["ap"]
+        if "ap" in own.samples:
+            ends = bootstrap.interval(own.samples["ap"] - other.samples["ap"])
+            line["ap_difference_low"], line["ap_difference_high"] = ends
+    return line
+
+
+def split(measured: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows by generator, and the means, of a table of METRICS."""
+    mean = pc.equal(measured["scope"], "mean")
+    return measured.filter(pc.invert(mean)), measured.filter(mean)

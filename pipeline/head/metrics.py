@@ -1,15 +1,18 @@
-"""The field's metrics of one group of test images, through scikit-learn."""
+"""The field's metrics of one group of test images, through scikit-learn where it has them."""
 
 import numpy as np
 
-NAMES = ("ap", "auroc", "accuracy", "tnr", "tpr")
+NAMES = ("ap", "auroc", "accuracy", "balanced_accuracy", "tnr", "tpr", "nll", "ece")
+BINS = 15  # of the calibration error, as in Guo et al., On Calibration (ICML 2017)
 
 
 def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int | None]:
-    """AP, AUROC, and accuracy, real accuracy (TNR) and fake accuracy (TPR) at 0.5; and the counts.
+    """AP, AUROC, accuracies at 0.5, and how far the probabilities can be believed; and the counts.
 
-    `label` [n]: 0 real, 1 fake. `probability` float64 [n]: of fake; 0.5 itself counts as fake. A
-    metric that a group without reals or without fakes does not have is None.
+    `label` [n]: 0 real, 1 fake. `probability` float64 [n]: of fake; 0.5 itself counts as fake.
+    `tnr` is the accuracy on reals, `tpr` on fakes, `balanced_accuracy` their mean. `nll`: mean
+    negative log-likelihood, in nats. `ece`: see `calibration_error`. A metric that a group without
+    reals or without fakes does not have is None.
     """
     # here, so that showing a run that is already there does not wait for scikit-learn
     from sklearn.metrics import average_precision_score, roc_auc_score
@@ -21,12 +24,38 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
         "ap": float(average_precision_score(label, probability)) if both else None,
         "auroc": float(roc_auc_score(label, probability)) if both else None,
         "accuracy": _mean(right),
+        "balanced_accuracy": float(right[~fake].mean() + right[fake].mean()) / 2 if both else None,
         "tnr": _mean(right[~fake]),
         "tpr": _mean(right[fake]),
+        "nll": log_loss(label, probability),
+        "ece": calibration_error(label, probability),
         "n": len(label),
         "num_real": int((~fake).sum()),
         "num_fake": int(fake.sum()),
     }
+
+
+def log_loss(label: np.ndarray, probability: np.ndarray) -> float:
+    """Mean of -ln(probability of the true label), in nats.
+
+    Probabilities are clipped to float64's resolution from 0 and 1, as scikit-learn's `log_loss`
+    clips them: a head that is certain and wrong costs 36 nats, not infinitely many.
+    """
+    eps = np.finfo(np.float64).eps
+    p = np.clip(probability, eps, 1 - eps)
+    return float(-np.log(np.where(label == 1, p, 1 - p)).mean())
+
+
+def calibration_error(label: np.ndarray, probability: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error of the probability of fake.
+
+    Bin k of `bins` equal ones holds k/bins <= probability < (k+1)/bins, and the last one 1 too. The
+    error is the mean over images of |share of fakes - mean probability| of an image's bin. (Not the
+    variant that bins the confidence max(p, 1 - p): there, errors on reals and on fakes can cancel.)
+    """
+    which = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(which, label == 1, bins) - np.bincount(which, probability, bins)
+    return float(np.abs(gaps).sum() / len(label))
 
 
 def _mean(values: np.ndarray) -> float | None:

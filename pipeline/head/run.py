@@ -3,7 +3,7 @@
     OUT/<experiment>/<run id>/
         head.safetensors, head.json   the MLP on all features of the experiment
         experiment.json               configuration, SQL, fingerprints, counts, losses
-        metrics.parquet               a row a method and test generator
+        metrics.parquet               a row a method and test generator, and a mean a method
         predictions.parquet           a row a method and test row
 
 The run id is a hash of the configuration, the fingerprints and the selected rows: the same
@@ -31,13 +31,14 @@ from pipeline import __version__
 from pipeline.errors import UserError
 from pipeline.head import data, evaluate
 from pipeline.head.experiment import Experiment
+from pipeline.head.inputs import gather_beside
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipeline.head.mlp import Head
 
-_VERSION = 1  # raised when the same experiment on the same data would give other numbers
+_VERSION = 2  # raised when the same experiment on the same data would give other numbers
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
 
@@ -52,8 +53,8 @@ class Result:
     num_real: int  # training images
     num_fake: int
     notes: tuple[str, ...]  # what was left out, and why
-    metrics: pa.Table  # as metrics.parquet
-    means: pa.Table  # a row a method, over the unseen generators
+    metrics: pa.Table  # of metrics.parquet, a row a method and test generator
+    means: pa.Table  # and a row a method, over the unseen generators
     seconds: float | None  # None: these very inputs gave this run before
 
 
@@ -100,8 +101,7 @@ def run_experiment(
         len(rows.label) - num_fake,
         num_fake,
         (*(f"training: {note}" for note in rows.notes), *(f"test: {note}" for note in test.notes)),
-        measured,
-        evaluate.means(measured),
+        *evaluate.split(measured),
         seconds,
     )
 
@@ -127,11 +127,19 @@ def _compute(
     from pipeline.head.mlp import save_head
 
     ids = pa.chunked_array(rows.table["image_id"].chunks + test.table["image_id"].chunks)
-    x = data.gather(connection, ids)
+    x = {**data.gather(connection, ids), **gather_beside(connection, ids)}
     head, losses, probabilities = _fit(x, rows.label, experiment, say)
     fakes = rows.table.filter(pc.equal(rows.table["label"], 1))
+    say(f"measuring, with {experiment.bootstrap:,} bootstrap resamples")
     predicted = evaluate.predictions(test.table, probabilities)
-    measured = evaluate.by_generator(predicted, set(fakes["generator"].to_pylist()))
+    measured = evaluate.measure(
+        test.table,
+        probabilities,
+        set(fakes["generator"].to_pylist()),
+        experiment.compare_to,
+        experiment.bootstrap,
+        experiment.seed,
+    )
     for key in ("run_id", "experiment"):
         measured = measured.add_column(0, key, pa.array([about[key]] * len(measured)))
     measured = measured.append_column("train", pa.array([experiment.train] * len(measured)))
@@ -156,23 +164,21 @@ def _fit(
 
     The rows of `x` are the training rows, as many as `y` has, and then the test rows.
     """
-    from pipeline.head.baselines import BASELINES, logistic
+    from pipeline.head.baselines import BASELINES
     from pipeline.head.train import train
 
     n = len(y)
     losses: dict[str, list[float]] = {}
     probabilities: dict[str, np.ndarray] = {}
-    alone = [(feature,) for feature in experiment.features]
-    for features in dict.fromkeys([*alone, experiment.features]):
-        method = "+".join(features)
+    for method, features in experiment.heads.items():
         say(f"training the head on {method}")
         inputs = np.concatenate([x[feature] for feature in features], axis=1)
         head, losses[method] = train(inputs[:n], y, experiment.head, experiment.seed)
         probabilities[method] = head.probabilities(inputs[n:])
-    for method, columns in BASELINES.items():
+    for method, baseline in BASELINES.items():
         say(f"fitting the baseline: {method}")
-        inputs = np.concatenate([x[column] for column in columns], axis=1)
-        probabilities[method] = logistic(inputs[:n], y)(inputs[n:])
+        inputs = np.concatenate([x[column] for column in baseline.columns], axis=1)
+        probabilities[method] = baseline.fit(inputs[:n], y, experiment)(inputs[n:])
     return head, losses, probabilities  # the last head is the one on all features
 
 

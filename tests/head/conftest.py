@@ -18,7 +18,8 @@ class Content:
 
     By default three generators, 24 real and 24 fake images a generator and split. Fakes are shifted
     in `global` (each component by `shift` standard deviations), in the embeddings, and in the
-    cosine; `local` is noise. Every eighth image has no objects.
+    cosine; `local` is noise. Every eighth image has no objects. Captions (six, each embedded once
+    a part) and the files' facts are noise.
     """
 
     width: int = 8
@@ -28,6 +29,9 @@ class Content:
     generators: tuple[str, ...] = ("gan", "vae", "flow")
     listing: dict[str, list] = field(default_factory=dict)
     features: dict[str, object] = field(default_factory=dict)
+    images: dict[str, list] = field(default_factory=dict)
+    captions: dict[str, list] = field(default_factory=dict)
+    texts: dict[str, np.ndarray] = field(default_factory=dict)  # text -> its embedding
 
     def __post_init__(self):
         rows = [
@@ -60,6 +64,17 @@ class Content:
             "cosine_global": (0.3 - 0.05 * fake + 0.01 * rng.standard_normal(n)).tolist(),
             "error": [None] * n,
         }
+        self.images = {
+            "image_id": list(ids),
+            "bytes": rng.integers(2_000, 4_000, n).tolist(),
+            "width": rng.integers(60, 70, n).tolist(),
+            "height": [64] * n,
+            "format": ["JPEG"] * n,
+            "jpeg_quality": rng.integers(80, 95, n).tolist(),
+        }
+        self.texts = {f"scene {i}": rng.standard_normal(self.width) * 0.1 for i in range(6)}
+        chosen = rng.integers(len(self.texts), size=n)
+        self.captions = {"image_id": list(ids), "caption": [f"scene {i}" for i in chosen]}
 
     def write(self, folder: Path, parts: int = 2) -> dict[str, tuple[str, list[Path]]]:
         """Writes the parts; returns what `pipeline.query.connect` takes."""
@@ -79,13 +94,23 @@ class Content:
             "embedding": tables.vectors(made["embedding"], ~failed),
             "error": made["error"],
         }
+        vectors = np.tile(list(self.texts.values()), (parts, 1))
+        texts = {
+            "text_id": [f"{i:032x}" for i in range(len(self.texts))] * parts,
+            "text": list(self.texts) * parts,
+            "embedding": tables.vectors(vectors, np.ones(len(vectors), bool)),
+        }
         out = {}
         for name, columns in {
             "listing": self.listing,
+            "images": self.images,
+            "captions": self.captions,
+            "text_embeddings": texts,
             "features": features,
             "image_embeddings": embeddings,
         }.items():
-            table = tables.build(name, columns, None if name == "listing" else self.width)
+            width = self.width if "embedding" in tables.COLUMNS[name].values() else None
+            table = tables.build(name, columns, width)
             paths = []
             for part in range(parts):
                 size = -(-table.num_rows // parts)

@@ -1,6 +1,11 @@
 import numpy as np
+import pytest
 
-from pipeline.head.baselines import logistic
+from pipeline.errors import UserError
+from pipeline.head import experiment
+from pipeline.head.baselines import BASELINES, logistic, nearest_neighbours
+from pipeline.head.experiment import Experiment
+from pipeline.head.train import train
 
 
 def test_the_direction_of_the_cosine_is_learned():
@@ -23,3 +28,53 @@ def test_the_linear_probe_is_scikit_learns_logistic_regression():
     z = (x - x.mean(0)) / x.std(0)
     expected = LogisticRegression(max_iter=1000).fit(z, y).predict_proba(z)[:, 1]
     assert np.allclose(logistic(x, y)(x), expected, atol=1e-6)
+
+
+def test_neighbours_are_the_nearest_by_cosine_and_agree_with_scikit_learn():
+    from sklearn.metrics.pairwise import cosine_distances
+    from sklearn.neighbors import KNeighborsClassifier
+
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((60, 4)), rng.integers(2, size=60)
+    x *= rng.uniform(0.1, 10, (60, 1))  # lengths do not count
+    probes = rng.standard_normal((30, 4))
+    nearest = np.argsort(cosine_distances(probes, x), axis=1)[:, :5]
+    share = nearest_neighbours(x, y, 5)(probes)
+    assert share.dtype == np.float64
+    assert np.allclose(share, y[nearest].mean(axis=1), atol=1e-15)
+    model = KNeighborsClassifier(5, metric="cosine").fit(x, y)
+    assert np.array_equal(share, model.predict_proba(probes)[:, 1])
+    assert np.array_equal(nearest_neighbours(x, y, 1)(x), y)
+
+
+def test_more_neighbours_than_training_images_are_refused():
+    with pytest.raises(UserError, match=r"9 neighbours are more than the 4 (?s:.*)`neighbours`"):
+        nearest_neighbours(np.eye(4), np.array([0, 1, 0, 1]), 9)
+
+
+def test_each_baseline_has_its_name_in_the_table_and_its_columns():
+    assert tuple(BASELINES) == experiment.BASELINES
+    assert {name: baseline.columns for name, baseline in BASELINES.items()} == {
+        "linear probe": ("image_embedding",),
+        "k-NN": ("image_embedding",),
+        "concat MLP": ("image_embedding", "caption_embedding"),
+        "caption text": ("caption_embedding",),
+        "metadata": ("metadata",),
+        "cosine": ("cosine_global",),
+    }
+
+
+def test_the_concat_mlp_is_the_experiments_head_on_other_inputs():
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((50, 6)).astype(np.float32), np.arange(50) % 2
+    config = Experiment(train="true", head={"hidden": [5], "epochs": 2}, seed=4)
+    head, _ = train(x, y, config.head, 4)
+    predict = BASELINES["concat MLP"].fit(x, y, config)
+    assert np.array_equal(predict(x), head.probabilities(x))
+
+
+def test_the_experiment_says_how_many_neighbours():
+    x, y = np.eye(4), np.array([0, 1, 1, 1])
+    for k, share in ((1, 0), (4, 0.75)):
+        predict = BASELINES["k-NN"].fit(x, y, Experiment(train="true", neighbours=k))
+        assert predict(x[:1]).tolist() == [share]

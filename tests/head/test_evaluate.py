@@ -2,7 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.head.evaluate import by_generator, means, predictions
+from pipeline.head.bootstrap import interval, random, resample
+from pipeline.head.evaluate import measure, predictions, split
 
 TEST = pa.table(
     {
@@ -14,14 +15,20 @@ TEST = pa.table(
 )
 GOOD = np.array([0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9])
 BAD = np.array([0.1, 0.9, 0.9, 0.1, 0.1, 0.4, 0.9, 0.1])
+BOTH = {"good": GOOD, "bad": BAD}
 
 
-def measured():
-    return by_generator(predictions(TEST, {"good": GOOD, "bad": BAD}), {"gan"})
+def noisy(n=60):
+    """Three generators of n images each, half of them fakes; two methods, one better."""
+    rng = np.random.default_rng(0)
+    label = np.tile(np.arange(n) % 2, 3)
+    test = pa.table({"label": label, "generator": np.repeat(["gan", "vae", "flow"], n)})
+    scores = {f"by {shift}": shift * label + rng.standard_normal(3 * n) for shift in (0.5, 2)}
+    return test, {name: 1 / (1 + np.exp(-score)) for name, score in scores.items()}
 
 
 def test_predictions_keep_key_label_and_probability():
-    rows = predictions(TEST, {"good": GOOD, "bad": BAD}).to_pylist()
+    rows = predictions(TEST, BOTH).to_pylist()
     assert len(rows) == 16
     assert rows[9] == {
         "method": "bad",
@@ -34,7 +41,7 @@ def test_predictions_keep_key_label_and_probability():
 
 
 def test_a_row_a_method_and_generator_seen_ones_first():
-    rows = measured().to_pylist()
+    rows = split(measure(TEST, BOTH, {"gan"}))[0].to_pylist()
     assert [(row["method"], row["generator"], row["seen"]) for row in rows] == [
         (method, generator, generator == "gan")
         for method in ("good", "bad")
@@ -47,11 +54,12 @@ def test_a_row_a_method_and_generator_seen_ones_first():
     assert by["bad", None]["ap"] is None
     assert by["bad", None]["tpr"] == 0.5
     assert [row["n"] for row in rows] == [2] * 8
+    assert {(row["scope"], row["generators"]) for row in rows} == {("generator", 1)}
 
 
 def test_means_are_over_unseen_generators_that_have_the_metric():
-    good, bad = means(measured()).to_pylist()
-    assert good["method"] == "good"
+    good, bad = split(measure(TEST, BOTH, {"gan"}))[1].to_pylist()
+    assert (good["method"], good["scope"], good["generator"]) == ("good", "mean", None)
     assert good["ap"] == good["accuracy"] == 1
     assert bad["auroc"] == 0.5  # flow 1, vae 0; the one without reals has none
     assert bad["accuracy"] == pytest.approx((0.5 + 0.5 + 0) / 3)
@@ -59,5 +67,59 @@ def test_means_are_over_unseen_generators_that_have_the_metric():
 
 
 def test_without_unseen_generators_there_are_no_means():
-    seen = by_generator(predictions(TEST, {"good": GOOD}), {"gan", "vae", "flow", None})
-    assert means(seen).num_rows == 0
+    rows, means = split(measure(TEST, {"good": GOOD}, {"gan", "vae", "flow", None}, resamples=5))
+    assert (rows.num_rows, means.num_rows) == (4, 0)
+
+
+def test_intervals_are_those_of_the_resamples_and_the_means_of_their_mean():
+    test, scores = noisy()
+    rows, means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200, seed=7))
+    label = test["label"].to_numpy()[:60]
+    stacked = np.stack(list(scores.values()))
+    vae = resample(label, stacked[:, 60:120], 200, random(7, "vae"))
+    flow = resample(label, stacked[:, 120:], 200, random(7, "flow"))
+    by = {(row["method"], row["generator"]): row for row in rows.to_pylist()}
+    for name in ("ap", "accuracy"):
+        row = by["by 2", "flow"]
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == interval(flow[name][1])
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+        mean = means.to_pylist()[1]
+        expected = interval((vae[name][1] + flow[name][1]) / 2)
+        assert (mean[f"{name}_low"], mean[f"{name}_high"]) == pytest.approx(expected, abs=1e-15)
+    spread = [by["by 2", name]["ap_high"] - by["by 2", name]["ap_low"] for name in ("vae", "flow")]
+    assert mean["ap_high"] - mean["ap_low"] < min(spread)  # of more images
+
+
+def test_differences_are_paired():
+    test, scores = noisy()
+    scores["again"] = scores["by 0.5"].copy()
+    means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200))[1].to_pylist()
+    base, better, same = means
+    assert better["ap_difference"] == pytest.approx(better["ap"] - base["ap"], abs=1e-15)
+    assert 0 < better["ap_difference_low"] < better["ap_difference"] < better["ap_difference_high"]
+    for row in (base, same):  # unpaired, their intervals would be wide
+        assert row["ap_difference"] == row["ap_difference_low"] == row["ap_difference_high"] == 0
+    assert {row["compare_to"] for row in means} == {"by 0.5"}
+
+
+def test_a_group_without_ap_has_no_interval_of_it_and_stays_out_of_the_means():
+    rows, means = split(measure(TEST, BOTH, {"gan"}, "good", resamples=20))
+    none = rows.to_pylist()[5]
+    assert (none["method"], none["generator"]) == ("bad", None)
+    assert none["ap_low"] is none["ap_difference"] is none["ap_difference_low"] is None
+    assert 0 <= none["accuracy_low"] <= none["accuracy_high"] <= 1
+    assert means.to_pylist()[1]["ap_low"] == means.to_pylist()[1]["ap"]  # one image a class
+
+
+def test_without_bootstrap_or_comparison_there_are_points_only():
+    test, scores = noisy()
+    plain = measure(test, scores, {"gan"})
+    for name in ("ap_low", "accuracy_high", "ap_difference", "compare_to"):
+        assert plain[name].null_count == plain.num_rows
+    compared = measure(test, scores, {"gan"}, "by 2")
+    assert compared["ap_difference"].null_count == 0
+    assert compared["ap_difference_low"].null_count == compared.num_rows
+    boot = measure(test, scores, {"gan"}, "by 2", resamples=30)
+    for name in ("ap", "nll", "ap_difference"):
+        assert boot[name].equals(compared[name])
+    assert boot.equals(measure(test, scores, {"gan"}, "by 2", resamples=30))

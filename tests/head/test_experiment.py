@@ -22,6 +22,8 @@ def test_the_dag_files_example_and_its_defaults():
     assert experiment.head.hidden == (512,)
     assert experiment == Experiment(train=experiment.train, test=experiment.test)
     assert Experiment(train="true").test is None
+    assert (experiment.neighbours, experiment.bootstrap) == (9, 1000)
+    assert experiment.compare_to == "linear probe"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,9 @@ def test_the_dag_files_example_and_its_defaults():
         {"features": ["regional"]},
         {"test_by": "class_name"},
         {"seed": -1},
+        {"neighbours": 0},
+        {"bootstrap": -1},
+        {"compare_to": "global + local"},
         {"head": {"hiden": [512]}},
         {"head": {"hidden": [0]}},
         {"head": {"dropout": 1.0}},
@@ -44,6 +49,26 @@ def test_the_dag_files_example_and_its_defaults():
 def test_what_cannot_be_meant_is_refused(change):
     with pytest.raises(ValidationError):
         Experiment.model_validate({**FULL, **change})
+
+
+def test_methods_are_the_heads_and_then_the_baselines():
+    experiment = Experiment.model_validate(FULL)
+    assert experiment.heads == {
+        "global": ("global",),
+        "local": ("local",),
+        "global+local": ("global", "local"),
+    }
+    assert experiment.methods[:4] == ("global", "local", "global+local", "linear probe")
+    assert Experiment(train="true", features=("local",)).methods[:2] == ("local", "linear probe")
+
+
+def test_what_to_compare_to_is_a_method_of_the_table_or_nothing():
+    for method in ("global+local", "metadata", None):
+        assert Experiment.model_validate({**FULL, "compare_to": method}).compare_to == method
+    with pytest.raises(ValidationError, match="did you mean 'metadata'"):
+        Experiment.model_validate({**FULL, "compare_to": "metdata"})
+    with pytest.raises(ValidationError, match="no method of the table"):  # local has no head here
+        Experiment(train="true", features=("global",), compare_to="local")
 
 
 def test_it_is_light_to_import():

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import log_loss as reference_log_loss
 
-from pipeline.head.metrics import metrics
+from pipeline.head.metrics import calibration_error, log_loss, metrics
 
 
 def test_values_by_hand():
@@ -12,8 +14,11 @@ def test_values_by_hand():
         "ap": pytest.approx((1 + 2 / 3) / 2, abs=1e-15),
         "auroc": pytest.approx(5 / 6, abs=1e-15),
         "accuracy": 0.8,
+        "balanced_accuracy": pytest.approx((2 / 3 + 1) / 2, abs=1e-15),
         "tnr": pytest.approx(2 / 3, abs=1e-15),
         "tpr": 1.0,
+        "nll": pytest.approx(-np.log([0.9, 0.4, 0.8, 0.9, 0.5]).mean(), abs=1e-15),
+        "ece": pytest.approx((0.1 + 0.6 + 0.2 + 0.1 + 0.5) / 5, abs=1e-15),  # a bin each
         "n": 5,
         "num_real": 3,
         "num_fake": 2,
@@ -23,4 +28,34 @@ def test_values_by_hand():
 def test_one_class_has_no_ranking_but_an_accuracy():
     fakes = metrics(np.ones(4, np.int8), np.array([0.9, 0.8, 0.2, 0.7]))
     assert (fakes["ap"], fakes["auroc"], fakes["tnr"]) == (None, None, None)
-    assert (fakes["accuracy"], fakes["tpr"], fakes["num_real"]) == (0.75, 0.75, 0)
+    assert (fakes["balanced_accuracy"], fakes["accuracy"], fakes["tpr"]) == (None, 0.75, 0.75)
+    assert fakes["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.2, 0.7]).mean(), abs=1e-15)
+    assert fakes["num_real"] == 0
+
+
+def test_log_loss_and_balanced_accuracy_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    label = rng.integers(2, size=300)
+    p = np.concatenate([rng.random(296), [0, 1, 0, 1]])  # also certain ones, right and wrong
+    label[296:] = [0, 1, 1, 0]
+    assert log_loss(label, p) == pytest.approx(reference_log_loss(label, p), rel=1e-12)
+    measured = metrics(label, p)
+    expected = balanced_accuracy_score(label, p >= 0.5)
+    assert measured["balanced_accuracy"] == pytest.approx(expected, abs=1e-15)
+
+
+def test_the_calibration_error_weighs_each_bin_by_its_images():
+    label = np.array([0, 1, 1, 1, 1, 0])
+    # bins of 1/15: four of 0.5 with 3 fakes, one of 1.0 in the last bin, one of 0 in the first
+    p = np.array([0.5, 0.5, 0.5, 0.5, 1.0, 0.0])
+    assert calibration_error(label, p) == pytest.approx(4 / 6 * 0.25, abs=1e-15)
+    assert calibration_error(label, p, bins=1) == pytest.approx(abs(4 / 6 - 0.5), abs=1e-15)
+    assert calibration_error(1 - label, p) == pytest.approx((4 * 0.25 + 1 + 1) / 6, abs=1e-15)
+
+
+def test_probabilities_that_are_meant_have_hardly_any_calibration_error():
+    rng = np.random.default_rng(1)
+    p = rng.random(200_000)
+    label = rng.random(200_000) < p
+    assert calibration_error(label, p) < 0.005
+    assert calibration_error(label, p**3) > 0.15

@@ -7,7 +7,12 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    log_loss,
+    roc_auc_score,
+)
 
 from pipeline.errors import UserError
 from pipeline.head import data
@@ -21,7 +26,11 @@ EXPERIMENT = Experiment(
     test="split = 'test'",
     head={"hidden": [16], "epochs": 20, "batch_size": 16, "learning_rate": 0.01},
 )
-METHODS = ["global", "local", "global+local", "linear probe", "cosine"]
+METHODS = [
+    *("global", "local", "global+local"),
+    *("linear probe", "k-NN", "concat MLP", "caption text", "metadata", "cosine"),
+]
+NOISE = ("local", "caption text", "metadata")
 MADE_FROM = {"features": "0123456789abcdef"}
 
 
@@ -35,16 +44,19 @@ def test_known_content_gives_the_known_table(result):
     assert [(row["method"], row["generator"]) for row in rows] == [
         (method, generator) for method in METHODS for generator in ("gan", "flow", "vae")
     ]
-    assert [row["seen"] for row in rows] == [True, False, False] * 5
+    assert [row["seen"] for row in rows] == [True, False, False] * 9
     for row in rows:
         assert (row["n"], row["num_real"], row["num_fake"]) == (48, 24, 24)
         assert (row["experiment"], row["train"], row["seed"]) == ("cross", EXPERIMENT.train, 0)
-        if row["method"] == "local":  # noise
-            assert 0.3 < row["auroc"] < 0.7
+        if row["method"] in NOISE:
+            assert 0.25 < row["auroc"] < 0.75
+        elif row["method"] == "k-NN":  # the reals lie around zero: their angles say nothing
+            assert row["ap"] > 0.85
         else:  # six standard deviations apart
             assert row["ap"] == pytest.approx(1, abs=1e-12)
             assert row["auroc"] == 1.0
             assert row["accuracy"] > 0.95
+            assert row["ece"] < 0.1
     assert result.means["method"].to_pylist() == METHODS
     assert (result.num_real, result.num_fake, result.notes) == (24, 24, ())
 
@@ -52,8 +64,10 @@ def test_known_content_gives_the_known_table(result):
 def test_metrics_are_scikit_learns_on_the_saved_predictions(result):
     metrics = pq.read_table(result.folder / "metrics.parquet")
     predicted = pq.read_table(result.folder / "predictions.parquet")
-    assert predicted.num_rows == 5 * 144
-    for row in metrics.to_pylist():
+    assert predicted.num_rows == 9 * 144
+    by_generator = metrics.filter(pc.equal(metrics["scope"], "generator"))
+    assert metrics.num_rows - by_generator.num_rows == 9  # the means
+    for row in by_generator.to_pylist():
         keep = pc.and_(
             pc.equal(predicted["method"], row["method"]),
             pc.equal(predicted["generator"], row["generator"]),
@@ -63,6 +77,9 @@ def test_metrics_are_scikit_learns_on_the_saved_predictions(result):
         assert row["ap"] == pytest.approx(average_precision_score(label, p), abs=1e-12)
         assert row["auroc"] == pytest.approx(roc_auc_score(label, p), abs=1e-12)
         assert row["accuracy"] == pytest.approx(((p >= 0.5) == label).mean(), abs=1e-12)
+        balanced = balanced_accuracy_score(label, p >= 0.5)
+        assert row["balanced_accuracy"] == pytest.approx(balanced, abs=1e-12)
+        assert row["nll"] == pytest.approx(log_loss(label, p), abs=1e-12)
         assert row["tnr"] == pytest.approx((p[label == 0] < 0.5).mean(), abs=1e-12)
         assert row["tpr"] == pytest.approx((p[label == 1] >= 0.5).mean(), abs=1e-12)
 
@@ -124,6 +141,54 @@ def test_the_run_id_follows_the_fingerprints_and_the_rows(content, store, result
     assert "training: 1 unlabelled rows left out" in render(fewer)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"bootstrap": 200}, {"neighbours": 3}, {"compare_to": "cosine"}, {"compare_to": None}],
+)
+def test_the_run_id_follows_every_parameter(content, store, result, tmp_path, change):
+    other = EXPERIMENT.model_copy(update=change)
+    changed = run_experiment(store(content()), other, "cross", tmp_path / "runs", MADE_FROM)
+    assert changed.run_id != result.run_id
+    assert changed.metrics["auroc"].to_pylist()[:9] == result.metrics["auroc"].to_pylist()[:9]
+
+
+def test_a_planted_size_bias_is_found_by_the_metadata_alone(content, store, tmp_path):
+    made = content(shift=0)
+    for i, label in enumerate(made.listing["label"]):
+        made.images["bytes"][i] += 3_000 * label  # every fake is a larger file
+    rows = run_experiment(store(made), EXPERIMENT, "biased", tmp_path, {}).means.to_pylist()
+    by = {row["method"]: row for row in rows}
+    assert by["metadata"]["accuracy"] > 0.95
+    assert by["metadata"]["ap_difference_low"] > 0.2
+    assert by["linear probe"]["accuracy"] < 0.7
+
+
+def test_means_and_intervals_are_saved_and_nest(result):
+    saved = pq.read_table(result.folder / "metrics.parquet", partitioning=None).to_pylist()
+    assert saved == [
+        row
+        for method in METHODS
+        for table in (result.metrics, result.means)
+        for row in table.to_pylist()
+        if row["method"] == method
+    ]
+    for row in saved:
+        for name in ("ap", "accuracy"):
+            assert row[f"{name}_low"] - 1e-12 <= row[name] <= row[f"{name}_high"] + 1e-12
+        assert row["compare_to"] == "linear probe"
+        assert row["ap_difference_low"] <= row["ap_difference_high"]
+
+
+def test_the_text_without_bootstrap_has_no_intervals(content, store, result, tmp_path):
+    assert "1.000 [1.00, 1.00]" in render(result)
+    assert "intervals of 1,000 bootstrap resamples" in render(result)
+    plain = EXPERIMENT.model_copy(update={"bootstrap": 0, "compare_to": None})
+    text = render(run_experiment(store(content()), plain, "plain", tmp_path, {}))
+    assert "[" not in text
+    assert "1.000" in text
+    assert "that of" not in text
+
+
 def test_experiment_json_says_how_the_numbers_came_about(result):
     about = json.loads((result.folder / "experiment.json").read_text())
     assert about["config"]["train"] == EXPERIMENT.train
@@ -140,7 +205,7 @@ def test_experiment_json_says_how_the_numbers_came_about(result):
 def test_one_feature_has_one_head(content, store, tmp_path):
     only = EXPERIMENT.model_copy(update={"features": ("global",)})
     result = run_experiment(store(content()), only, "one", tmp_path, {})
-    assert result.means["method"].to_pylist() == ["global", "linear probe", "cosine"]
+    assert result.means["method"].to_pylist() == ["global", *METHODS[3:]]
     assert load_head(result.folder)[1]["input"] == {"global": 8}
 
 
@@ -167,21 +232,25 @@ def test_the_text_shows_every_method_generator_and_mean(result):
     assert "cross: trained on 24 real and 24 fake images" in text
     assert str(result.folder) in text
     for method in METHODS:
-        assert text.count(f"\n{method} ") == 4
+        count = 4 if method == "linear probe" else 5  # the differences are from the linear probe
+        assert text.count(f"\n{method} ") == count
+    assert max(len(line) for line in text.splitlines() if "saved in" not in line) <= 120
 
 
 def test_only_seen_generators_have_no_mean(content, store, tmp_path):
     seen = EXPERIMENT.model_copy(update={"test": "split = 'test' and generator = 'gan'"})
     result = run_experiment(store(content()), seen, "seen", tmp_path, {})
     assert "no unseen generator" in render(result)
-    assert summary(result).num_rows == 5
+    assert summary(result).num_rows == 9
+    assert "that of" not in render(result)
 
 
 def test_progress_is_said(content, store, tmp_path):
     lines = []
     run_experiment(store(content()), EXPERIMENT, "cross", tmp_path, {}, lines.append)
     assert lines[0] == "48 training images, 144 test rows"
-    assert len(lines) == 6
+    assert len(lines) == 1 + 9 + 1
+    assert lines[-1] == "measuring, with 1,000 bootstrap resamples"
 
 
 def test_bad_places_are_refused(content, store, tmp_path):
