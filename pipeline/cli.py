@@ -97,16 +97,18 @@ def run(
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
+        fine = _judge(graph, totals)
         names = [] if until or only else list(graph.experiments)
         measured = _experiments(graph, cache, names, again=False, quiet=as_json)
         if as_json:
             nodes_json = [vars(total) for total in totals]
             print_json({"nodes": nodes_json, "experiments": measured})
-        _judge(graph, totals)
+        if not fine:
+            raise typer.Exit(FAILED_ROWS)
 
 
-def _judge(graph: "Dag", totals: "list[NodeTotal]") -> None:
-    """Exit 1 when parts are missing, or more rows failed than the DAG allows."""
+def _judge(graph: "Dag", totals: "list[NodeTotal]") -> bool:
+    """Whether all parts are there and no more rows failed than the DAG allows; says what is not."""
     for total in totals:
         share = total.rows_failed / max(1, total.rows_in)
         if total.parts_done < total.parts or share > graph.max_failed_share:
@@ -116,7 +118,8 @@ def _judge(graph: "Dag", totals: "list[NodeTotal]") -> None:
                 f"(allowed share {graph.max_failed_share:g}); see `item query DAG failed_rows`",
                 err=True,
             )
-            raise typer.Exit(FAILED_ROWS)
+            return False
+    return True
 
 
 @app.command()
@@ -242,11 +245,8 @@ def _experiments(
     from pipeline.head.table import render
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
-    # a run depends on what its features come from, not on other branches of the DAG
-    read = ("features", "image_embeddings", "captions", "text_embeddings")
-    sources = [name for name in read if name in graph.nodes]
-    lineage = {node.name: node for name in sources for node in graph.upstream(name)}
-    fingerprints = {name: node.fingerprint for name, node in sorted(lineage.items())}
+    # of all nodes: a run may read any of them through the views, whatever they are called
+    fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
     measured: dict[str, dict[str, object]] = {}
     for name in names:
         result = run_experiment(

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
@@ -37,7 +37,7 @@ class Cluster(Parameters):
     """Where tasks run when no `--scheduler` is given."""
 
     kind: Literal["local"] = "local"
-    workers: int | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
 
 
 class DagFile(Parameters):
@@ -118,7 +118,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise UserError(f"--set {text}: expected key.path=value", hint="e.g. captions.num_beams=1")
     steps = key.split(".")
     if steps[0] == "nodes":
-        steps = steps[1:]
+        steps = steps[1:] or [""]
     if steps[0] in _SECTIONS:
         target: Any = raw
     elif steps[0] in raw["nodes"]:

@@ -12,7 +12,9 @@ from typing import Any
 from pipeline import config
 from pipeline.errors import UserError, nearest
 from pipeline.head.experiment import Experiment
+from pipeline.resources import folder
 from pipeline.stages import MODULES, Parameters, Stage, get_stage, output_parameters
+from pipeline.tables import COLUMNS
 
 _IMPLICIT = ("listing", "images")  # made from `corpus:`
 
@@ -86,7 +88,12 @@ def load(dag: str, overrides: list[str] | None = None) -> Dag:
         _check_inputs(name, stage, inputs, nodes, where)
         here = f"{where}: nodes.{name}"
         parameters = config.validate(stage.parameters, raw, path.resolve().parent, here)
-        nodes[name] = _place(name, stage, inputs, parameters, nodes)
+        try:
+            nodes[name] = _place(name, stage, inputs, parameters, nodes)
+        except UserError as error:  # a model that is not there: say whose
+            raise UserError(
+                error.what, here + (f" ({error.where})" if error.where else ""), error.hint
+            ) from None
     return Dag(
         file.name,
         path,
@@ -113,10 +120,12 @@ def _wire(
     if not isinstance(raw, dict) or "stage" not in raw:
         stages = ", ".join(sorted(set(MODULES) - set(_IMPLICIT)))
         raise UserError("a node is a mapping with a `stage`", key, f"stages: {stages}")
-    if raw["stage"] in _IMPLICIT or raw["stage"] not in MODULES:
+    if raw["stage"] in _IMPLICIT or str(raw["stage"]) not in MODULES:
         hint = nearest(str(raw["stage"]), set(MODULES) - set(_IMPLICIT))
         raise UserError(f"there is no stage '{raw['stage']}'", f"{key}.stage", hint)
     stage = get_stage(raw["stage"])
+    if name in _reserved() or (name in COLUMNS and name != stage.output):
+        raise UserError(f"'{name}' is the name of another view", key, "give the node another name")
     inputs = {key_: raw[key_] for key_ in stage.inputs if key_ in raw}
     missing = [input_ for input_ in stage.inputs if input_ not in inputs]
     if missing:
@@ -127,10 +136,16 @@ def _wire(
             f"write e.g. `{missing[0]}: {missing[0]}` (the node that makes this table)",
         )
     for input_, source in inputs.items():
-        if source not in nodes and source not in _IMPLICIT:
+        if str(source) not in nodes and source not in _IMPLICIT:
             hint = nearest(str(source), [*nodes, "images"])
             raise UserError(f"the input '{source}' is no node", f"{key}.{input_}", hint)
     return stage, inputs, {k: v for k, v in raw.items() if k != "stage" and k not in inputs}
+
+
+def _reserved() -> set[str]:
+    """Names that SQL needs for its own relations: a node called so could not be asked about."""
+    views = {path.stem for path in (folder("sql") / "views").glob("*.sql")}
+    return (views - set(COLUMNS)) | {"nodes", "receipts", "failures"}
 
 
 def _order(wired: Mapping[str, tuple[Stage, dict[str, str], Any]], where: str) -> list[str]:

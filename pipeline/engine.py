@@ -8,25 +8,31 @@ finds the image at fault (`pipeline.isolate`).
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import resource_tracker
+from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Protocol
 from uuid import uuid4
 
+from pipeline.dag import Node
 from pipeline.errors import UserError
 from pipeline.task import Receipt, Task, execute
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 _CONNECT_WAIT = 15  # seconds to wait for a scheduler
+_POLL = 5.0  # seconds between two looks whether any worker is left
 _WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def cores() -> int:
     """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Queue(Protocol):
@@ -106,25 +112,43 @@ class Inline:
 class OnDask:
     """Runs tasks on the workers of a Dask client, about two for each worker thread in flight."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, say: Callable[[str], None]) -> None:
         from dask.distributed import as_completed
 
-        self._client = client
+        self._client, self._say = client, say
+        self._gpus: bool | None = None  # whether any worker offers one; asked when it matters
         self._completed = as_completed(raise_errors=False)
         self._tasks: dict[str, tuple[Any, Task]] = {}
 
     def has_room(self) -> bool:
-        return len(self._tasks) < 2 * max(1, sum(self._client.nthreads().values()))
+        return len(self._tasks) < 2 * max(1, self._threads())
+
+    def _threads(self) -> int:
+        """Worker threads that the scheduler has now; UserError when it does not answer."""
+        client = self._client
+        try:
+            ncores = client.sync(client.scheduler.ncores, callback_timeout=_CONNECT_WAIT)
+        except (OSError, TimeoutError):
+            raise _scheduler_gone() from None
+        return sum(ncores.values())
 
     def submit(self, task: Task) -> None:
         """Sends a task, with `GPU: 1` when its node asks for one."""
-        device = str(getattr(task.node.parameters, "device", "") or "")
+        gpu = needs_gpu(task.node)
+        if gpu and self._gpus is None:
+            self._gpus = self._client.run_on_scheduler(_offers_gpu)
+        if gpu and not self._gpus:
+            raise UserError(
+                f"'{task.node.name}' asks for a GPU (device: cuda), and no worker offers one",
+                hint="start workers with `dask worker ADDRESS --resources GPU=1`, or set "
+                "`device: cpu`",
+            )
         future = self._client.submit(
             execute,
             task,
             key=f"{task.node.name}-{task.part}-{uuid4().hex[:8]}",
             pure=False,
-            resources={"GPU": 1} if device.startswith("cuda") else None,
+            resources={"GPU": 1} if gpu else None,
         )
         self._tasks[future.key] = (future, task)
         self._completed.add(future)
@@ -133,23 +157,56 @@ class OnDask:
         """The next task to finish; UserError when the scheduler is gone."""
         if not self._tasks:
             return None
+        asked, alone = monotonic(), False
+        while not self._completed.has_ready():
+            sleep(0.01)
+            if monotonic() - asked > _POLL:
+                asked, was_alone = monotonic(), alone
+                alone = self._threads() == 0
+                if alone and not was_alone:
+                    self._say("no worker is left: waiting for one (Ctrl-C to stop)")
         future = next(self._completed)
         _, task = self._tasks.pop(future.key)
         if future.status == "cancelled":
-            raise UserError(
-                "the Dask scheduler went away",
-                hint="start it again and run the same command: finished parts are kept",
-            )
+            raise _scheduler_gone()
         outcome = future.exception() or future.result()
         future.release()
         return task, outcome
 
 
+def needs_gpu(node: Node) -> bool:
+    """Whether a model of the node is to run on `cuda`."""
+    return any(device.startswith("cuda") for device in _devices(node))
+
+
+def _devices(node: Node) -> list[str]:
+    specs = node.stage.models(node.parameters)
+    return [str(spec.device) for spec in specs if hasattr(spec, "device")]
+
+
+def _offers_gpu(dask_scheduler: Any) -> bool:
+    return bool(dask_scheduler.resources.get("GPU"))
+
+
+def _scheduler_gone() -> UserError:
+    return UserError(
+        "the Dask scheduler went away",
+        hint="start it again and run the same command: finished parts are kept",
+    )
+
+
 @contextmanager
-def executor(inline: bool, scheduler: str | None, workers: int | None) -> Iterator[Executor]:
+def executor(
+    nodes: Sequence[Node],
+    inline: bool,
+    scheduler: str | None,
+    workers: int | None,
+    say: Callable[[str], None],
+) -> Iterator[Executor]:
     """An executor, closed on the way out: here, on a running scheduler, or on a local cluster.
 
-    `workers` None: one for each core. Worker processes share the cores: threads = cores // workers.
+    `workers` None: one for each core, or a single one where `nodes` may use this machine's GPU.
+    Worker processes share the cores: threads = cores // workers. `say` gets lines for the user.
     """
     if inline:
         with _environment(dict.fromkeys(_THREAD_VARIABLES, "1")):
@@ -157,6 +214,8 @@ def executor(inline: bool, scheduler: str | None, workers: int | None) -> Iterat
         return
     from dask.distributed import Client
 
+    for name in ("distributed", "tornado", "asyncio"):  # what matters is said in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
         try:
             client = Client(scheduler, timeout=_CONNECT_WAIT)
@@ -167,10 +226,15 @@ def executor(inline: bool, scheduler: str | None, workers: int | None) -> Iterat
             ) from None
         with client:
             _await_worker(client, scheduler)
-            yield OnDask(client)
+            yield OnDask(client, say)
         return
-    with _local_cluster(workers or cores()) as cluster, Client(cluster) as client:
-        yield OnDask(client)
+    if workers is None:
+        here = any(Path("/dev").glob("nvidia[0-9]*"))
+        may_use = any(device != "cpu" for node in nodes for device in _devices(node))
+        workers = 1 if here and may_use else cores()
+    gpu = any(needs_gpu(node) for node in nodes)
+    with _local_cluster(workers, gpu) as cluster, Client(cluster) as client:
+        yield OnDask(client, say)
 
 
 def _await_worker(client: Any, scheduler: str) -> None:
@@ -184,7 +248,7 @@ def _await_worker(client: Any, scheduler: str) -> None:
 
 
 @contextmanager
-def _local_cluster(workers: int) -> Iterator[Any]:
+def _local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
     import dask
     from dask.distributed import LocalCluster
 
@@ -200,7 +264,8 @@ def _local_cluster(workers: int) -> Iterator[Any]:
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port: several runs may go on at once
+                resources={"GPU": 1} if gpu else None,
                 silence_logs=logging.CRITICAL,
             )
         try:

@@ -45,7 +45,7 @@ def run(
     """
     store.create()
     with ExitStack() as stack:
-        running = _Lazy(stack, options)
+        running = _Lazy(stack, nodes, options, reporter)
         _index(dag, store, running, reporter)
         _compute(dag, store, nodes, running, reporter)
     return totals(dag, store, nodes)
@@ -54,14 +54,19 @@ def run(
 class _Lazy:
     """Starts workers when the first task needs them: a run with nothing to do starts none."""
 
-    def __init__(self, stack: ExitStack, options: Options):
-        self._stack, self._options = stack, options
+    def __init__(
+        self, stack: ExitStack, nodes: Sequence[Node], options: Options, reporter: Reporter
+    ):
+        self._stack, self._nodes = stack, nodes
+        self._options, self._say = options, reporter.say
         self._executor: engine.Executor | None = None
 
     def get(self) -> engine.Executor:
         if self._executor is None:
             options = self._options
-            context = engine.executor(options.inline, options.scheduler, options.workers)
+            context = engine.executor(
+                self._nodes, options.inline, options.scheduler, options.workers, self._say
+            )
             self._executor = self._stack.enter_context(context)
         return self._executor
 
@@ -81,7 +86,7 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
     if complete and not index.new_files(dag, store, found):
         return
     for node in (listing, images):
-        store.open_node(node, dag.name)
+        store.open_node(node, dag.name, dag.corpus.root)
     with store.writing(listing, reporter.say), store.writing(images, reporter.say):
         queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
         if queue.total:
@@ -99,11 +104,14 @@ def _compute(
     if not any(schedule.missing(node) for node in wanted):
         return
     with ExitStack() as locks:
-        for node in wanted:
-            if schedule.missing(node):
-                store.open_node(node, dag.name)
-                locks.enter_context(store.writing(node, reporter.say))
+        # nodes with one recipe share a folder, and every run takes the locks in the same order
+        folders = {node.folder: node for node in wanted if schedule.missing(node)}
+        for _, node in sorted(folders.items()):
+            store.open_node(node, dag.name, dag.corpus.root)
+            locks.enter_context(store.writing(node, reporter.say))
         schedule = Schedule(store, wanted, parts, dag.nodes)  # another run may have gone on
+        if not any(schedule.missing(node) for node in wanted):
+            return
         done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
         counter = _Counter(reporter, {name: (count, len(parts)) for name, count in done.items()})
         engine.drive(schedule, running.get(), counter.part, counter.failure)

@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,7 +62,7 @@ class Store:
         if not mark.exists():
             return
         try:
-            found = json.loads(mark.read_text())["format"]
+            found = int(json.loads(mark.read_text())["format"])
         except (ValueError, KeyError, TypeError):
             raise UserError("the store's own description is damaged", str(mark)) from None
         if found != FORMAT:
@@ -85,15 +86,16 @@ class Store:
         """Where a node's parts lie."""
         return self.root / node.folder
 
-    def open_node(self, node: Node, dag: str) -> None:
-        """Makes a node's folder with its readable recipe."""
+    def open_node(self, node: Node, dag: str, root: str = "") -> None:
+        """Makes a node's folder with its readable recipe, which names the DAG and the corpus."""
         folder = self.folder(node)
         recipe = folder / "recipe.json"
         if recipe.exists():
             return
         with _explained(f"cannot write to the store {self.root}"):
             folder.mkdir(parents=True, exist_ok=True)
-            about = {"node": node.name, "dag": dag, "created": _now(), "item": __version__}
+            about = {"node": node.name, "dag": dag, "corpus": root, "created": _now()}
+            about["item"] = __version__
             _replace(recipe, json.dumps({**about, **node.recipe}, indent=1).encode())
 
     def recipes(self, stage: str) -> list[dict[str, Any]]:
@@ -131,11 +133,7 @@ class Store:
         try:
             return pq.read_table(path, columns=columns, partitioning=None)
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(
-                f"a cached part cannot be read: {error}",
-                str(path),
-                "delete this one file and run again: only this part is computed anew",
-            ) from None
+            raise _damaged(path, error) from None
 
     def write(
         self, node_folder: str, name: str, table: pa.Table, facts: Mapping[str, Any]
@@ -144,7 +142,7 @@ class Store:
         path = self.root / node_folder / name
         lists = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
         scalars = [name for name in table.column_names if name not in lists]
-        temporary = path.with_name(f".tmp-{os.getpid()}-{name}")
+        temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{name}")
         started = perf_counter()
         with _explained(f"cannot write part {name}"):
             try:
@@ -166,7 +164,10 @@ class Store:
 
     def facts(self, path: Path) -> dict[str, str]:
         """The run statistics in a part's metadata."""
-        metadata = pq.read_metadata(path).metadata or {}
+        try:
+            metadata = pq.read_metadata(path).metadata or {}
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from None
         pairs = ((key.decode(), value.decode()) for key, value in metadata.items())
         return {key.removeprefix(_META): value for key, value in pairs if key.startswith(_META)}
 
@@ -178,8 +179,13 @@ class Store:
             if folder in kept:
                 continue
             size = sum(path.stat().st_size for path in recipe.parent.iterdir())
-            about = json.loads(recipe.read_text())
-            found.append((folder, f"{about.get('node')} of {about.get('dag')}", size))
+            about = {}
+            with suppress(ValueError):  # a damaged recipe: the folder is listed all the same
+                about = json.loads(recipe.read_text())
+            words = f"{about.get('node')} of {about.get('dag')}"
+            if about.get("corpus"):
+                words += f" over {about['corpus']}, {about.get('created')}"
+            found.append((folder, words, size))
         return found
 
     def delete(self, folder: str) -> None:
@@ -227,12 +233,20 @@ class Store:
             path.unlink(missing_ok=True)
 
 
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"a cached part cannot be read: {error}",
+        str(path),
+        "delete this one file and run again: only this part is computed anew",
+    )
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{path.name}")
     temporary.write_bytes(data)
     _commit(temporary, path)
 

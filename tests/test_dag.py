@@ -78,12 +78,29 @@ def test_nodes_come_in_topological_order(write_dag, fake_models):
         ("objects.captions=image_embeddings", "makes the table image_embeddings"),
         ("captions.num_beams=many", "num_beams"),
         ("captions.model=./nowhere", "nowhere"),
+        ("captions.model=./nowhere", "nodes.captions"),
+        ("captions.stage=[caption]", "there is no stage '['caption']'"),
+        ("captions.images=[images]", "is no node"),
+        ("nodes=5", "there is no ''"),
+        ("cluster.workers=-1", "cluster.workers"),
     ],
 )
 def test_bad_nodes_are_explained(write_dag, fake_models, override, message):
     with pytest.raises(UserError) as error:
         load(str(write_dag(models=fake_models)), [override])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["receipts", "runs", "misalignment_by_image", "regions"])
+def test_a_node_cannot_take_the_name_of_another_view(write_dag, fake_models, name):
+    path = write_dag(models=fake_models)
+    path.write_text(
+        path.read_text().replace(
+            "nodes:\n", f"nodes:\n  {name}: {{stage: parse, captions: captions, model: x}}\n", 1
+        )
+    )
+    with pytest.raises(UserError, match=r"is the name of another view|is given twice"):
+        load(str(path))
 
 
 def test_a_missing_input_is_named(write_dag, fake_models):

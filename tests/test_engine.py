@@ -103,6 +103,22 @@ def test_a_scheduler_that_is_not_there_is_explained(monkeypatch):
     monkeypatch.setattr(engine, "_CONNECT_WAIT", 1)
     with (
         pytest.raises(UserError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"),
-        engine.executor(False, "tcp://127.0.0.1:9", None),
+        engine.executor([], False, "tcp://127.0.0.1:9", None, print),
     ):
         pass
+
+
+def test_a_gpu_that_nobody_offers_is_said_at_once(write_dag, fake_models, monkeypatch):
+    monkeypatch.setattr("dask.distributed.as_completed", lambda **_: None)
+    path = write_dag(models=fake_models)
+    overrides = ["captions.device=cuda", "image_embeddings.clip.device=cuda:1"]
+    nodes = load(str(path), overrides).nodes
+    assert [n for n in nodes if engine.needs_gpu(nodes[n])] == ["captions", "image_embeddings"]
+
+    class Client:
+        def run_on_scheduler(self, function):
+            return False
+
+    executor = engine.OnDask(Client(), print)
+    with pytest.raises(UserError, match=r"'captions' asks for a GPU .* no worker offers one"):
+        executor.submit(Task(Path("store"), nodes["captions"], "p0"))

@@ -18,7 +18,7 @@ from PIL import Image
 from pipeline import tables
 from pipeline.dag import load
 from pipeline.store import Store
-from tests.conftest import draw, make_corpus, make_dag
+from tests.conftest import DEMO_MODELS, draw, make_corpus, make_dag
 
 NODES = [
     "listing",
@@ -158,6 +158,19 @@ def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished
     assert answer.returncode == 0, answer.stderr
     assert_same(expected, contents(path, store))
     assert [p.name for p in store.rglob(".tmp-*")] == []
+
+
+def test_two_nodes_with_one_recipe_share_their_parts(item, write_dag, tmp_path):
+    """The first step of an ablation is a copy: it must neither wait for itself nor work twice."""
+    path = write_dag(part_size=12)
+    twin = "nodes:\n  captions_b: {stage: caption, images: images, model: MODEL, num_beams: 3}\n"
+    twin = twin.replace("MODEL", str(DEMO_MODELS / "captioner"))
+    path.write_text(path.read_text().replace("nodes:\n", twin, 1))
+    answer = item("run", path, "--inline", "--store", "s", "--json", cwd=tmp_path, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    assert totals["captions"]["rows_ok"] == totals["captions_b"]["rows_ok"] == 12
+    assert len(list((tmp_path / "s" / "caption").iterdir())) == 1
 
 
 def free_port() -> int:

@@ -90,17 +90,19 @@ def test_a_store_from_a_newer_version_is_refused(store):
     (store.root / "store.json").write_text('{"format": 99}')
     with pytest.raises(UserError, match=r"a newer version \(format 99"):
         Store(store.root)
-    (store.root / "store.json").write_text("{")
-    with pytest.raises(UserError, match="damaged"):
-        Store(store.root)
+    for damaged in ("{", '{"format": "x"}', "[]"):
+        (store.root / "store.json").write_text(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            Store(store.root)
 
 
 def test_a_damaged_part_is_named(store, node):
     path = store.folder(node) / part_name(0, ["a"])
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match="cannot be read") as error:
-        store.read(node.folder, path.name)
-    assert error.value.where == str(path)
+    for look in (lambda: store.read(node.folder, path.name), lambda: store.facts(path)):
+        with pytest.raises(UserError, match="cannot be read") as error:
+            look()
+        assert error.value.where == str(path)
 
 
 def test_unused_nodes_are_listed_and_deleted(store, node):

@@ -1,7 +1,6 @@
 """The loop that every image stage shares: items in, batches through a model, rows out."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ Item = tuple[int, Image.Image | None, str | None]  # row, image, or why there is
 Result = TypeVar("Result")
 
 NOT_FINITE = "embedding is not finite"
+_MAX_PIXELS = 32_000_000  # of the decoded images in one batch: 96 MB
 
 
 def infer(
@@ -25,21 +25,28 @@ def infer(
     """(row, result) for each item that has an image, in order, `size` images at a time.
 
     `model` takes images and gives one result for each. The reason why an item has no image goes
-    into `errors` at its row. At most `size` images are held at a time, beside those that `items`
-    reads ahead.
+    into `errors` at its row. A batch of large photographs is cut short, so that memory does not
+    grow with the images' size; at least one image goes into each.
     """
-    pending = iter(items)
-    while taken := list(islice(pending, size)):
-        rows, images = [], []
-        for row, image, error in taken:
-            if image is None:
-                errors[row] = error or "the image could not be read"
-            else:
-                rows.append(row)
-                images.append(image)
-        del taken
-        if images:
+    rows: list[int] = []
+    images: list[Image.Image] = []
+    pixels = 0
+    for row, image, error in items:
+        if image is None:
+            errors[row] = error or "the image could not be read"
+            continue
+        here = image.width * image.height
+        if images and pixels + here > _MAX_PIXELS:
             yield from zip(rows, model(images), strict=True)
+            rows, images, pixels = [], [], 0
+        rows.append(row)
+        images.append(image)
+        pixels += here
+        if len(images) == size:
+            yield from zip(rows, model(images), strict=True)
+            rows, images, pixels = [], [], 0
+    if images:
+        yield from zip(rows, model(images), strict=True)
 
 
 def chunks(values: list[Any], size: int) -> Iterator[list[Any]]:

@@ -8,7 +8,7 @@
 -- parts            parts in the store
 -- hosts            machines that computed them
 -- rows_in          rows that went in, failed ones included
--- seconds_read     reading and decoding
+-- seconds_read     reading the input tables
 -- seconds_infer    the stage itself
 -- seconds_write    writing the part
 -- seconds          the sum of the three

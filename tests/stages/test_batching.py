@@ -60,3 +60,17 @@ def test_vectors_that_are_not_finite_are_failed_rows():
     assert columns["embedding"].is_valid().to_pylist() == [True, False, False, False]
     assert columns["embedding"][0].as_py() == [np.float16(0.6), np.float16(0.8)]
     assert columns["norm"].to_pylist() == [5, None, None, None]
+
+
+def test_large_images_go_through_in_smaller_batches():
+    """Memory must not grow with the images: 12 megapixels each, at most 32 in a batch."""
+    big = Image.new("RGB", (4000, 3000))
+    sizes = []
+
+    def model(images):
+        sizes.append(len(images))
+        return images
+
+    items = [(row, big, None) for row in range(5)]
+    assert [row for row, _ in infer(items, 64, model, [None] * 5)] == list(range(5))
+    assert sizes == [2, 2, 1]
