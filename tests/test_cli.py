@@ -166,5 +166,5 @@ def test_help_is_light(tmp_path):
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    for command in ("run", "plan", "status", "query", "train", "doctor", "gc"):
+    for command in ("run", "plan", "status", "query", "db", "train", "doctor", "gc"):
         assert command in answer.stdout
