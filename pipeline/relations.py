@@ -53,6 +53,7 @@ RUN_FILES = {
             "run_id": "varchar",
             "saved": "timestamp",  # UTC
             "method": "varchar",
+            "scope": "varchar",  # 'generator', or 'mean' over the unseen; null: of one generator
             "generator": "varchar",
             "seen": "boolean",
             **dict.fromkeys(("ap", "auroc", "accuracy", "tnr", "tpr"), "double"),
