@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -94,6 +95,15 @@ def test_the_run_is_a_view(ready, item):
     sql = "select distinct experiment, method from runs where method = 'linear probe'"
     answer = item("query", "demo", sql, "--limit", "160", "--format", "json", cwd=folder)
     assert rows(answer) == [{"experiment": "cross_generator", "method": "linear probe"}]
+
+
+def test_db_writes_a_database_that_plain_duckdb_opens(ready, item):
+    folder, _ = ready
+    answer = item("db", "demo", "--limit", "160", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    with duckdb.connect(folder / "demo.duckdb", read_only=True) as connection:
+        assert connection.execute("select count(*) from captions").fetchone() == (160,)
+        assert connection.execute("select count(*) > 0 from runs").fetchone() == (True,)
 
 
 def test_train_touches_no_feature_extractor(ready):
