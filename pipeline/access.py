@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import catalogue
 from pipeline.errors import UserError
+from pipeline.relations import Growing
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,3 +37,19 @@ def connect(graph: "Dag", cache: "Store", runs: bool = True) -> "duckdb.DuckDBPy
     does, and when the store has nothing of the DAG.
     """
     return catalogue.connect(tables(graph, cache), cache.runs() if runs else [])
+
+
+def save(graph: "Dag", cache: "Store", out: Path) -> None:
+    """Writes a DuckDB database with the DAG's views, which keep up with the store as it grows.
+
+    Of each node the parts count whose images are current when a query reads them: superseded parts
+    never do. A node without parts, and the runs when there are none, stay empty until the database
+    is written again. It knows the store by its absolute path. Raises UserError as `connect` does.
+    """
+    pattern = cache.pattern(graph.nodes["images"])
+    growing = {}
+    for name, (table, paths) in tables(graph, cache).items():
+        node, present = graph.nodes[name], None if name == "listing" else pattern
+        parts = Growing(cache.pattern(node), paths[0], present) if paths else []
+        growing[name] = (table, parts)
+    catalogue.save(growing, cache.runs_pattern(), out)

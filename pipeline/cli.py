@@ -205,6 +205,32 @@ def query(
 
 
 @app.command()
+def db(
+    dag: DagArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write (default: NAME.duckdb, of the DAG).")
+    ] = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write a small DuckDB database of the views, for its shell, notebooks and BI tools.
+
+    It reads the store's parts as they are when it is asked, so it goes on working after the store
+    grows; parts of images that are no longer current do not count. Write it again when the DAG
+    changes, and after the first parts of a node or the first run.
+    """
+    with reported():
+        from pipeline.access import save
+        from pipeline.store import Store
+
+        graph = _load(dag, overrides, limit)
+        target = out or Path(f"{graph.name}.duckdb")
+        save(graph, Store(store), target)
+        typer.echo(f"{target}: open it read-only, e.g. `duckdb -readonly {target}`")
+
+
+@app.command()
 def train(
     dag: DagArgument,
     experiment: Annotated[

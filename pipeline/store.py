@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -122,6 +123,14 @@ class Store:
     def runs(self) -> list[Path]:
         """The folders of the trained runs, `STORE/runs/<experiment>/<run id>`, by name."""
         return sorted(path.parent for path in self.root.glob("runs/*/*/metrics.parquet"))
+
+    def pattern(self, node: Node) -> str:
+        """A glob that finds the parts of a node, now and later."""
+        return f"{escape(str(self.folder(node)))}/part-*.parquet"
+
+    def runs_pattern(self) -> str:
+        """A glob that finds the folders of the trained runs, now and later."""
+        return f"{escape(str(self.root))}/runs/*/*"
 
     def has(self, node: Node, name: str) -> bool:
         """Whether part `name` of a node is committed."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -96,6 +97,15 @@ def test_the_run_is_a_view(ready, item):
     assert rows(answer) == [{"experiment": "cross_generator", "method": "linear probe"}]
 
 
+def test_db_writes_a_database_that_plain_duckdb_opens(ready, item):
+    folder, _ = ready
+    answer = item("db", "demo", "--limit", "160", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    with duckdb.connect(folder / "demo.duckdb", read_only=True) as connection:
+        assert connection.execute("select count(*) from captions").fetchone() == (160,)
+        assert connection.execute("select count(*) > 0 from runs").fetchone() == (True,)
+
+
 def test_train_touches_no_feature_extractor(ready):
     folder, _ = ready
     script = (
@@ -166,5 +176,5 @@ def test_help_is_light(tmp_path):
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    for command in ("run", "plan", "status", "query", "train", "doctor", "gc"):
+    for command in ("run", "plan", "status", "query", "db", "train", "doctor", "gc"):
         assert command in answer.stdout

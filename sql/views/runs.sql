@@ -1,6 +1,8 @@
 -- One row: one method of one trained run, tested on one generator. The runs
 -- are all of the store's, whichever DAG trained them. Runs written by another
 -- version may have other columns besides: they are here too, null elsewhere.
+-- A run's means over the generators that it has not seen, where it has them,
+-- are no rows here, but the rows of store.runs with scope = 'mean'.
 --
 -- experiment  its name in the DAG
 -- run_id      hash of its configuration and data; unique in an experiment
@@ -21,4 +23,6 @@ with source as (
 
 )
 
+select * exclude (scope)
 from source
+where scope is null or scope = 'generator'

@@ -198,6 +198,13 @@ def test_runs_with_other_columns_are_one_view(connection):
     ]
 
 
+def test_means_of_a_run_stay_in_the_store_and_out_of_the_view(connection):
+    sql = "select run_id, generator, ap, ece from store.runs where scope = 'mean'"
+    assert execute(connection, sql).to_pylist() == [
+        {"run_id": "new", "generator": None, "ap": 0.125, "ece": 0.25}
+    ]
+
+
 def test_predictions_know_their_run(connection):
     sql = "select experiment, run_id, method, image_id, probability from predictions order by all"
     rows = [tuple(row.values()) for row in execute(connection, sql).to_pylist()]
