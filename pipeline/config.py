@@ -79,8 +79,10 @@ class _Loader(yaml.SafeLoader):
         """A mapping; MarkedYAMLError, with its place, for a key that is there already."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`
+                continue
             key = self.construct_object(key_node, deep=True)
-            if key != "<<" and key in seen:
+            if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key '{key}' is given twice", problem_mark=key_node.start_mark
                 )

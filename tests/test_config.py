@@ -60,6 +60,12 @@ def test_bad_overrides_are_explained(file, override, message):
     assert message in str(error.value)
 
 
+def test_a_mapping_may_merge_an_anchor(file):
+    merged = "  fourth: {<<: *clip, stage: embed_images, images: images}\n"
+    file.write_text(MINIMAL + merged)
+    assert config.read(file).nodes["fourth"]["model"] == "a"
+
+
 def test_bad_files_are_explained(file):
     cases = {
         "a: [": "not valid YAML",
