@@ -73,7 +73,7 @@ BASELINES = {
     "linear probe": _logistic("image_embedding"),
     "k-NN": Baseline(
         ("image_embedding",),
-        lambda x, y, experiment: nearest_neighbours(x, y, experiment.neighbours),
+        lambda x, y, experiment: nearest_neighbours(x, y, min(experiment.neighbours, len(x))),
     ),
     # De-Fake: Sha et al., DE-FAKE (CCS 2023): an MLP on [image; caption], with our head's settings
     "concat MLP": Baseline(("image_embedding", "caption_embedding"), mlp),

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -84,6 +84,9 @@ def run_experiment(
             "use letters, digits, '_', '-' and '.'",
         )
     rows, test = data.select(connection, experiment, name)
+    if rows.table.num_rows < experiment.neighbours:  # a small sample must not stop the others
+        few = f"k-NN takes all {rows.table.num_rows} images, fewer than {experiment.neighbours}"
+        rows = replace(rows, notes=(*rows.notes, few))
     about = _about(experiment, name, rows, test, fingerprints)
     folder = out / name / about["run_id"]
     measured = None if again else _saved(folder)

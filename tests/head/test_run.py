@@ -152,6 +152,13 @@ def test_the_run_id_follows_every_parameter(content, store, result, tmp_path, ch
     assert changed.metrics["auroc"].to_pylist()[:9] == result.metrics["auroc"].to_pylist()[:9]
 
 
+def test_a_sample_smaller_than_the_neighbours_is_said_and_not_an_error(content, store, tmp_path):
+    many = EXPERIMENT.model_copy(update={"neighbours": 100_000})
+    few = run_experiment(store(content()), many, "cross", tmp_path / "runs", MADE_FROM)
+    assert any("k-NN takes all" in note for note in few.notes)
+    assert "k-NN" in few.metrics["method"].to_pylist()
+
+
 def test_a_planted_size_bias_is_found_by_the_metadata_alone(content, store, tmp_path):
     made = content(shift=0)
     for i, label in enumerate(made.listing["label"]):
