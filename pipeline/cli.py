@@ -1,5 +1,6 @@
 """The `item` command. Heavy imports live inside the commands, so that `--help` is quick."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -346,6 +347,7 @@ def main() -> None:
     """Entry point of the `item` script."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is a Ctrl-C
     app()
 
 
