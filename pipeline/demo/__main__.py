@@ -48,6 +48,7 @@ def _models(work: Path, out: Path, treebank: Path | None, seed: int) -> dict[str
         train_captioner.train(work, out / "models" / "captioner", seed)
 
     def parser() -> None:
+        """Needs the treebank, the one input that is not made here."""
         from pipeline.demo import train_parser
 
         if treebank is None:

@@ -1,8 +1,9 @@
 """The vision trunk that the bundled CLIP and captioner both start from, and its dense pretraining.
 
-Captions alone teach a small vision transformer shapes only after hours; what every patch shows,
-known from the renderer's masks, teaches them in minutes. The trunk is open_clip's own
-VisionTransformer, so its weights move into CLIP as they are and into BLIP by renaming.
+It learns what every patch shows, which the renderer's masks tell: far more to learn from in each
+picture than its one caption. (Whether captions alone would have done was not tried here.) The trunk
+is open_clip's own VisionTransformer, so its weights move into CLIP as they are and into BLIP by
+renaming.
 """
 
 import argparse
