@@ -3,8 +3,12 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +24,12 @@ PIXELS_AHEAD = 2**26
 _GROUP_ROWS = 8
 _GROUP_PIXELS = 2**20
 
-Decoded = tuple[int, Image.Image | None, str | None]
+Decoded = tuple[int, Any, str | None]
+Prepare = Callable[[int, Image.Image], Any]
 _Row = tuple[int, str, str, str | None]  # row, uri, sha256, error
+
+# decoded images by the SHA-256 of their files, while stages share them
+_kept: ContextVar[dict[str, Image.Image] | None] = ContextVar("kept", default=None)
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,8 +42,13 @@ _UPRIGHT = {
 }
 
 
-def decode(images: pa.Table, threads: int | None = None) -> Iterator[Decoded]:
+def decode(
+    images: pa.Table, threads: int | None = None, prepare: Prepare | None = None
+) -> Iterator[Decoded]:
     """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
+
+    `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
+    gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
 
     The content must still have the SHA-256 of `images.sha256`. A row that has an error already
     yields it. `threads` (default: the cores, at most 4) decode ahead, two groups of at most 8 small
@@ -44,7 +57,21 @@ def decode(images: pa.Table, threads: int | None = None) -> Iterator[Decoded]:
     threads = min(4, os.cpu_count() or 1) if threads is None else threads
     if threads < 1:
         raise ValueError(f"decode needs at least one thread, not {threads}")
-    return _in_row_order(images, threads)
+    work = partial(_decode_group, prepare=prepare or _as_it_is, kept=_kept.get())
+    return _in_row_order(images, threads, work)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Within it, what `decode` decodes is kept for the next `decode` of the same image.
+
+    For a run of images that fit into memory together: nothing is dropped before the end.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def decode_bytes(data: bytes) -> Image.Image:
@@ -69,7 +96,9 @@ def decode_bytes(data: bytes) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _in_row_order(images: pa.Table, threads: int) -> Iterator[Decoded]:
+def _in_row_order(
+    images: pa.Table, threads: int, work: Callable[[list[_Row]], list[Decoded]]
+) -> Iterator[Decoded]:
     # another library may have set it; half an image must never pass for a whole one
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     waiting: deque[tuple[int, Future[list[Decoded]]]] = deque()
@@ -80,7 +109,7 @@ def _in_row_order(images: pa.Table, threads: int) -> Iterator[Decoded]:
             while waiting and (len(waiting) >= 2 * threads or ahead + pixels > PIXELS_AHEAD):
                 ahead -= waiting[0][0]
                 yield from waiting.popleft()[1].result()
-            waiting.append((pixels, pool.submit(_decode_group, group)))
+            waiting.append((pixels, pool.submit(work, group)))
             ahead += pixels
         while waiting:
             yield from waiting.popleft()[1].result()
@@ -104,13 +133,24 @@ def _groups(images: pa.Table) -> Iterator[tuple[list[_Row], int]]:
         yield group, total
 
 
-def _decode_group(group: list[_Row]) -> list[Decoded]:
+def _as_it_is(row: int, image: Image.Image) -> Image.Image:
+    return image
+
+
+def _decode_group(
+    group: list[_Row], prepare: Prepare, kept: dict[str, Image.Image] | None
+) -> list[Decoded]:
     decoded: list[Decoded] = []
     for row, uri, sha256, error in group:
         try:
             if error:
                 raise ImageError(error)
-            decoded.append((row, decode_bytes(_read(uri, sha256)), None))
+            image = kept.get(sha256) if kept else None
+            if image is None:
+                image = decode_bytes(_read(uri, sha256))
+                if kept is not None:
+                    kept[sha256] = image
+            decoded.append((row, prepare(row, image), None))
         except ImageError as failure:
             decoded.append((row, None, str(failure)))
     return decoded

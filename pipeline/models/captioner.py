@@ -80,10 +80,14 @@ class Captioner:
         self.model, self.processor, self.device = model, processor, device
         self.max_tokens: int = model.config.text_config.max_position_embeddings - 1
 
+    def prepare(self, image: Image.Image) -> Any:
+        """What `caption` takes, of one RGB image: the processor's tensor; any thread may do it."""
+        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
+
     def caption(
-        self, images: Sequence[Image.Image], num_beams: int = 3, max_new_tokens: int = 40
+        self, prepared: Sequence[Any], num_beams: int = 3, max_new_tokens: int = 40
     ) -> list[Caption]:
-        """Captions of RGB images, by beam search (greedy for `num_beams` 1), never by sampling."""
+        """Captions of prepared images: beam search, greedy for `num_beams` 1, never sampling."""
         import torch
 
         if max_new_tokens > self.max_tokens:
@@ -91,7 +95,7 @@ class Captioner:
                 f"max_new_tokens is {max_new_tokens}, and this captioner ends at {self.max_tokens}",
                 hint=f"set max_new_tokens to at most {self.max_tokens}",
             )
-        pixels = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
+        pixels = torch.stack(list(prepared))
         with torch.inference_mode():
             output = self.model.generate(
                 pixels.to(self.device, self.model.dtype),

@@ -1,6 +1,6 @@
 """CLIP through open_clip: unit-length image, patch and text embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +9,8 @@ from pydantic import model_validator
 
 from pipeline.errors import UserError, nearest
 from pipeline.models import checkpoints
+from pipeline.models.pixels import Pixels
+from pipeline.models.text_tower import TextTower
 from pipeline.stages import ModelName, Parameters, tuning
 
 
@@ -113,11 +115,12 @@ class Clip:
     """
 
     def __init__(self, model: Any, preprocess: Any, tokenizer: Any, device: Any, precision: str):
+        import torch
         from open_clip import get_input_dtype
 
-        self.model, self.preprocess, self.tokenizer = model, preprocess, tokenizer
-        self.device = device
-        self._dtype = get_input_dtype(precision)  # None: as it comes, float32
+        self.model, self.tokenizer, self.device = model, tokenizer, device
+        self._pixels, self._text_tower = Pixels(preprocess), TextTower(model)
+        self._dtype = get_input_dtype(precision) or torch.float32
         settings = model.visual.preprocess_cfg
         size = settings["size"]
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
@@ -125,18 +128,23 @@ class Clip:
         # the one way to ask any tower, open_clip's own or timm's, for its output width
         self.width: int = self.encode_texts(["a"])[0].shape[1]
 
-    def encode_images(self, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
-        """Unit embeddings float32 [n, d] of RGB images, and the norms float32 [n] before that.
+    def prepare(self, image: Image.Image) -> Any:
+        """What `encode_images` takes, of one RGB image: resized, cropped; any thread may do it."""
+        return self._pixels.prepare(image)
 
-        A model that yields no finite vector for an image gives NaN in its row.
+    def encode_images(self, prepared: Sequence[Any]) -> Any:
+        """Features of prepared images, a tensor [n, d] on the device that may not be ready yet.
+
+        `unit` makes unit vectors of them. A model that yields no finite vector for an image gives
+        NaN in its row.
         """
         import torch
 
         with torch.inference_mode():
-            return _unit(self.model.encode_image(self._pixels(images)))
+            return self.model.encode_image(self._batch(prepared))
 
-    def encode_patches(self, images: Sequence[Image.Image]) -> tuple[np.ndarray, tuple[int, int]]:
-        """Unit patch embeddings in the joint space, float32 [n, rows * columns, d], and the grid.
+    def encode_patches(self, prepared: Sequence[Any]) -> tuple[Any, tuple[int, int]]:
+        """Patch features in the joint space, a tensor [n, rows * columns, d], and the grid.
 
         The last block runs with every token attending to itself only, so that a patch keeps what
         it shows instead of passing it to the class token (MaskCLIP: Zhou, Loy and Dai, "Extract
@@ -147,7 +155,7 @@ class Clip:
 
         tower = self._vision_transformer()
         with torch.inference_mode():
-            tokens = tower._embeds(self._pixels(images))
+            tokens = tower._embeds(self._batch(prepared))
             *blocks, last = tower.transformer.resblocks
             flip = not tower.transformer.batch_first
             tokens = tokens.transpose(0, 1) if flip else tokens
@@ -159,16 +167,16 @@ class Clip:
             tokens = tokens.transpose(0, 1) if flip else tokens
             patches = tower.ln_post(tokens[:, 1:])
             patches = patches if tower.proj is None else patches @ tower.proj
-            return _unit(patches)[0], tuple(tower.grid_size)
+            return patches, tuple(tower.grid_size)
 
-    def encode_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Unit embeddings float32 [n, d], norms float32 [n], and bool [n]: the text was cut."""
+    def encode_texts(self, texts: Sequence[str]) -> tuple[Any, np.ndarray]:
+        """Features of texts, a tensor [n, d] as of `encode_images`, and bool [n]: text was cut."""
         import torch
 
         tokens = self.tokenizer(list(texts))
         with torch.inference_mode():
-            embeddings, norms = _unit(self.model.encode_text(tokens.to(self.device)))
-        return embeddings, norms, self._truncated(texts, tokens)
+            features = self._text_tower(tokens, self._padding(), self.device)
+        return features, self._truncated(texts, tokens)
 
     def visible(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """What the image tower sees of an image of `size` (width, height) pixels.
@@ -186,11 +194,12 @@ class Clip:
         x0, y0 = (0.5 - part / 2 for part in shown)
         return (x0, y0, x0 + shown[0], y0 + shown[1])
 
-    def _pixels(self, images: Sequence[Image.Image]) -> Any:
-        import torch
+    def _batch(self, prepared: Sequence[Any]) -> Any:
+        return self._pixels.batch(prepared, self.device, self._dtype)
 
-        batch = torch.stack([self.preprocess(image) for image in images])
-        return batch.to(device=self.device, dtype=self._dtype)
+    def _padding(self) -> int:
+        inner = getattr(self.tokenizer, "tokenizer", None)  # open_clip's own tokenizer pads with 0
+        return getattr(inner, "pad_token_id", None) or 0
 
     def _vision_transformer(self) -> Any:
         from open_clip.transformer import VisionTransformer
@@ -206,8 +215,7 @@ class Clip:
     def _truncated(self, texts: Sequence[str], tokens: Any) -> np.ndarray:
         """A text was cut when a context one token longer holds one token more of it."""
         context = tokens.shape[1]
-        inner = getattr(self.tokenizer, "tokenizer", None)  # open_clip's own tokenizer pads with 0
-        pad = getattr(inner, "pad_token_id", None) or 0
+        pad = self._padding()
         counts = (tokens != pad).sum(1).numpy()
         cut = np.zeros(len(texts), bool)
         full = np.flatnonzero(counts >= context - 1)
@@ -217,8 +225,13 @@ class Clip:
         return cut
 
 
-def _unit(features: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Float32 unit vectors and their former norms, along the last axis."""
+def unit(features: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Float32 unit vectors [..., d] and their former norms [...]; waits for the device."""
     features = features.float()
     norms = features.norm(dim=-1, keepdim=True)
     return (features / norms).cpu().numpy(), norms.squeeze(-1).cpu().numpy()
+
+
+def unit_rows(features: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(unit vector float32 [d], norm) of each row of [n, d] features."""
+    return zip(*unit(features), strict=True)

@@ -11,7 +11,7 @@ from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.models.captioner import Captioner, CaptionerSpec
 from pipeline.stages import ModelName, Parameters, Stage, tuning
-from pipeline.stages.batching import infer
+from pipeline.stages.batching import Size, infer
 
 
 class CaptionParameters(Parameters):
@@ -22,7 +22,7 @@ class CaptionParameters(Parameters):
     max_new_tokens: int = Field(40, ge=1)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     device: str = tuning("auto")
-    batch_size: int = tuning(16, ge=1)  # images
+    batch_size: Size = tuning(16)  # images
     threads: int | None = tuning(None, ge=1)  # that decode images
 
 
@@ -48,8 +48,8 @@ def run(
     def model(batch: list) -> list:
         return captioner.caption(batch, parameters.num_beams, parameters.max_new_tokens)
 
-    decoded = decode(images, parameters.threads)
-    for row, caption in infer(decoded, parameters.batch_size, model, errors):
+    decoded = decode(images, parameters.threads, lambda _, image: captioner.prepare(image))
+    for row, caption in infer(decoded, parameters.batch_size, captioner, model, errors):
         if not caption.text:
             errors[row] = "the captioner wrote nothing"
         elif not isfinite(caption.mean_logprob):

@@ -6,16 +6,16 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.clip import Clip, ClipSpec
+from pipeline.models.clip import Clip, ClipSpec, unit_rows
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Vectors, infer
+from pipeline.stages.batching import Size, Vectors, infer
 
 
 class EmbedImagesParameters(Parameters):
     """The CLIP whose image tower is used."""
 
     clip: ClipSpec
-    batch_size: int = tuning(64, ge=1)  # images
+    batch_size: Size = tuning("auto")  # images
     threads: int | None = tuning(None, ge=1)  # that decode images
 
 
@@ -28,11 +28,9 @@ def run(
     vectors = Vectors(len(images), clip.width)
     errors: list[str | None] = [None] * len(images)
 
-    def model(batch: list) -> list:
-        return list(zip(*clip.encode_images(batch), strict=True))
-
-    decoded = decode(images, parameters.threads)
-    for row, (embedding, norm) in infer(decoded, parameters.batch_size, model, errors):
+    decoded = decode(images, parameters.threads, lambda _, image: clip.prepare(image))
+    found = infer(decoded, parameters.batch_size, clip, clip.encode_images, errors, unit_rows)
+    for row, (embedding, norm) in found:
         vectors.put(row, embedding, norm)
     columns = {"image_id": images["image_id"], **vectors.columns(errors)}
     return tables.build("image_embeddings", columns, clip.width)

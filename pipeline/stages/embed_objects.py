@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,9 @@ from pydantic import Field
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.clip import Clip, ClipSpec
+from pipeline.models.clip import Clip, ClipSpec, unit_rows
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Item, Vectors, infer
+from pipeline.stages.batching import Item, Size, Vectors, infer
 from pipeline.stages.inherit import reasons
 from pipeline.stages.per_image import PerImage
 
@@ -25,17 +26,21 @@ class EmbedObjectsParameters(Parameters):
 
     clip: ClipSpec
     margin: float = Field(0.0, ge=0)  # fraction of the box's own size, added on each side
-    batch_size: int = tuning(64, ge=1)  # crops
+    batch_size: Size = tuning("auto")  # crops
     threads: int | None = tuning(None, ge=1)  # that decode images
 
 
 def crop(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> Image.Image:
     """The pixels of `image` in `box` (x0, y0, x1, y1, fractions), rounded outward, at least one."""
+    return image.crop(_edges(image, box, margin))
+
+
+def _edges(image: Image.Image, box: Sequence[float], margin: float) -> tuple[int, int, int, int]:
     x0, y0, x1, y1 = (float(value) for value in box)
     wide, high = margin * (x1 - x0), margin * (y1 - y0)
     left, right = _span(x0 - wide, x1 + wide, image.width)
     top, bottom = _span(y0 - high, y1 + high, image.height)
-    return image.crop((left, top, right, bottom))
+    return left, top, right, bottom
 
 
 def _span(start: float, end: float, length: int) -> tuple[int, int]:
@@ -57,17 +62,25 @@ def run(
     groups = PerImage(inputs["images"], regions, wanted)
     boxes = np.stack([regions[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
 
+    def prepare(place: int, image: Image.Image) -> list[tuple[np.ndarray, Any]]:
+        """(rows, crop) for each different region of the image: many objects may share one."""
+        rows_of: dict[tuple[int, int, int, int], list[int]] = {}
+        for row in groups.rows[place].tolist():
+            rows_of.setdefault(_edges(image, boxes[row], parameters.margin), []).append(row)
+        return [
+            (np.array(rows), clip.prepare(image.crop(edges))) for edges, rows in rows_of.items()
+        ]
+
     def crops() -> Iterator[Item]:
-        for place, image, error in decode(groups.images, parameters.threads):
-            for row in groups.rows[place].tolist():
-                region = None if image is None else crop(image, boxes[row], parameters.margin)
-                yield row, region, error
+        for place, regions_of, error in decode(groups.images, parameters.threads, prepare):
+            if regions_of is None:
+                yield groups.rows[place], None, error
+            else:
+                yield from ((rows, region, None) for rows, region in regions_of)
 
-    def model(batch: list) -> list:
-        return list(zip(*clip.encode_images(batch), strict=True))
-
-    for row, (embedding, norm) in infer(crops(), parameters.batch_size, model, errors):
-        vectors.put(row, embedding, norm)
+    found = infer(crops(), parameters.batch_size, clip, clip.encode_images, errors, unit_rows)
+    for rows, (embedding, norm) in found:
+        vectors.put(rows, embedding, norm)
     columns = {
         "image_id": regions["image_id"],
         "object_no": regions["object_no"],

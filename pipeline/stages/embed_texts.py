@@ -1,16 +1,18 @@
 """embed_texts: one unit vector for each distinct text of a part, captions and phrases alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
 from pipeline import tables
-from pipeline.models.clip import Clip, ClipSpec
+from pipeline.models.clip import Clip, ClipSpec, unit
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Vectors, chunks
+from pipeline.stages.batching import Size, Vectors, infer
 from pipeline.stages.phrases import check_template, fill
 
 
@@ -19,7 +21,7 @@ class EmbedTextsParameters(Parameters):
 
     clip: ClipSpec
     phrase_template: str = "{}"  # e.g. "a photo of a {}"; misalign and features need the same
-    batch_size: int = tuning(256, ge=1)  # texts
+    batch_size: Size = tuning(256)  # texts
 
     _template = field_validator("phrase_template")(check_template)
 
@@ -44,13 +46,14 @@ def run(
         if text
     ]
     vectors = Vectors(len(texts), clip.width)
-    truncated: list[bool] = []
-    for batch in chunks(texts, parameters.batch_size):
-        start = len(truncated)
-        embeddings, norms, cut = clip.encode_texts(batch)
-        for offset in range(len(batch)):
-            vectors.put(start + offset, embeddings[offset], norms[offset])
-        truncated += cut.tolist()
+    truncated = [False] * len(texts)
+    # texts of one length share a batch: the tower then runs over few positions of padding
+    by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    items = ((row, texts[row], None) for row in by_length)
+    found = infer(items, parameters.batch_size, clip, clip.encode_texts, [], _rows)
+    for row, (embedding, norm, cut) in found:
+        vectors.put(row, embedding, norm)
+        truncated[row] = bool(cut)
     columns = {
         "text_id": [text_id(text) for text in texts],
         "text": texts,
@@ -58,6 +61,11 @@ def run(
         **vectors.columns([None] * len(texts)),
     }
     return tables.build("text_embeddings", columns, clip.width)
+
+
+def _rows(encoded: tuple[Any, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    features, truncated = encoded
+    return zip(*unit(features), truncated, strict=True)
 
 
 STAGE = Stage(

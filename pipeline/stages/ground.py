@@ -1,19 +1,20 @@
 """ground: where in the image each object of the caption is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.models import grounder
-from pipeline.models.clip import Clip, ClipSpec
+from pipeline.models.clip import Clip, ClipSpec, unit, unit_rows
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import chunks, infer
+from pipeline.stages.batching import Size, infer
 from pipeline.stages.inherit import reasons
 from pipeline.stages.per_image import PerImage
 from pipeline.stages.phrases import check_template, fill
@@ -30,7 +31,7 @@ class GroundParameters(Parameters):
     clip: ClipSpec | None = None
     phrase_template: str = "{}"
     threshold: float = Field(0.75, ge=0, le=1)
-    batch_size: int = tuning(64, ge=1)  # images
+    batch_size: Size = tuning("auto")  # images
     threads: int | None = tuning(None, ge=1)  # that decode images
 
     _template = field_validator("phrase_template")(check_template)
@@ -86,18 +87,23 @@ def _patches(
     groups = PerImage(images, objects, wanted)
     texts = fill(parameters.phrase_template, objects["phrase"]).combine_chunks()
     coded = texts.dictionary_encode()
-    phrases = _encode(clip, coded.dictionary.to_pylist(), parameters.batch_size, clip.width)
+    phrases = _encode(clip, coded.dictionary.to_pylist(), parameters.batch_size)
     phrase_of = pc.fill_null(coded.indices, -1).to_numpy()
 
-    def model(batch: list) -> list:
-        dense, grid = clip.encode_patches(batch)
-        return [
-            (one, grid, clip.visible(image.size)) for one, image in zip(dense, batch, strict=True)
-        ]
+    def prepare(_: int, image: Image.Image) -> tuple[Any, tuple[float, float, float, float]]:
+        return clip.prepare(image), clip.visible(image.size)
+
+    def model(batch: list[tuple[Any, Any]]) -> tuple[Any, tuple[int, int], list[Any]]:
+        return *clip.encode_patches([pixels for pixels, _ in batch]), [part for _, part in batch]
+
+    def finish(encoded: tuple[Any, tuple[int, int], list[Any]]) -> Iterator[Any]:
+        features, grid, visible = encoded
+        return ((dense, grid, part) for dense, part in zip(unit(features)[0], visible, strict=True))
 
     unread: list[str | None] = [None] * len(groups.images)
-    decoded = decode(groups.images, parameters.threads)
-    for image, (dense, grid, visible) in infer(decoded, parameters.batch_size, model, unread):
+    decoded = decode(groups.images, parameters.threads, prepare)
+    found = infer(decoded, parameters.batch_size, clip, model, unread, finish)
+    for image, (dense, grid, visible) in found:
         of_image = groups.rows[image]
         boxes, scores = grounder.patches(
             dense, grid, phrases[phrase_of[of_image]], parameters.threshold
@@ -106,9 +112,17 @@ def _patches(
     groups.spread(unread, errors)
 
 
-def _encode(clip: Clip, texts: list[str], size: int, width: int) -> np.ndarray:
-    parts = [clip.encode_texts(batch)[0] for batch in chunks(texts, size)]
-    return np.concatenate([np.zeros((0, width), np.float32), *parts])
+def _encode(clip: Clip, texts: list[str], size: Size) -> np.ndarray:
+    """Unit vectors float32 [n, d] of texts."""
+    vectors = np.zeros((len(texts), clip.width), np.float32)
+    items = ((row, text, None) for row, text in enumerate(texts))
+
+    def encode(batch: list[str]) -> Any:
+        return clip.encode_texts(batch)[0]
+
+    for row, (embedding, _) in infer(items, size, clip, encode, [], unit_rows):
+        vectors[row] = embedding
+    return vectors
 
 
 STAGE = Stage("ground", 1, ("images", "objects"), "regions", GroundParameters, run, _models)

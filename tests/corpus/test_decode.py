@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 
 from pipeline import tables
 from pipeline.corpus import decode as module
-from pipeline.corpus.decode import decode, decode_bytes
+from pipeline.corpus.decode import decode, decode_bytes, sharing
 from pipeline.corpus.describe import ImageError, describe
 
 
@@ -277,3 +277,41 @@ def test_the_digest_checked_is_that_of_the_whole_content(tmp_path):
     ((_, image, error),) = decode(table)
     assert image is None
     assert "has changed" in error
+
+
+def test_what_prepare_gives_is_yielded_in_row_order_from_the_decoding_threads(tmp_path):
+    table = images_table(*(paths := write_many(tmp_path, 21)))
+    paths[-1].unlink()
+    seen = set()
+
+    def prepare(row, image):
+        seen.add(threading.current_thread().name)
+        return row, image.size
+
+    rows = list(decode(table, 3, prepare))
+    assert [row for row, _, _ in rows] == list(range(21))
+    assert [value[0] for _, value, _ in rows[:-1]] == list(range(20))
+    assert rows[-1][1] is None
+    assert "cannot be read" in rows[-1][2]
+    assert all(name.startswith("decode") for name in seen)
+
+
+def test_within_sharing_no_file_is_read_twice(tmp_path, monkeypatch):
+    reads = []
+    real = module.read_bytes
+    monkeypatch.setattr(module, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    table = images_table(*(paths := write_many(tmp_path, 6)))
+    paths[-1].unlink()
+    with sharing():
+        first = [image.tobytes() for _, image, _ in decode(table) if image]
+        assert [image.tobytes() for _, image, _ in decode(table, 2) if image] == first
+        assert len(reads) == 5 + 2  # what failed is tried again
+    list(decode(table))
+    assert len(reads) == 7 + 6
+
+
+def test_what_is_shared_is_dropped_at_the_end_also_after_an_error(tmp_path):
+    table = images_table(*write_many(tmp_path, 2))
+    with pytest.raises(ZeroDivisionError), sharing():
+        list(decode(table, 1, lambda row, image: 1 / 0))
+    assert module._kept.get() is None

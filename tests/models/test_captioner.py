@@ -24,10 +24,14 @@ def direct(captioner_folder):
     return model, BlipProcessor.from_pretrained(captioner_folder)
 
 
+def write(captioner, pictures, *options):
+    return captioner.caption([captioner.prepare(picture) for picture in pictures], *options)
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 def test_captions_are_those_of_generate(captioner, direct, pictures, beams):
     model, processor = direct
-    own = captioner.caption(pictures, beams, LIMIT)
+    own = write(captioner, pictures, beams, LIMIT)
     assert len({caption.text for caption in own}) >= 3
     for picture, caption in zip(pictures, own, strict=True):
         inputs = processor(images=picture, return_tensors="pt")
@@ -40,7 +44,7 @@ def test_log_probabilities_are_those_of_the_decoder(captioner, direct, pictures,
     """Against a plain forward pass over the finished caption, image by image."""
     model, processor = direct
     finished = 0
-    for picture, caption in zip(pictures, captioner.caption(pictures, beams, LIMIT), strict=True):
+    for picture, caption in zip(pictures, write(captioner, pictures, beams, LIMIT), strict=True):
         pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
         tokens = model.generate(pixels, num_beams=beams, max_new_tokens=LIMIT)
         ends = (tokens[0] == model.config.text_config.sep_token_id).nonzero()
@@ -58,8 +62,8 @@ def test_log_probabilities_are_those_of_the_decoder(captioner, direct, pictures,
 
 
 def test_the_batch_an_image_is_in_does_not_change_its_caption(captioner, pictures):
-    together = captioner.caption(pictures, 3, LIMIT)
-    alone = [captioner.caption([picture], 3, LIMIT)[0] for picture in pictures]
+    together = write(captioner, pictures, 3, LIMIT)
+    alone = [write(captioner, [picture], 3, LIMIT)[0] for picture in pictures]
     assert [c.text for c in together] == [c.text for c in alone]
     assert [c.num_tokens for c in together] == [c.num_tokens for c in alone]
     np.testing.assert_allclose(
@@ -70,12 +74,12 @@ def test_the_batch_an_image_is_in_does_not_change_its_caption(captioner, picture
 def test_half_precision_loads_and_writes(captioner_folder, pictures):
     half = CaptionerSpec(model=str(captioner_folder), precision="bf16", device="cpu").load()
     assert half.model.dtype == torch.bfloat16
-    assert all(np.isfinite(c.mean_logprob) for c in half.caption(pictures[:2], 3, 6))
+    assert all(np.isfinite(c.mean_logprob) for c in write(half, pictures[:2], 3, 6))
 
 
 def test_a_caption_longer_than_the_model_can_write_is_refused(captioner, pictures):
     with pytest.raises(UserError, match="max_new_tokens is 99") as failure:
-        captioner.caption(pictures, 3, 99)
+        write(captioner, pictures, 3, 99)
     assert "at most 23" in failure.value.hint
 
 

@@ -11,7 +11,7 @@ from transformers import BertTokenizerFast
 
 from pipeline import models
 from pipeline.errors import UserError
-from pipeline.models.clip import ClipSpec
+from pipeline.models.clip import ClipSpec, unit
 from pipeline.stages import output_parameters
 
 
@@ -28,11 +28,25 @@ def direct(clip_folder):
     return model.eval(), preprocess, open_clip.get_tokenizer(name)
 
 
+def embed(clip, pictures):
+    """Unit vectors and norms of pictures, as the stages get them."""
+    return unit(clip.encode_images([clip.prepare(picture) for picture in pictures]))
+
+
+def embed_texts(clip, texts):
+    return unit(clip.encode_texts(texts)[0])
+
+
+def dense_of(clip, pictures):
+    features, grid = clip.encode_patches([clip.prepare(picture) for picture in pictures])
+    return unit(features)[0], grid
+
+
 def test_images_are_embedded_as_open_clip_does(clip, direct, pictures):
     model, preprocess, _ = direct
     with torch.no_grad():
         raw = model.encode_image(torch.stack([preprocess(p) for p in pictures])).numpy()
-    embeddings, norms = clip.encode_images(pictures)
+    embeddings, norms = embed(clip, pictures)
     assert embeddings.shape == (7, clip.width) == (7, 24)
     assert embeddings.dtype == norms.dtype == np.float32
     np.testing.assert_allclose(norms, np.linalg.norm(raw, axis=1), rtol=1e-5)
@@ -40,8 +54,8 @@ def test_images_are_embedded_as_open_clip_does(clip, direct, pictures):
 
 
 def test_the_batch_an_image_is_in_does_not_change_its_embedding(clip, pictures):
-    together = clip.encode_images(pictures)[0]
-    alone = np.concatenate([clip.encode_images([picture])[0] for picture in pictures])
+    together = embed(clip, pictures)[0]
+    alone = np.concatenate([embed(clip, [picture])[0] for picture in pictures])
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
@@ -50,7 +64,8 @@ def test_texts_are_embedded_as_open_clip_does(clip, direct):
     texts = ["a red ball", "a blue cube on a gray background", "a red ball"]
     with torch.no_grad():
         raw = model.encode_text(tokenizer(texts)).numpy()
-    embeddings, norms, truncated = clip.encode_texts(texts)
+    embeddings, norms = embed_texts(clip, texts)
+    truncated = clip.encode_texts(texts)[1]
     np.testing.assert_allclose(embeddings * norms[:, None], raw, atol=1e-5)
     np.testing.assert_allclose(embeddings[0], embeddings[2], atol=1e-6)
     assert truncated.tolist() == [False, False, False]
@@ -58,9 +73,9 @@ def test_texts_are_embedded_as_open_clip_does(clip, direct):
 
 def test_a_text_longer_than_the_context_is_reported(clip):
     fits = "a b c d e f g h i j"  # ten tokens, with begin and end the twelve of the context
-    embeddings, _, truncated = clip.encode_texts([fits, f"{fits} k", "", f"{fits} k l m n o p"])
+    features, truncated = clip.encode_texts([fits, f"{fits} k", "", f"{fits} k l m n o p"])
     assert truncated.tolist() == [False, True, False, True]
-    assert np.isfinite(embeddings).all()
+    assert np.isfinite(features.numpy()).all()
 
 
 def test_a_cut_text_is_seen_with_a_tokenizer_of_transformers_too(clip_folder, tmp_path):
@@ -74,7 +89,7 @@ def test_a_cut_text_is_seen_with_a_tokenizer_of_transformers_too(clip_folder, tm
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     clip = ClipSpec(model=f"local-dir:{folder}", device="cpu").load()
     texts = ["red ball", "red " * 10, "red " * 11, "red ball " * 20]
-    assert clip.encode_texts(texts)[2].tolist() == [False, False, True, True]
+    assert clip.encode_texts(texts)[1].tolist() == [False, False, True, True]
 
 
 def test_patches_keep_to_themselves_in_the_last_block(clip, direct, pictures):
@@ -90,7 +105,7 @@ def test_patches_keep_to_themselves_in_the_last_block(clip, direct, pictures):
         x = x + last.attn.out_proj(value)
         x = x + last.mlp(last.ln_2(x))
         expected = torch.nn.functional.normalize(tower.ln_post(x[:, 1:]) @ tower.proj, dim=-1)
-    dense, grid = clip.encode_patches(pictures)
+    dense, grid = dense_of(clip, pictures)
     assert grid == (4, 4)
     assert dense.shape == (7, 16, 24)
     assert dense.dtype == np.float32
@@ -103,16 +118,14 @@ def test_patches_are_the_same_with_the_sequence_first(clip_folder, clip, picture
     transformer.batch_first = False
     for block in transformer.resblocks:
         block.attn.batch_first = False
-    np.testing.assert_allclose(
-        other.encode_patches(pictures)[0], clip.encode_patches(pictures)[0], atol=1e-5
-    )
+    np.testing.assert_allclose(dense_of(other, pictures)[0], dense_of(clip, pictures)[0], atol=1e-5)
 
 
 def test_another_kind_of_tower_has_no_patches(clip_folder, pictures):
     other = ClipSpec(model=f"local-dir:{clip_folder}", device="cpu").load()
     other.model.visual = torch.nn.Identity()
     with pytest.raises(UserError, match=r"Identity.*no patch embeddings") as failure:
-        other.encode_patches(pictures)
+        dense_of(other, pictures)
     assert "method: whole" in failure.value.hint
 
 
@@ -136,7 +149,7 @@ def test_visible_agrees_with_the_transform_itself(clip):
     image = Image.new("RGB", (200, 100))
     image.paste("white", (120, 0, 130, 100))
     x0, _, x1, _ = clip.visible(image.size)
-    columns = clip.preprocess(image).mean((0, 1)).numpy() + 1
+    columns = clip.prepare(image).mean((0, 2)).astype(float)
     centre = (columns * (np.arange(32) + 0.5) / 32).sum() / columns.sum()
     assert x0 + centre * (x1 - x0) == pytest.approx(125 / 200, abs=0.005)
 
@@ -145,8 +158,8 @@ def test_visible_agrees_with_the_transform_itself(clip):
 def test_half_precision_stays_close(clip_folder, clip, pictures, precision):
     half = ClipSpec(model=f"local-dir:{clip_folder}", precision=precision, device="cpu").load()
     for own, reference in [
-        (half.encode_images(pictures)[0], clip.encode_images(pictures)[0]),
-        (half.encode_texts(["a cube"])[0], clip.encode_texts(["a cube"])[0]),
+        (embed(half, pictures)[0], embed(clip, pictures)[0]),
+        (embed_texts(half, ["a cube"])[0], embed_texts(clip, ["a cube"])[0]),
     ]:
         assert own.dtype == np.float32
         assert (own * reference).sum(1).min() > 0.999

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from pipeline import tables
@@ -28,16 +29,19 @@ class ColourClip:
     def __init__(self):
         self.batches: list[int] = []
 
+    def prepare(self, image):
+        return image
+
     def encode_images(self, images):
         self.batches.append(len(images))
         means = np.float32([np.asarray(image).reshape(-1, 3).mean(0) / 255 for image in images])
-        return self._unit(np.concatenate([means, np.ones((len(means), 1), np.float32)], 1), means)
+        return _features(np.concatenate([means, np.ones((len(means), 1), np.float32)], 1), means)
 
     def encode_patches(self, images):
         small = [np.asarray(image.resize((4, 4), Image.Resampling.BOX)) for image in images]
         values = np.float32(small).reshape(len(images), 16, 3) / 255
         values = np.concatenate([values, np.full((len(images), 16, 1), 0.2, np.float32)], 2)
-        return values / np.linalg.norm(values, axis=2, keepdims=True), (4, 4)
+        return torch.from_numpy(values), (4, 4)
 
     def encode_texts(self, texts):
         self.batches.append(len(texts))
@@ -45,18 +49,18 @@ class ColourClip:
         values = np.float32(
             [np.sum([none, *(TEXTS.get(word, none) for word in t.split())], 0) for t in texts]
         )
-        unit, norms = self._unit(values, values)
-        return unit, norms, np.array([len(text) > 40 for text in texts])
+        return _features(values, values), np.array([len(text) > 40 for text in texts])
 
     def visible(self, size):
         side = min(size)
         wide, high = side / size[0], side / size[1]
         return (0.5 - wide / 2, 0.5 - high / 2, 0.5 + wide / 2, 0.5 + high / 2)
 
-    def _unit(self, values, black):
-        values = np.where(black.any(1, keepdims=True), values, np.nan).astype(np.float32)
-        norms = np.linalg.norm(values, axis=1)
-        return values / norms[:, None], norms
+
+def _features(values, black):
+    """Float32 features [n, 4]; NaN where `black` is all zero."""
+    values = np.where(black.any(1, keepdims=True), values, np.nan).astype(np.float32)
+    return torch.from_numpy(values)
 
 
 class ColourCaptioner:
@@ -64,6 +68,9 @@ class ColourCaptioner:
 
     def __init__(self):
         self.calls: list[tuple[int, int, int]] = []
+
+    def prepare(self, image):
+        return image
 
     def caption(self, images, num_beams, max_new_tokens):
         self.calls.append((len(images), num_beams, max_new_tokens))

@@ -1,7 +1,14 @@
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 
-from pipeline.stages.batching import NOT_FINITE, Vectors, chunks, infer
+from pipeline.errors import UserError
+from pipeline.stages.batching import NOT_FINITE, Vectors, infer
+
+
+class Adapter:
+    """A loaded model, as far as batches care."""
 
 
 def _items(count, broken=()):
@@ -20,14 +27,14 @@ def test_every_image_goes_through_once_and_in_order():
         return [image.width for image in images]
 
     errors = [None] * 10
-    found = list(infer(_items(10, broken={0, 4, 5}), 4, model, errors))
+    found = list(infer(_items(10, broken={0, 4, 5}), 4, Adapter(), model, errors))
     assert found == [(row, row + 1) for row in (1, 2, 3, 6, 7, 8, 9)]
     assert [row for row, error in enumerate(errors) if error] == [0, 4, 5]
     assert errors[4] == "broken 4"
     assert max(sizes) <= 4
 
 
-def test_no_more_items_are_taken_than_the_batch_holds():
+def test_no_more_items_are_taken_than_two_batches_hold():
     taken = []
 
     def items():
@@ -35,20 +42,15 @@ def test_no_more_items_are_taken_than_the_batch_holds():
             taken.append(item[0])
             yield item
 
-    first = next(infer(items(), 3, lambda images: images, [None] * 9))
+    first = next(infer(items(), 3, Adapter(), lambda images: images, [None] * 9))
     assert first[0] == 0
-    assert taken == [0, 1, 2]
+    assert taken == [0, 1, 2, 3, 4, 5]  # one batch runs while the next is collected
 
 
 def test_a_batch_of_broken_images_never_reaches_the_model():
-    errors = [None] * 3
-    assert list(infer(_items(3, broken={0, 1, 2}), 2, lambda images: 1 / 0, errors)) == []
+    errors, items = [None] * 3, _items(3, broken={0, 1, 2})
+    assert list(infer(items, 2, Adapter(), lambda images: 1 / 0, errors)) == []
     assert errors == ["broken 0", "broken 1", "broken 2"]
-
-
-def test_chunks_keep_order_and_size():
-    assert list(chunks([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
-    assert list(chunks([], 2)) == []
 
 
 def test_vectors_that_are_not_finite_are_failed_rows():
@@ -72,5 +74,54 @@ def test_large_images_go_through_in_smaller_batches():
         return images
 
     items = [(row, big, None) for row in range(5)]
-    assert [row for row, _ in infer(items, 64, model, [None] * 5)] == list(range(5))
+    assert [row for row, _ in infer(items, 64, Adapter(), model, [None] * 5)] == list(range(5))
     assert sizes == [2, 2, 1]
+
+
+def _small(fits, sizes):
+    """A model that has memory for `fits` items at a time."""
+
+    def model(batch):
+        if len(batch) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        sizes.append(len(batch))
+        return [item.width for item in batch]
+
+    return model
+
+
+def test_out_of_memory_halves_the_batch_and_is_remembered():
+    adapter, sizes = Adapter(), []
+    found = list(infer(_items(20), 16, adapter, _small(5, sizes), [None] * 20))
+    assert found == [(row, row + 1) for row in range(20)]
+    assert sizes == [4, 4, 4, 4, 4]
+    sizes.clear()
+    list(infer(_items(9), "auto", adapter, _small(5, sizes), [None] * 9))
+    assert sizes == [4, 4, 1]  # the model keeps its limit, another one has its own
+    assert len(list(infer(_items(9), 9, Adapter(), lambda batch: batch, [None] * 9))) == 9
+
+
+def test_out_of_memory_with_a_single_item_is_an_error():
+    with pytest.raises(UserError, match="out of memory with a single item") as failure:
+        list(infer(_items(3), 2, Adapter(), _small(0, []), [None] * 3))
+    assert "2.00 GiB" in failure.value.where
+    assert "precision" in failure.value.hint
+
+
+def test_any_other_error_of_the_model_passes_through():
+    def model(batch):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="multiplied"):
+        list(infer(_items(3), 2, Adapter(), model, [None] * 3))
+
+
+def test_rows_that_share_an_item_share_its_result_and_its_error():
+    vectors, errors = Vectors(4, 1), np.full(4, None, object)
+    items = [(np.array([0, 2]), Image.new("RGB", (3, 1)), None), (np.array([1, 3]), None, "lost")]
+    model = lambda batch: [(np.float32([item.width]), np.float32(1)) for item in batch]  # noqa: E731
+    for rows, (embedding, norm) in infer(items, 8, Adapter(), model, errors):
+        vectors.put(rows, embedding, norm)
+    columns = vectors.columns(errors)
+    assert columns["embedding"].to_pylist() == [[3], None, [3], None]
+    assert columns["error"].to_pylist() == [None, "lost", None, "lost"]
