@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from pipeline.dag import Node
 from pipeline.errors import UserError
-from pipeline.task import Receipt, Task, execute
+from pipeline.task import Outcome, Task, execute
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 _CONNECT_WAIT = 15  # seconds to wait for a scheduler
@@ -40,23 +40,23 @@ class Queue(Protocol):
 
     def pop(self) -> Task | None: ...
 
-    def finish(self, task: Task) -> None: ...
+    def finish(self, node: str, part: str) -> None: ...
 
 
 class Executor(Protocol):
-    """Runs tasks; `wait` returns one finished task with its receipt or the exception it raised."""
+    """Runs tasks; `wait` returns one finished task with its outcome or the exception it raised."""
 
     def has_room(self) -> bool: ...
 
     def submit(self, task: Task) -> None: ...
 
-    def wait(self) -> tuple[Task, Receipt | BaseException] | None: ...
+    def wait(self) -> tuple[Task, Outcome | BaseException] | None: ...
 
 
 def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> int:
     """Runs everything that the queue hands out; returns the number of parts that failed.
 
-    `on_part(receipt)` after each commit, `on_failure(task, error)` for a part that could not be
+    `on_part(receipt)` after each commit, `on_failure(node, part, why)` for a part that could not be
     computed. A UserError stops the run, and so do several failed parts of one node.
     """
     failed: dict[str, int] = {}
@@ -67,23 +67,26 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
         if finished is None:
             return sum(failed.values())
         task, outcome = finished
-        if isinstance(outcome, Receipt):
-            queue.finish(task)
-            on_part(outcome)
-        elif isinstance(outcome, UserError):
+        if isinstance(outcome, UserError):
             raise outcome
-        elif _worker_died(outcome) and not task.careful:
-            executor.submit(replace(task, careful=True))
-        else:
-            on_failure(task, outcome)
-            failed[task.node.name] = failed.get(task.node.name, 0) + 1
-            if failed[task.node.name] >= _MAX_FAILED_PARTS:
+        if isinstance(outcome, BaseException):
+            if _worker_died(outcome) and not task.careful:
+                executor.submit(replace(task, careful=True))
+                continue
+            why = f"{type(outcome).__name__}: {outcome}"
+            outcome = Outcome((), tuple((node.name, why) for node in task.nodes))
+        for receipt in outcome.receipts:
+            queue.finish(receipt.node, receipt.part)
+            on_part(receipt)
+        for node, why in outcome.failures:
+            on_failure(node, task.part, why)
+            failed[node] = failed.get(node, 0) + 1
+            if failed[node] >= _MAX_FAILED_PARTS:
                 raise UserError(
-                    f"{failed[task.node.name]} parts of '{task.node.name}' failed; the last with "
-                    f"{type(outcome).__name__}: {outcome}",
+                    f"{failed[node]} parts of '{node}' failed; the last with {why}",
                     f"part {task.part}",
                     "mend the cause and run the same command again: finished parts are kept",
-                ) from outcome
+                )
 
 
 def _worker_died(error: BaseException) -> bool:
@@ -94,7 +97,7 @@ class Inline:
     """Runs each task at once in this process, for debugging; one torch thread, like a worker."""
 
     def __init__(self) -> None:
-        self._finished: list[tuple[Task, Receipt | BaseException]] = []
+        self._finished: list[tuple[Task, Outcome | BaseException]] = []
 
     def has_room(self) -> bool:
         return not self._finished
@@ -105,7 +108,7 @@ class Inline:
         except Exception as error:
             self._finished.append((task, error))
 
-    def wait(self) -> tuple[Task, Receipt | BaseException] | None:
+    def wait(self) -> tuple[Task, Outcome | BaseException] | None:
         return self._finished.pop(0) if self._finished else None
 
 
@@ -133,27 +136,28 @@ class OnDask:
         return sum(ncores.values())
 
     def submit(self, task: Task) -> None:
-        """Sends a task, with `GPU: 1` when its node asks for one."""
-        gpu = needs_gpu(task.node)
+        """Sends a task, with `GPU: 1` when one of its nodes asks for one."""
+        on_gpu = [node.name for node in task.nodes if needs_gpu(node)]
+        gpu = bool(on_gpu)
         if gpu and self._gpus is None:
             self._gpus = self._client.run_on_scheduler(_offers_gpu)
         if gpu and not self._gpus:
             raise UserError(
-                f"'{task.node.name}' asks for a GPU (device: cuda), and no worker offers one",
+                f"'{on_gpu[0]}' asks for a GPU (device: cuda), and no worker offers one",
                 hint="start workers with `dask worker ADDRESS --resources GPU=1`, or set "
                 "`device: cpu`",
             )
         future = self._client.submit(
             execute,
             task,
-            key=f"{task.node.name}-{task.part}-{uuid4().hex[:8]}",
+            key=f"{task.nodes[-1].name}-{task.part}-{uuid4().hex[:8]}",
             pure=False,
             resources={"GPU": 1} if gpu else None,
         )
         self._tasks[future.key] = (future, task)
         self._completed.add(future)
 
-    def wait(self) -> tuple[Task, Receipt | BaseException] | None:
+    def wait(self) -> tuple[Task, Outcome | BaseException] | None:
         """The next task to finish; UserError when the scheduler is gone."""
         if not self._tasks:
             return None

@@ -29,7 +29,7 @@ class ListingQueue:
         """The next task; every one is ready from the start."""
         return self.tasks.pop(0) if self.tasks else None
 
-    def finish(self, task: Task) -> None:
+    def finish(self, node: str, part: str) -> None:
         """Nothing waits for a single listing part."""
 
 
@@ -81,7 +81,7 @@ def listing_queue(dag: Dag, store: Store, files: list[tuple[str, str]]) -> Listi
         uris, paths = zip(*files[offset : offset + size], strict=True)
         table = pa.table({"uri": pa.array(uris, pa.string()), "path": pa.array(paths, pa.string())})
         name = part_name(next(free), list(uris))
-        tasks.append(Task(store.root, node, name, files=table))
+        tasks.append(Task(store.root, (node,), name, files=table))
     return ListingQueue(tasks)
 
 

@@ -77,7 +77,7 @@ def _halve(
     middle = len(keys) // 2
     for half in (keys[:middle], keys[middle:]):
         try:
-            pieces.append(run(_restrict(inputs, stage.key, half)))
+            pieces.append(run(restrict(inputs, stage.key, half)))
         except UserError:
             raise
         except Exception as deeper:
@@ -101,8 +101,9 @@ def _joined(stage: Stage, pieces: list[pa.Table | _Poison], error: Exception) ->
     return pa.concat_tables(joined)
 
 
-def _restrict(inputs: Inputs, key: str, keys: list[str]) -> dict[str, pa.Table]:
-    wanted = pa.array(keys)
+def restrict(inputs: Inputs, key: str, keys: Sequence[str]) -> dict[str, pa.Table]:
+    """The rows of each table whose `key` is among `keys`; all where it has no such column."""
+    wanted = pa.array(keys, pa.string())
     return {
         name: table.filter(pc.is_in(table[key], wanted)) if key in table.column_names else table
         for name, table in inputs.items()

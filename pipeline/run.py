@@ -9,7 +9,7 @@ from pipeline.dag import Dag, Node
 from pipeline.progress import Reporter
 from pipeline.schedule import Schedule
 from pipeline.store import Store
-from pipeline.task import Receipt, Task, receipt
+from pipeline.task import Receipt, receipt
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,8 @@ class _Counter:
         self._done[done.node] += 1
         self._reporter.part(done, self._done[done.node], self._total[done.node])
 
-    def failure(self, task: Task, error: BaseException) -> None:
-        self._reporter.say(
-            f"{task.node.name}: {task.part} was not computed: {type(error).__name__}: {error}"
-        )
+    def failure(self, node: str, part: str, why: str) -> None:
+        self._reporter.say(f"{node}: {part} was not computed: {why}")
 
 
 def totals(dag: Dag, store: Store, nodes: Sequence[Node]) -> list[NodeTotal]:

@@ -1,8 +1,9 @@
-"""What is to do and in which order: (node, part) tasks that become ready as their inputs commit."""
+"""What is to do and in which order: tasks that become ready as their inputs commit."""
 
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
+from pipeline import joint
 from pipeline.dag import Node
 from pipeline.store import Store
 from pipeline.task import Task
@@ -11,6 +12,7 @@ from pipeline.task import Task
 class Schedule:
     """Hands out the missing tasks of some nodes, earlier nodes and parts first.
 
+    Nodes that open images are handed out together (`pipeline.joint`), as far as a part lacks them.
     The store is the truth: a part that is committed is done, whoever computed it. A task whose
     upstream part failed, or is missing from a node that is not among `nodes`, never becomes ready.
     """
@@ -27,16 +29,15 @@ class Schedule:
         self._parts = list(parts)
         self._number = {part: number for number, part in enumerate(self._parts)}
         self._names = dag_nodes
-        self._rank = {node.name: rank for rank, node in enumerate(self._nodes)}
+        self._units = joint.group(self._nodes)
         self._committed: dict[str, set[str]] = {}
         for node in dag_nodes.values():
             self._committed[node.name] = {path.name for path in store.parts(node)}
         self._ready: list[tuple[int, int]] = []
         self._queued: set[tuple[int, int]] = set()
-        for rank, node in enumerate(self._nodes):
-            for number, part in enumerate(self._parts):
-                if part not in self._committed[node.name]:
-                    self._offer(rank, number)
+        for rank in range(len(self._units)):
+            for number in range(len(self._parts)):
+                self._offer(rank, number)
 
     def missing(self, node: Node) -> int:
         """How many parts of `node` are not committed yet."""
@@ -52,22 +53,28 @@ class Schedule:
         if not self._ready:
             return None
         rank, number = heappop(self._ready)
-        node = self._nodes[rank]
-        sources = tuple((name, self._names[up].folder) for name, up in node.inputs.items())
-        return Task(self._store.root, node, self._parts[number], sources)
+        part = self._parts[number]
+        nodes = self._lacking(rank, part)
+        sources = {name: self._names[name].folder for name in joint.outside(nodes)}
+        return Task(self._store.root, nodes, part, tuple(sorted(sources.items())))
 
-    def finish(self, task: Task) -> None:
-        """Marks a task as committed, which may make others ready."""
-        self._committed[task.node.name].add(task.part)
-        number = self._number[task.part]
-        for rank, node in enumerate(self._nodes):
-            if task.node.name in node.inputs.values():
+    def finish(self, node: str, part: str) -> None:
+        """Marks a node's part as committed, which may make others ready."""
+        self._committed[node].add(part)
+        number = self._number[part]
+        for rank, unit in enumerate(self._units):
+            if any(node in other.inputs.values() for other in unit):
                 self._offer(rank, number)
 
+    def _lacking(self, rank: int, part: str) -> tuple[Node, ...]:
+        unit = self._units[rank]
+        return tuple(node for node in unit if part not in self._committed[node.name])
+
     def _offer(self, rank: int, number: int) -> None:
-        node, part = self._nodes[rank], self._parts[number]
-        if (rank, number) in self._queued or part in self._committed[node.name]:
+        part = self._parts[number]
+        nodes = self._lacking(rank, part)
+        if not nodes or (rank, number) in self._queued:
             return
-        if all(part in self._committed[source] for source in node.inputs.values()):
+        if all(part in self._committed[source] for source in joint.outside(nodes)):
             self._queued.add((rank, number))
             heappush(self._ready, (rank, number))

@@ -1,15 +1,17 @@
-"""One task: compute one part of one node, inside whatever process runs it."""
+"""One task: compute one part of one node, or of several, inside whatever process runs it."""
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import __version__, isolate, models, tables
+from pipeline import __version__, isolate, joint, models, tables
 from pipeline.dag import Node
 from pipeline.errors import UserError
 from pipeline.store import Store
@@ -17,15 +19,16 @@ from pipeline.store import Store
 
 @dataclass(frozen=True)
 class Task:
-    """A (node, part) with all that a worker needs to find its inputs; a few hundred bytes.
+    """(nodes, part) with all that a worker needs to find the inputs; a few hundred bytes.
 
-    `sources` maps input names to node folders of the store. The listing has no input tables: its
-    `files` (uri, path) travel with the task. `careful` runs the stage in a child process, because
-    a worker has died on this part.
+    Several `nodes`, in topological order, are computed in a joint pass (`pipeline.joint`).
+    `sources` maps the names of the nodes that they need, beside each other, to folders of the
+    store. The listing has no input tables: its `files` (uri, path) travel with the task. `careful`
+    runs the stages in a child process, because a worker has died on this part.
     """
 
     store: Path
-    node: Node
+    nodes: tuple[Node, ...]
     part: str
     sources: tuple[tuple[str, str], ...] = ()
     files: pa.Table | None = field(default=None, compare=False)
@@ -47,37 +50,119 @@ class Receipt:
     size: int
 
 
-def execute(task: Task) -> Receipt:
-    """Reads, computes and commits one part; returns at once when it is already there."""
+@dataclass(frozen=True)
+class Outcome:
+    """A task's receipts, and for each node that could not be computed its name and why."""
+
+    receipts: tuple[Receipt, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+def execute(task: Task) -> Outcome:
+    """Reads, computes and commits one part of each node; what is there already is left alone.
+
+    A node that fails does not keep those from being committed that do not need it. Raises
+    UserError for what the user can mend.
+    """
     store = Store(task.store)
-    node = task.node
-    if store.has(node, task.part):
-        return receipt(store, node, task.part)
+    missing = [node for node in task.nodes if not store.has(node, task.part)]
+    if len(missing) > 1 and not task.careful and _jointly(store, task, missing):
+        missing = []
+    failures: dict[str, str] = {}
+    for node in missing:
+        if store.has(node, task.part):
+            continue
+        if lacking := [name for name in node.inputs.values() if name in failures]:
+            failures[node.name] = f"{lacking[0]} is missing"
+            continue
+        try:
+            _alone(store, task, node)
+        except UserError:
+            raise
+        except Exception as error:  # a stage, or a library below it, may raise anything
+            failures[node.name] = f"{type(error).__name__}: {error}"
+    done = [node for node in task.nodes if node.name not in failures]
+    receipts = tuple(receipt(store, node, task.part) for node in done)
+    return Outcome(receipts, tuple(failures.items()))
+
+
+def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
+    """Computes several nodes in a joint pass. False when it failed: alone, each finds the cause."""
+    loaded = {node.name: _models(node) for node in nodes}
     started = perf_counter()
+    outside = joint.outside(nodes)
     inputs = {name: store.read(folder, task.part) for name, folder in task.sources}
+    inputs |= {name: store.read(_folder(task, name), task.part) for name in outside - set(inputs)}
+    read = perf_counter() - started
+
+    def compute(node: Node, tables_in: Mapping[str, pa.Table]) -> pa.Table:
+        return node.stage.run(tables_in, node.parameters, loaded[node.name])
+
+    try:
+        results = joint.run(nodes, inputs, compute)
+        known = inputs | {name: table for name, (table, _) in results.items()}
+        for number, node in enumerate(nodes):
+            given = {input_: known[name] for input_, name in node.inputs.items()}
+            table, seconds = results[node.name]
+            _commit(store, task.part, node, given, table, read if number == 0 else 0.0, seconds)
+    except UserError:
+        raise
+    except Exception:  # whatever it was, it comes again where single images can be told apart
+        return False
+    return True
+
+
+def _folder(task: Task, name: str) -> str:
+    """Where the tables of a node lie: outside of the task, or of it and committed already."""
+    own = {node.name: node.folder for node in task.nodes}
+    return {**own, **dict(task.sources)}[name]
+
+
+def _alone(store: Store, task: Task, node: Node) -> None:
+    started = perf_counter()
+    inputs = {
+        input_: store.read(_folder(task, name), task.part)
+        for input_, name in node.inputs.items()
+        if task.files is None
+    }
     if task.files is not None:
         inputs["files"] = task.files
-    read = perf_counter()
-    table = _compute(task, inputs)
+    read = perf_counter() - started
+    loaded = _models(node, load=not task.careful)
+    started = perf_counter()
+    if task.careful:
+        table = isolate.in_child(node.stage, node.parameters, inputs)
+    else:
+        table = isolate.in_process(node.stage, node.parameters, inputs, loaded)
+    _commit(store, task.part, node, inputs, table, read, perf_counter() - started)
+
+
+def _commit(
+    store: Store,
+    part: str,
+    node: Node,
+    inputs: Mapping[str, pa.Table],
+    table: pa.Table,
+    seconds_read: float,
+    seconds_infer: float,
+) -> None:
     tables.check(node.stage.output, table)
     rows_in, failed = _reconcile(node, inputs, table)
-    inferred = perf_counter()
     facts = {
         "node": node.name,
         "stage": node.stage.name,
         "fingerprint": node.fingerprint,
-        "part": task.part,
+        "part": part,
         "rows_in": rows_in,
         "rows_ok": rows_in - failed,
         "rows_failed": failed,
-        "seconds_read": round(read - started, 4),
-        "seconds_infer": round(inferred - read, 4),
+        "seconds_read": round(seconds_read, 4),
+        "seconds_infer": round(seconds_infer, 4),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "version": __version__,
     }
-    store.write(node.folder, task.part, table, facts)
-    return receipt(store, node, task.part)
+    store.write(node.folder, part, table, facts)
 
 
 def receipt(store: Store, node: Node, part: str) -> Receipt:
@@ -97,20 +182,18 @@ def receipt(store: Store, node: Node, part: str) -> Receipt:
     )
 
 
-def _compute(task: Task, inputs: dict[str, pa.Table]) -> pa.Table:
-    stage, parameters = task.node.stage, task.node.parameters
-    specs = stage.models(parameters)
-    if [spec.identity() for spec in specs] != task.node.recipe["models"]:
+def _models(node: Node, load: bool = True) -> list[Any]:
+    """The node's models, loaded. UserError when the run was planned with others."""
+    specs = node.stage.models(node.parameters)
+    if [spec.identity() for spec in specs] != node.recipe["models"]:
         raise UserError(
-            f"the model of '{task.node.name}' is not the one that the run was planned with",
+            f"the model of '{node.name}' is not the one that the run was planned with",
             hint="its files changed, or this worker sees others; run again",
         )
-    if task.careful:
-        return isolate.in_child(stage, parameters, inputs)
-    return isolate.in_process(stage, parameters, inputs, [models.get(spec) for spec in specs])
+    return [models.get(spec) for spec in specs] if load else []
 
 
-def _reconcile(node: Node, inputs: dict[str, pa.Table], table: pa.Table) -> tuple[int, int]:
+def _reconcile(node: Node, inputs: Mapping[str, pa.Table], table: pa.Table) -> tuple[int, int]:
     """(rows in, rows failed) by the stage's key; RuntimeError when a row was lost or invented."""
     key = node.stage.key
     out = pc.unique(table[key])

@@ -8,7 +8,7 @@ import pytest
 from pipeline import engine
 from pipeline.dag import load
 from pipeline.errors import UserError
-from pipeline.task import Receipt, Task
+from pipeline.task import Outcome, Receipt, Task
 
 
 class KilledWorker(Exception):
@@ -23,8 +23,8 @@ class Queue:
     def pop(self):
         return self.tasks.pop(0) if self.tasks else None
 
-    def finish(self, task):
-        self.finished.append(task.part)
+    def finish(self, node, part):
+        self.finished.append(part)
 
 
 @dataclass
@@ -53,19 +53,20 @@ class Executor:
         errors = self.outcomes.get(task.part, [])
         if errors:
             return task, errors.pop(0)
-        return task, Receipt(task.node.name, task.part, 1, 1, 0, 0, 0, 0, 0)
+        done = (Receipt(task.nodes[0].name, task.part, 1, 1, 0, 0, 0, 0, 0),)
+        return task, Outcome(done)
 
 
 @pytest.fixture
 def tasks(write_dag, fake_models):
     node = load(str(write_dag(models=fake_models))).nodes["captions"]
-    return [Task(Path("store"), node, f"p{i}") for i in range(6)]
+    return [Task(Path("store"), (node,), f"p{i}") for i in range(6)]
 
 
 def drive(tasks, outcomes):
     queue, executor, failures = Queue(list(tasks)), Executor(outcomes), []
     failed = engine.drive(
-        queue, executor, lambda receipt: None, lambda task, error: failures.append(task.part)
+        queue, executor, lambda receipt: None, lambda node, part, why: failures.append(part)
     )
     return queue, executor, failures, failed
 
@@ -86,6 +87,21 @@ def test_one_failed_part_does_not_stop_the_others(tasks):
     queue, _, failures, failed = drive(tasks, {"p1": [RuntimeError("odd")]})
     assert failures == ["p1"] and failed == 1
     assert sorted(queue.finished) == ["p0", "p2", "p3", "p4", "p5"]
+
+
+def test_a_node_that_failed_is_counted_and_the_others_of_its_task_are_kept(tasks):
+    done = Receipt("captions", "p0", 1, 1, 0, 0, 0, 0, 0)
+    half = Outcome((done,), (("regions", "ValueError: odd"), ("objects", "regions is missing")))
+    parts, failures = [], []
+    executor = Executor({})
+    executor.wait = lambda: (executor.running.pop(), half) if executor.running else None
+    queue = Queue(tasks[:1])
+    failed = engine.drive(queue, executor, parts.append, lambda *said: failures.append(said))
+    assert parts == [done] and queue.finished == ["p0"] and failed == 2
+    assert failures == [
+        ("regions", "p0", "ValueError: odd"),
+        ("objects", "p0", "regions is missing"),
+    ]
 
 
 def test_several_failed_parts_of_a_node_stop_the_run(tasks):
@@ -121,4 +137,4 @@ def test_a_gpu_that_nobody_offers_is_said_at_once(write_dag, fake_models, monkey
 
     executor = engine.OnDask(Client(), print)
     with pytest.raises(UserError, match=r"'captions' asks for a GPU .* no worker offers one"):
-        executor.submit(Task(Path("store"), nodes["captions"], "p0"))
+        executor.submit(Task(Path("store"), (nodes["regions"], nodes["captions"]), "p0"))

@@ -1,3 +1,5 @@
+import pytest
+
 from pipeline import tables
 from pipeline.dag import load
 from pipeline.schedule import Schedule
@@ -13,43 +15,74 @@ def commit(store, node, part):
     store.write(node.folder, part, table, FACTS)
 
 
+def names(task):
+    return [node.name for node in task.nodes], task.part
+
+
 def drain(schedule):
     out = []
     while task := schedule.pop():
-        out.append((task.node.name, task.part))
+        out.append(names(task))
     return out
 
 
-def test_tasks_become_ready_as_their_inputs_commit(write_dag, fake_models, tmp_path):
-    dag, store = load(str(write_dag(models=fake_models))), Store(tmp_path / "store")
+JOINT = ["captions", "image_embeddings", "objects", "regions", "object_embeddings"]
+
+
+@pytest.fixture
+def dag(write_dag, fake_models):
+    return load(str(write_dag(models=fake_models)))
+
+
+@pytest.fixture
+def store(dag, tmp_path):
+    made = Store(tmp_path / "store")
     for part in PARTS:
-        commit(store, dag.nodes["images"], part)
+        commit(made, dag.nodes["images"], part)
+    return made
+
+
+def test_tasks_become_ready_as_their_inputs_commit(dag, store):
     schedule = Schedule(store, dag.computed, PARTS, dag.nodes)
     first = schedule.pop()
-    ready = [(first.node.name, first.part), *drain(schedule)]
-    assert set(ready) == {(n, p) for n in ("captions", "image_embeddings") for p in PARTS}
-    assert drain(schedule) == []
-    captions = next(t for t in [first] if t.node.name in ("captions", "image_embeddings"))
-    schedule.finish(captions)
-    after = drain(schedule)
-    expected = [("objects", captions.part)] if captions.node.name == "captions" else []
-    assert after == expected
+    assert sorted(names(first)[0]) == sorted(JOINT)
+    assert first.sources == (("images", dag.nodes["images"].folder),)
+    assert names(first)[1] == PARTS[0]
+    assert [part for _, part in drain(schedule)] == PARTS[1:]
+    for node in JOINT[:3]:
+        schedule.finish(node, PARTS[0])
+    assert drain(schedule) == [(["text_embeddings"], PARTS[0])]
+    for node in [*JOINT[3:], "text_embeddings"]:
+        schedule.finish(node, PARTS[0])
+    assert drain(schedule) == [(["misalignment"], PARTS[0])]
+    schedule.finish("misalignment", PARTS[0])
+    assert drain(schedule) == [(["features"], PARTS[0])]
 
 
-def test_committed_parts_are_never_handed_out_again(write_dag, fake_models, tmp_path):
-    dag, store = load(str(write_dag(models=fake_models))), Store(tmp_path / "store")
-    for part in PARTS:
-        commit(store, dag.nodes["images"], part)
+def test_committed_parts_are_never_handed_out_again(dag, store):
     commit(store, dag.nodes["captions"], PARTS[0])
     schedule = Schedule(store, [dag.nodes["captions"], dag.nodes["objects"]], PARTS, dag.nodes)
-    assert drain(schedule) == [("captions", PARTS[1]), ("objects", PARTS[0])]
+    assert drain(schedule) == [(["captions"], PARTS[1]), (["objects"], PARTS[0])]
     assert schedule.missing(dag.nodes["captions"]) == 1
 
 
-def test_only_a_node_whose_inputs_are_missing_hands_out_nothing(write_dag, fake_models, tmp_path):
-    dag, store = load(str(write_dag(models=fake_models))), Store(tmp_path / "store")
-    for part in PARTS:
-        commit(store, dag.nodes["images"], part)
+def test_a_joint_task_has_only_the_nodes_that_the_part_lacks(dag, store):
+    commit(store, dag.nodes["captions"], PARTS[0])
+    commit(store, dag.nodes["objects"], PARTS[0])
+    schedule = Schedule(store, dag.computed, PARTS, dag.nodes)
+    joint, text, whole = schedule.pop(), schedule.pop(), schedule.pop()
+    tasks = {names(task)[1]: task for task in (joint, text, whole) if len(task.nodes) > 1}
+    assert sorted(names(tasks[PARTS[0]])[0]) == [
+        "image_embeddings",
+        "object_embeddings",
+        "regions",
+    ]
+    assert [name for name, _ in tasks[PARTS[0]].sources] == ["images", "objects"]
+    assert sorted(names(tasks[PARTS[1]])[0]) == sorted(JOINT)
+    assert (["text_embeddings"], PARTS[0]) in [names(task) for task in (joint, text, whole)]
+
+
+def test_only_a_node_whose_inputs_are_missing_hands_out_nothing(dag, store):
     schedule = Schedule(store, [dag.nodes["objects"]], PARTS, dag.nodes)
     assert drain(schedule) == [] and schedule.missing(dag.nodes["objects"]) == 2
     assert schedule.waits_for(dag.nodes["objects"]) == ["captions"]
