@@ -41,6 +41,7 @@ _RECEIPT = {
     "seconds_read": "double",
     "seconds_infer": "double",
     "seconds_write": "double",
+    "started": "timestamp",  # UTC; models were loaded by then
     "finished": "timestamp",  # UTC
     "host": "varchar",
 }

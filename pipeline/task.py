@@ -89,7 +89,7 @@ def execute(task: Task) -> Outcome:
 def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
     """Computes several nodes in a joint pass. False when it failed: alone, each finds the cause."""
     loaded = {node.name: _models(node) for node in nodes}
-    started = perf_counter()
+    began, started = datetime.now(UTC), perf_counter()
     outside = joint.outside(nodes)
     inputs = {name: store.read(folder, task.part) for name, folder in task.sources}
     inputs |= {name: store.read(_folder(task, name), task.part) for name in outside - set(inputs)}
@@ -104,7 +104,8 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
         for number, node in enumerate(nodes):
             given = {input_: known[name] for input_, name in node.inputs.items()}
             table, seconds = results[node.name]
-            _commit(store, task.part, node, given, table, read if number == 0 else 0.0, seconds)
+            shared = read if number == 0 else 0.0  # seconds; counted once
+            _commit(store, task.part, node, given, table, began, shared, seconds)
     except UserError:
         raise
     except Exception:  # whatever it was, it comes again where single images can be told apart
@@ -129,12 +130,12 @@ def _alone(store: Store, task: Task, node: Node) -> None:
         inputs["files"] = task.files
     read = perf_counter() - started
     loaded = _models(node, load=not task.careful)
-    started = perf_counter()
+    began, started = datetime.now(UTC), perf_counter()
     if task.careful:
         table = isolate.in_child(node.stage, node.parameters, inputs)
     else:
         table = isolate.in_process(node.stage, node.parameters, inputs, loaded)
-    _commit(store, task.part, node, inputs, table, read, perf_counter() - started)
+    _commit(store, task.part, node, inputs, table, began, read, perf_counter() - started)
 
 
 def _commit(
@@ -143,6 +144,7 @@ def _commit(
     node: Node,
     inputs: Mapping[str, pa.Table],
     table: pa.Table,
+    started: datetime,
     seconds_read: float,
     seconds_infer: float,
 ) -> None:
@@ -158,7 +160,8 @@ def _commit(
         "rows_failed": failed,
         "seconds_read": round(seconds_read, 4),
         "seconds_infer": round(seconds_infer, 4),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": started.isoformat(timespec="milliseconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "host": socket.gethostname(),
         "version": __version__,
     }

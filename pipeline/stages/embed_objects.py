@@ -32,14 +32,17 @@ class EmbedObjectsParameters(Parameters):
 
 def crop(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> Image.Image:
     """The pixels of `image` in `box` (x0, y0, x1, y1, fractions), rounded outward, at least one."""
-    return image.crop(_edges(image, box, margin))
+    return image.crop(edges(image.size, box, margin))
 
 
-def _edges(image: Image.Image, box: Sequence[float], margin: float) -> tuple[int, int, int, int]:
+def edges(
+    size: tuple[int, int], box: Sequence[float], margin: float = 0.0
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of `crop` in pixels, of an image of `size` (width, height)."""
     x0, y0, x1, y1 = (float(value) for value in box)
     wide, high = margin * (x1 - x0), margin * (y1 - y0)
-    left, right = _span(x0 - wide, x1 + wide, image.width)
-    top, bottom = _span(y0 - high, y1 + high, image.height)
+    left, right = _span(x0 - wide, x1 + wide, size[0])
+    top, bottom = _span(y0 - high, y1 + high, size[1])
     return left, top, right, bottom
 
 
@@ -66,9 +69,10 @@ def run(
         """(rows, crop) for each different region of the image: many objects may share one."""
         rows_of: dict[tuple[int, int, int, int], list[int]] = {}
         for row in groups.rows[place].tolist():
-            rows_of.setdefault(_edges(image, boxes[row], parameters.margin), []).append(row)
+            pixels = edges(image.size, boxes[row], parameters.margin)
+            rows_of.setdefault(pixels, []).append(row)
         return [
-            (np.array(rows), clip.prepare(image.crop(edges))) for edges, rows in rows_of.items()
+            (np.array(rows), clip.prepare(image.crop(pixels))) for pixels, rows in rows_of.items()
         ]
 
     def crops() -> Iterator[Item]:
