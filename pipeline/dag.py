@@ -87,6 +87,7 @@ def load(dag: str, overrides: list[str] | None = None) -> Dag:
         stage, inputs, raw = wired[name]
         _check_inputs(name, stage, inputs, nodes, where)
         here = f"{where}: nodes.{name}"
+        _check_one_space(inputs, nodes, here)
         parameters = config.validate(stage.parameters, raw, path.resolve().parent, here)
         try:
             nodes[name] = _place(name, stage, inputs, parameters, nodes)
@@ -168,6 +169,19 @@ def _check_inputs(
                 f"'{source}' makes the table {made}, but {stage.name} needs {input_} here",
                 f"{where}: nodes.{name}.{input_}",
                 f"nodes that make {input_}: {', '.join(right) or 'none'}",
+            )
+
+
+def _check_one_space(inputs: Mapping[str, str], nodes: Mapping[str, Node], here: str) -> None:
+    """Embeddings that a node compares must come from one model: known now, not after days."""
+    made = [nodes[source] for input_, source in inputs.items() if input_.endswith("_embeddings")]
+    for other in made[1:]:
+        if other.recipe["models"] != made[0].recipe["models"]:
+            raise UserError(
+                f"'{made[0].name}' and '{other.name}' come from different CLIPs: what is compared "
+                "must lie in one space",
+                here,
+                "give both nodes the same `clip`",
             )
 
 

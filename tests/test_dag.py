@@ -123,3 +123,19 @@ def test_a_cycle_is_shown(write_dag, fake_models):
     path.write_text(dag)
     with pytest.raises(UserError, match="form a cycle: "):
         load(str(path))
+
+
+def test_embeddings_of_two_clips_are_not_compared(write_dag, fake_models):
+    """Said when the file is read, not after days of computing both."""
+    other = fake_models / "other"
+    other.mkdir()
+    (other / "weights.txt").write_text("another CLIP")
+    path = str(write_dag(models=fake_models))
+    with pytest.raises(UserError, match=r"'image_embeddings' and 'text_embeddings' come from") as e:
+        load(path, [f"text_embeddings.clip.model=local-dir:{other}"])
+    assert e.value.where.endswith("nodes.misalignment")
+    assert "same `clip`" in e.value.hint
+    both = [f"{n}.clip.model=local-dir:{other}" for n in ("image_embeddings", "text_embeddings")]
+    assert load(path, [*both, f"object_embeddings.clip.model=local-dir:{other}"])
+    # how fast a model is to run is no other space
+    assert load(path, ["text_embeddings.clip.device=cpu"])
