@@ -118,6 +118,7 @@ class Clip:
         import torch
         from open_clip import get_input_dtype
 
+        model.visual.to(memory_format=torch.channels_last)
         self.model, self.tokenizer, self.device = model, tokenizer, device
         self._pixels, self._text_tower = Pixels(preprocess), TextTower(model)
         self._dtype = get_input_dtype(precision) or torch.float32

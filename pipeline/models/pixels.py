@@ -36,7 +36,8 @@ class Pixels:
             batch = batch.pin_memory()
         batch = batch.to(device, non_blocking=True)
         if self._normalize is not None:
-            batch = batch.permute(0, 3, 1, 2).contiguous().to(torch.float32)
+            # the channels stay last in memory, which convolutions like and others do not mind
+            batch = batch.permute(0, 3, 1, 2).to(torch.float32)
             batch = self._normalize(batch.div_(255))
         return batch.to(dtype)
 
