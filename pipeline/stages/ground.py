@@ -29,7 +29,7 @@ _DETECTOR = {"precision": "fp32", "trust_remote_code": False, "device": "auto"}
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "whole": {},
     "patches": {**_TEMPLATE, "threshold": 0.75},
-    "windows": {**_TEMPLATE, "scales": (0.25, 0.35, 0.5), "overlap": 0.5},
+    "windows": {**_TEMPLATE, "scales": (0.33, 0.5, 0.75), "overlap": 0.5},
     "owlv2": {**_TEMPLATE, **_DETECTOR},
     "grounding-dino": {**_TEMPLATE, **_DETECTOR},
 }
@@ -43,7 +43,7 @@ class GroundParameters(Parameters):
     `whole`: the whole image. All others look up `phrase_template` with the phrase in it.
     `patches`: CLIP's own dense features; `threshold` (0.75) says how far below its best patch a
     region reaches (see `pipeline.models.grounder.patches`).
-    `windows`: crops scored by CLIP; `scales` (0.25, 0.35, 0.5 of the shorter edge) and the least
+    `windows`: crops scored by CLIP; `scales` (0.33, 0.5, 0.75 of the shorter edge) and the least
     `overlap` of neighbours (0.5) lay them out (see `pipeline.models.windows.layout`).
     `owlv2`, `grounding-dino`: zero-shot detection by the transformers checkpoint `model`.
     """
