@@ -137,6 +137,10 @@ class Detector(ABC):
         """
         return image
 
+    def text(self, phrase: str) -> str:
+        """What is looked up for a phrase; phrases with the same text are looked up once."""
+        return phrase
+
     @abstractmethod
     def locate(self, batch: Sequence[Sought]) -> Located:
         """The best box of each phrase: fractions of its upright image, cut at the image's edges.

@@ -42,6 +42,10 @@ class GroundingDino(Detector):
         if ids != model.model.special_tokens.tolist():
             raise ValueError(f"its tokenizer does not fit: {ends} are tokens {ids}, not BERT's")
 
+    def text(self, phrase: str) -> str:
+        """The phrase in lower case, without what would end it."""
+        return _STOPS.sub(" ", phrase).strip().lower()
+
     def locate(self, batch: Sequence[Sought]) -> Located:
         """See `Detector.locate`. Images that the model's transform brings to one size share a pass:
         padding them to a common one would change what it sees."""
@@ -67,7 +71,7 @@ class GroundingDino(Detector):
         tokenizer, config = self.processor.tokenizer, self.model.config
         limit = min(config.max_text_len, config.text_config.max_position_embeddings)
         begin, end, stop = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", "."])
-        texts = [_STOPS.sub(" ", phrase).strip().lower() for phrase in phrases]
+        texts = [self.text(phrase) for phrase in phrases]
         found: list[Prompt] = []
         for number, ids in enumerate(tokenizer(texts, add_special_tokens=False)["input_ids"]):
             ids = ids[: limit - 3]

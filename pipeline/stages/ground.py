@@ -34,6 +34,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "grounding-dino": {**_TEMPLATE, **_DETECTOR},
 }
 _NEEDS = {"patches": "clip", "windows": "clip", "owlv2": "model", "grounding-dino": "model"}
+_SUCH_AS = {
+    "clip": "the CLIP that scores regions, such as {model: ViT-L-14, pretrained: openai}",
+    "model": "a folder (./PATH or local-dir:PATH), or a name on the Hugging Face hub",
+}
 _ANYWHERE = {"method", "batch_size", "threads"}
 
 
@@ -86,7 +90,7 @@ class GroundParameters(Parameters):
     def _check(self) -> "GroundParameters":
         needed = _NEEDS.get(self.method)
         if needed and getattr(self, needed) is None:
-            raise ValueError(f"`method: {self.method}` needs a `{needed}`")
+            raise ValueError(f"`method: {self.method}` needs a `{needed}`, {_SUCH_AS[needed]}")
         known = {*_ANYWHERE, *_DEFAULTS[self.method], needed}
         for name in type(self).model_fields:
             if name not in known and getattr(self, name) is not None:

@@ -31,9 +31,10 @@ def by_detector(
     phrases: list[tuple[str, ...]] = []
     answer_of: list[np.ndarray] = []  # for each row of an image its place among the phrases
     for rows in rows_of:
-        coded = texts.take(pa.array(rows)).combine_chunks().dictionary_encode()
-        phrases.append(tuple(coded.dictionary.to_pylist()))
-        answer_of.append(coded.indices.to_numpy())
+        asked = [detector.text(text) for text in texts.take(pa.array(rows)).to_pylist()]
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(asked))}
+        phrases.append(tuple(numbers))
+        answer_of.append(np.array([numbers[text] for text in asked]))
 
     def prepare(image_row: int, image: Image.Image) -> Sought:
         return Sought(detector.prepare(image), phrases[image_row])

@@ -24,6 +24,9 @@ class ColourDetector:
     def prepare(self, image):
         return image
 
+    def text(self, phrase):
+        return phrase.lower()
+
     def locate(self, batch):
         self.batches.append(batch)
         counts = tuple(len(one.phrases) for one in batch)
@@ -71,7 +74,7 @@ def test_each_phrase_is_looked_up_once_in_each_image(images, detector, batch_siz
         ("a", 0, "red", None),
         ("wide", 0, "blue", None),
         ("a", 1, "blue", None),
-        ("a", 2, "red", None),
+        ("a", 2, "Red", None),
         ("broken", 0, "red", None),
         ("b", 0, "nothing", None),
         ("b", 1, "green", None),
