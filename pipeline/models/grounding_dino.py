@@ -60,14 +60,18 @@ class GroundingDino(Detector):
                 for turn in range(max(len(prompts[image]) for image in images)):
                     rows = [row for row, i in enumerate(images) if turn < len(prompts[i])]
                     asked = [prompts[images[row]][turn] for row in rows]
-                    answers = zip(*self._ask(pixels, rows, asked), strict=True)
-                    for row, prompt, (found, score) in zip(rows, asked, answers, strict=True):
-                        boxes[images[row], prompt.numbers] = found[: len(prompt.numbers)]
-                        scores[images[row], prompt.numbers] = score[: len(prompt.numbers)]
+                    found, chances = self._ask(pixels, rows, asked)
+                    for place, (row, prompt) in enumerate(zip(rows, asked, strict=True)):
+                        count = len(prompt.numbers)
+                        boxes[images[row], prompt.numbers] = found[place, :count]
+                        scores[images[row], prompt.numbers] = chances[place, :count]
         return Located(boxes, scores, counts)
 
     def prompts(self, phrases: Sequence[str]) -> list[Prompt]:
-        """As few prompts as the text limit allows, phrases in their order."""
+        """As few prompts as the text limit allows, phrases in their order.
+
+        A phrase without a token is in none of them.
+        """
         tokenizer, config = self.processor.tokenizer, self.model.config
         limit = min(config.max_text_len, config.text_config.max_position_embeddings)
         begin, end, stop = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", "."])
@@ -75,6 +79,8 @@ class GroundingDino(Detector):
         found: list[Prompt] = []
         for number, ids in enumerate(tokenizer(texts, add_special_tokens=False)["input_ids"]):
             ids = ids[: limit - 3]
+            if not ids:
+                continue
             if not found or len(found[-1].tokens) + len(ids) + 2 > limit:
                 found.append(Prompt([begin], [], []))
             tokens = found[-1].tokens
@@ -109,23 +115,14 @@ class GroundingDino(Detector):
     def _ask(
         self, pixels: dict[str, Any], rows: list[int], prompts: list[Prompt]
     ) -> tuple[Any, Any]:
-        """Boxes [n, k, 4] and scores [n, k] of one prompt for each of some images, in one pass."""
+        """Boxes [n, k, 4] and scores [n, k] of one prompt for each of some images, in one pass.
+
+        The model subtracts a maximum taken over the whole batch, so that one image's NaN is
+        everybody's; then each is asked alone.
+        """
         import torch
 
-        longest = max(len(prompt.tokens) for prompt in prompts)
-        most = max(len(prompt.spans) for prompt in prompts)
-        width = self.model.config.max_text_len  # of the logits, whatever the prompt's length
-        tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
-        tokens += self.processor.tokenizer.pad_token_id
-        given = torch.zeros_like(tokens)
-        shares = torch.zeros(len(prompts), most, width)
-        for place, prompt in enumerate(prompts):
-            tokens[place, : len(prompt.tokens)] = torch.tensor(prompt.tokens)
-            given[place, : len(prompt.tokens)] = 1
-            for number, (start, end) in enumerate(prompt.spans):
-                shares[place, number, start:end] = 1 / max(end - start, 1)
-                if start == end:
-                    shares[place, number] = float("nan")
+        tokens, given, shares = self._tensors(prompts)
         with self.autocast():
             output = self.model(
                 input_ids=tokens.to(self.device),
@@ -135,4 +132,28 @@ class GroundingDino(Detector):
         tokenwise = output.logits.float().sigmoid()  # [n, boxes, tokens]
         best, places = torch.einsum("nbt,nkt->nbk", tokenwise, shares.to(self.device)).max(1)
         chosen = output.pred_boxes.float().gather(1, places[..., None].expand(-1, -1, 4))
-        return corners(chosen, torch.ones_like(chosen[:, :1])), best
+        boxes = corners(chosen, torch.ones_like(chosen[:, :1]))
+        if len(rows) > 1 and bool(best.isnan().any()):
+            for place, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+                alone, scores = self._ask(pixels, [row], [prompt])
+                boxes[place, : len(prompt.spans)] = alone[0]
+                best[place, : len(prompt.spans)] = scores[0]
+        return boxes, best
+
+    def _tensors(self, prompts: list[Prompt]) -> tuple[Any, Any, Any]:
+        """Token ids and their mask [n, t], and each token's share in each phrase [n, k, limit]."""
+        import torch
+
+        longest = max(len(prompt.tokens) for prompt in prompts)
+        most = max(len(prompt.spans) for prompt in prompts)
+        tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
+        tokens += self.processor.tokenizer.pad_token_id
+        given = torch.zeros_like(tokens)
+        # the logits are as wide as the limit, however short the prompt
+        shares = torch.zeros(len(prompts), most, self.model.config.max_text_len)
+        for place, prompt in enumerate(prompts):
+            tokens[place, : len(prompt.tokens)] = torch.tensor(prompt.tokens)
+            given[place, : len(prompt.tokens)] = 1
+            for number, (start, end) in enumerate(prompt.spans):
+                shares[place, number, start:end] = 1 / (end - start)
+        return tokens, given, shares

@@ -132,6 +132,29 @@ def test_a_stop_within_a_phrase_does_not_end_it(detector, pictures):
 def test_a_phrase_of_stops_alone_has_no_score_and_harms_no_other(detector, pictures):
     ((_, scores),) = locate(detector, (pictures[0], ["...", "a star"]))
     assert np.isfinite(scores).tolist() == [False, True]
+    ((_, scores),) = locate(detector, (pictures[0], ["...", "?"]))
+    assert np.isnan(scores).all()
+
+
+def test_an_image_that_is_not_finite_does_not_spoil_its_batch(detector, pictures, monkeypatch):
+    bad = pictures[0].transpose(0)
+    forward = detector.model.forward
+    mark = detector.processor.image_processor(bad, return_tensors="pt")["pixel_values"][0]
+
+    def spoiled(**given):
+        output = forward(**given)
+        if any(torch.equal(image, mark) for image in given["pixel_values"]):
+            output.logits = output.logits * torch.nan
+        return output
+
+    asked = [(pictures[0], PHRASES), (bad, PHRASES[:2]), (pictures[0], ["...", "a star"])]
+    fine = [locate(detector, one)[0] for one in asked]
+    monkeypatch.setattr(detector.model, "forward", spoiled)
+    found = locate(detector, *asked)
+    assert np.isnan(found[1][1]).all()
+    for (boxes, scores), (alone, chances) in ((found[0], fine[0]), (found[2], fine[2])):
+        np.testing.assert_allclose(boxes, alone, atol=1e-5)
+        np.testing.assert_allclose(scores, chances, atol=1e-5)
 
 
 def test_a_phrase_longer_than_the_limit_is_cut(detector, pictures):
