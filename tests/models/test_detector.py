@@ -140,18 +140,34 @@ def test_a_hub_name_out_of_reach_says_what_to_do(monkeypatch, tmp_path):
     assert str(tmp_path) in failure.value.where
 
 
-def test_remote_code_runs_only_when_it_is_allowed(copy):
+OWN_CODE = """
+from transformers import Owlv2Config, Owlv2ForObjectDetection
+
+class OwnConfig(Owlv2Config):
+    pass
+
+class OwnModel(Owlv2ForObjectDetection):
+    config_class = OwnConfig
+"""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"), [(False, "Owlv2ForObjectDetection"), (True, "OwnModel")]
+)
+def test_a_checkpoints_own_code_runs_only_when_it_is_allowed(
+    copy, tmp_path, monkeypatch, allowed, expected
+):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hf"))
     folder = copy("owlv2")
-    ran = folder / "ran"
-    (folder / "own.py").write_text(
-        f"open({str(ran)!r}, 'w').close()\nfrom transformers import Owlv2Config\n"
-        "class Own(Owlv2Config):\n    pass\n"
-    )
+    (folder / "own.py").write_text(OWN_CODE)
     config = json.loads((folder / "config.json").read_text())
-    config["auto_map"] = {"AutoConfig": "own.Own"}
+    config["auto_map"] = {
+        "AutoConfig": "own.OwnConfig",
+        "AutoModelForZeroShotObjectDetection": "own.OwnModel",
+    }
     (folder / "config.json").write_text(json.dumps(config))
-    spec(folder, "owlv2").load()
-    assert not ran.exists()
+    detector = spec(folder, "owlv2", trust_remote_code=allowed).load()
+    assert type(detector.model).__name__ == expected
 
 
 def test_corners_are_cut_at_the_image():
