@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
@@ -22,12 +22,30 @@ _PIXEL = 1e-3  # a box this little beyond a pixel's edge does not take in the ne
 
 
 class EmbedObjectsParameters(Parameters):
-    """The CLIP whose image tower is used, and how much is left around a region."""
+    """The CLIP whose image tower is used, and how much is left around a region.
+
+    A phrase counts as not found when its region's score is below `min_score`; `not_found` says what
+    is embedded then: the best `region` all the same, or the `whole` image. Without both of them,
+    every region is embedded as it is. What a score means depends on how the regions were located:
+    a cosine (`patches`, `windows`), a detector's probability (`owlv2`, `grounding-dino`), always 1
+    (`whole`).
+    """
 
     clip: ClipSpec
     margin: float = Field(0.0, ge=0)  # fraction of the box's own size, added on each side
+    min_score: float | None = Field(None, ge=-1, le=1)
+    not_found: Literal["region", "whole"] | None = None
     batch_size: Size = tuning("auto")  # crops
     threads: int | None = tuning(None, ge=1)  # that decode images
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "EmbedObjectsParameters":
+        if (self.min_score is None) != (self.not_found is None):
+            raise ValueError(
+                "`min_score` and `not_found` go together: below which score a phrase counts as not "
+                "found, and what is embedded then (region or whole)"
+            )
+        return self
 
 
 def crop(image: Image.Image, box: Sequence[float], margin: float = 0.0) -> Image.Image:
@@ -64,6 +82,8 @@ def run(
     wanted = has_object & np.equal(errors, None)
     groups = PerImage(inputs["images"], regions, wanted)
     boxes = np.stack([regions[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
+    if parameters.not_found == "whole":
+        boxes[regions["score"].to_numpy() < parameters.min_score] = 0, 0, 1, 1
 
     def prepare(place: int, image: Image.Image) -> list[tuple[np.ndarray, Any]]:
         """(rows, crop) for each different region of the image: many objects may share one."""

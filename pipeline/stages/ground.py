@@ -6,54 +6,113 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from pipeline import tables
-from pipeline.corpus.decode import decode
 from pipeline.models import grounder
-from pipeline.models.clip import Clip, ClipSpec, unit, unit_rows
-from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Size, infer
+from pipeline.models.clip import ClipSpec
+from pipeline.models.detector import DetectorSpec
+from pipeline.stages import ModelName, Parameters, Stage, tuning
+from pipeline.stages.batching import Size
+from pipeline.stages.ground_clip import by_patches, by_windows
+from pipeline.stages.ground_detector import by_detector
 from pipeline.stages.inherit import reasons
 from pipeline.stages.per_image import PerImage
 from pipeline.stages.phrases import check_template, fill
 
+Method = Literal["whole", "patches", "windows", "owlv2", "grounding-dino"]
+
+_DETECTORS = ("owlv2", "grounding-dino")
+_TEMPLATE = {"phrase_template": "{}"}
+_DETECTOR = {"precision": "fp32", "trust_remote_code": False, "device": "auto"}
+# what each method takes beside what it needs, and the value where none is given
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "patches": {**_TEMPLATE, "threshold": 0.75},
+    "windows": {**_TEMPLATE, "scales": (0.33, 0.5, 0.75), "overlap": 0.5},
+    "owlv2": {**_TEMPLATE, **_DETECTOR},
+    "grounding-dino": {**_TEMPLATE, **_DETECTOR},
+}
+_NEEDS = {"patches": "clip", "windows": "clip", "owlv2": "model", "grounding-dino": "model"}
+_SUCH_AS = {
+    "clip": "the CLIP that scores regions, such as {model: ViT-L-14, pretrained: openai}",
+    "model": "a folder (./PATH or local-dir:PATH), or a name on the Hugging Face hub",
+}
+_ANYWHERE = {"method", "batch_size", "threads"}
+
 
 class GroundParameters(Parameters):
-    """How objects are located: `whole` image, or CLIP's own `patches`.
+    """How objects are located. A key that the method does not use is an error.
 
-    The rest is for `patches`: its CLIP, the template around a phrase, and how far below its best
-    patch a region reaches (see `pipeline.models.grounder.patches`).
+    `whole`: the whole image. All others look up `phrase_template` with the phrase in it.
+    `patches`: CLIP's own dense features; `threshold` (0.75) says how far below its best patch a
+    region reaches (see `pipeline.models.grounder.patches`).
+    `windows`: crops scored by CLIP; `scales` (0.33, 0.5, 0.75 of the shorter edge) and the least
+    `overlap` of neighbours (0.5) lay them out (see `pipeline.models.windows.layout`).
+    `owlv2`, `grounding-dino`: zero-shot detection by the transformers checkpoint `model`.
     """
 
-    method: Literal["whole", "patches"]
+    method: Method
     clip: ClipSpec | None = None
-    phrase_template: str = "{}"
-    threshold: float = Field(0.75, ge=0, le=1)
-    batch_size: Size = tuning("auto")  # images
+    model: ModelName | None = None
+    phrase_template: str | None = None
+    threshold: float | None = Field(None, ge=0, le=1)
+    scales: tuple[float, ...] | None = Field(None, min_length=1)
+    overlap: float | None = Field(None, ge=0, lt=1)
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    trust_remote_code: bool | None = None
+    device: str | None = tuning(None)
+    batch_size: Size = tuning("auto")  # images; of `windows`, crops
     threads: int | None = tuning(None, ge=1)  # that decode images
 
-    _template = field_validator("phrase_template")(check_template)
+    @field_validator("phrase_template")
+    @classmethod
+    def _template(cls, template: str | None) -> str | None:
+        return None if template is None else check_template(template)
+
+    @field_validator("scales")
+    @classmethod
+    def _fractions(cls, scales: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if scales is not None and not all(0 < scale <= 1 for scale in scales):
+            raise ValueError("scales are fractions of the shorter edge, above 0 and at most 1")
+        return scales
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        """The method's defaults; what other methods take stays null."""
+        if not isinstance(given, dict) or given.get("method") not in _DEFAULTS:
+            return given
+        named = {key: value for key, value in given.items() if value is not None}
+        return {**_DEFAULTS[given["method"]], **named}
 
     @model_validator(mode="after")
-    def _patches_need_clip(self) -> "GroundParameters":
-        if self.method == "patches" and self.clip is None:
-            raise ValueError("`method: patches` needs a `clip`")
+    def _check(self) -> "GroundParameters":
+        needed = _NEEDS.get(self.method)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"`method: {self.method}` needs a `{needed}`, {_SUCH_AS[needed]}")
+        known = {*_ANYWHERE, *_DEFAULTS[self.method], needed}
+        for name in type(self).model_fields:
+            if name not in known and getattr(self, name) is not None:
+                raise ValueError(f"`method: {self.method}` does not use `{name}`: leave it out")
         return self
 
 
-def _models(parameters: GroundParameters) -> tuple[ClipSpec, ...]:
-    needs_clip = parameters.method == "patches" and parameters.clip is not None
-    return (parameters.clip,) if needs_clip else ()
+def _models(parameters: GroundParameters) -> tuple[ClipSpec | DetectorSpec, ...]:
+    if parameters.method in _DETECTORS:
+        names = ("model", "precision", "trust_remote_code", "device")
+        chosen = {name: getattr(parameters, name) for name in names}
+        return (DetectorSpec(family=parameters.method, **chosen),)
+    return (parameters.clip,) if parameters.clip is not None else ()
 
 
 def run(
-    inputs: Mapping[str, pa.Table], parameters: GroundParameters, models: Sequence[Clip]
+    inputs: Mapping[str, pa.Table], parameters: GroundParameters, models: Sequence[Any]
 ) -> pa.Table:
     """One row for each row of `objects`; an image without objects keeps its one empty row.
 
-    `whole` opens no image: what cannot be read has failed before, or fails where pixels count.
+    A phrase that is nowhere has a row with a low score, never none. `whole` opens no image: what
+    cannot be read has failed before, or fails where pixels count.
     """
     objects = inputs["objects"]
     boxes = np.full((len(objects), 4), np.nan, np.float32)
@@ -63,7 +122,7 @@ def run(
     if parameters.method == "whole":
         boxes[wanted], scores[wanted] = grounder.whole(int(wanted.sum()))
     else:
-        located = _patches(inputs["images"], objects, wanted, parameters, models[0], errors)
+        located = _locate(inputs["images"], objects, wanted, parameters, models[0], errors)
         for rows, image_boxes, image_scores in located:
             boxes[rows], scores[rows] = image_boxes, image_scores
     found = np.isfinite(boxes).all(1) & np.isfinite(scores)
@@ -75,54 +134,24 @@ def run(
     return tables.build("regions", {**columns, "error": pa.array(errors, pa.string())})
 
 
-def _patches(
+def _locate(
     images: pa.Table,
     objects: pa.Table,
     wanted: np.ndarray,
     parameters: GroundParameters,
-    clip: Clip,
+    model: Any,
     errors: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(object rows, boxes, scores) image by image; failures go into `errors`."""
     groups = PerImage(images, objects, wanted)
-    texts = fill(parameters.phrase_template, objects["phrase"]).combine_chunks()
-    coded = texts.dictionary_encode()
-    phrases = _encode(clip, coded.dictionary.to_pylist(), parameters.batch_size)
-    phrase_of = pc.fill_null(coded.indices, -1).to_numpy()
-
-    def prepare(_: int, image: Image.Image) -> tuple[Any, tuple[float, float, float, float]]:
-        return clip.prepare(image), clip.visible(image.size)
-
-    def model(batch: list[tuple[Any, Any]]) -> tuple[Any, tuple[int, int], list[Any]]:
-        return *clip.encode_patches([pixels for pixels, _ in batch]), [part for _, part in batch]
-
-    def finish(encoded: tuple[Any, tuple[int, int], list[Any]]) -> Iterator[Any]:
-        features, grid, visible = encoded
-        return ((dense, grid, part) for dense, part in zip(unit(features)[0], visible, strict=True))
-
-    unread: list[str | None] = [None] * len(groups.images)
-    decoded = decode(groups.images, parameters.threads, prepare)
-    found = infer(decoded, parameters.batch_size, clip, model, unread, finish)
-    for image, (dense, grid, visible) in found:
-        of_image = groups.rows[image]
-        boxes, scores = grounder.patches(
-            dense, grid, phrases[phrase_of[of_image]], parameters.threshold
-        )
-        yield of_image, grounder.to_image(boxes, visible), scores
-    groups.spread(unread, errors)
-
-
-def _encode(clip: Clip, texts: list[str], size: Size) -> np.ndarray:
-    """Unit vectors float32 [n, d] of texts."""
-    vectors = np.zeros((len(texts), clip.width), np.float32)
-    items = ((row, text, None) for row, text in enumerate(texts))
-
-    def encode(batch: list[str]) -> Any:
-        return clip.encode_texts(batch)[0]
-
-    for row, (embedding, _) in infer(items, size, clip, encode, [], unit_rows):
-        vectors[row] = embedding
-    return vectors
+    texts = fill(parameters.phrase_template, objects["phrase"])
+    how = (parameters.batch_size, parameters.threads, errors)
+    if parameters.method == "patches":
+        return by_patches(groups, texts, model, parameters.threshold, *how)
+    if parameters.method == "windows":
+        layout = (parameters.scales, parameters.overlap)
+        return by_windows(groups, texts, model, layout, *how)
+    return by_detector(groups, texts, model, *how)
 
 
 STAGE = Stage("ground", 1, ("images", "objects"), "regions", GroundParameters, run, _models)

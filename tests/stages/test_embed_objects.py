@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from pipeline import tables
+from pipeline.stages import output_parameters
 from pipeline.stages.batching import NOT_FINITE
 from pipeline.stages.embed_objects import EmbedObjectsParameters, crop, run
 
@@ -81,6 +83,45 @@ def test_a_margin_takes_in_more_of_the_image(images, clip):
     table = run(inputs, EmbedObjectsParameters(clip=CLIP, margin=1.0), (clip,))
     values, _ = tables.matrix(table["embedding"])
     np.testing.assert_allclose(values[0], np.array([1, 0, 1, 2]) / 6**0.5, atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "whole"),
+    [
+        ({}, []),
+        ({"min_score": 0.3, "not_found": "region"}, []),
+        ({"min_score": 0.3, "not_found": "whole"}, [1]),
+        ({"min_score": 0.3000001, "not_found": "whole"}, [0, 1]),
+        ({"min_score": -1, "not_found": "whole"}, []),
+    ],
+)
+def test_a_phrase_that_was_not_found_gets_what_the_rule_says(images, clip, rule, whole):
+    two = Image.new("RGB", (8, 8), (255, 0, 0))
+    two.paste((0, 0, 255), (4, 0, 8, 8))
+    names = ("image_id", "object_no", "x0", "y0", "x1", "y1", "score", "error")
+    rows = [
+        ("two", 0, 0.0, 0.0, 0.5, 1.0, 0.3, None),
+        ("two", 1, 0.5, 0.0, 1.0, 1.0, -0.2, None),
+        ("two", 2, None, None, None, None, None, "the region's score is not finite"),
+    ]
+    regions = tables.build("regions", dict(zip(names, zip(*rows, strict=True), strict=True)))
+    parameters = EmbedObjectsParameters(clip=CLIP, **rule)
+    table = run({"images": images(two=two), "regions": regions}, parameters, (clip,))
+    values, valid = tables.matrix(table["embedding"])
+    assert valid.tolist() == [True, True, False]
+    half = 0.5**0.5
+    expected = np.array([[half, 0, 0, half], [0, 0, half, half]])
+    expected[whole] = np.array([1, 0, 1, 2]) / 6**0.5
+    np.testing.assert_allclose(values[:2], expected, atol=5e-4)
+
+
+def test_the_rule_for_phrases_not_found_is_in_the_fingerprint():
+    parameters = EmbedObjectsParameters(clip=CLIP, min_score=0.2, not_found="whole")
+    kept = output_parameters(parameters)
+    assert (kept["min_score"], kept["not_found"]) == (0.2, "whole")
+    for half in ({"min_score": 0.2}, {"not_found": "whole"}):
+        with pytest.raises(ValidationError, match="go together"):
+            EmbedObjectsParameters(clip=CLIP, **half)
 
 
 def test_images_without_regions_are_not_opened(images, clip):

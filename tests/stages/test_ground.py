@@ -3,6 +3,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline import tables
+from pipeline.models.detector import DetectorSpec
 from pipeline.stages import output_parameters
 from pipeline.stages.ground import STAGE, GroundParameters, run
 
@@ -93,11 +94,67 @@ def test_a_part_in_which_no_caption_names_anything(images, clip):
     assert table["error"].to_pylist() == [None]
 
 
-def test_only_patches_need_a_model():
-    with pytest.raises(ValidationError, match="`method: patches` needs a `clip`"):
-        GroundParameters(method="patches")
-    assert STAGE.models(GroundParameters(method="whole", clip=CLIP)) == ()
-    parameters = GroundParameters(method="patches", clip=CLIP)
-    assert STAGE.models(parameters) == (parameters.clip,)
-    assert output_parameters(parameters)["clip"] == {"pretrained": None, "precision": "fp32"}
-    assert "batch_size" not in output_parameters(parameters)
+def test_the_methods_of_clip_need_one_and_whole_none():
+    for method in ("patches", "windows"):
+        with pytest.raises(ValidationError, match=f"`method: {method}` needs a `clip`"):
+            GroundParameters(method=method)
+        parameters = GroundParameters(method=method, clip=CLIP)
+        assert STAGE.models(parameters) == (parameters.clip,)
+        assert output_parameters(parameters)["clip"] == {"pretrained": None, "precision": "fp32"}
+        assert "batch_size" not in output_parameters(parameters)
+    assert STAGE.models(GroundParameters(method="whole")) == ()
+
+
+@pytest.mark.parametrize("method", ["owlv2", "grounding-dino"])
+def test_a_detector_is_named_by_its_model(method):
+    with pytest.raises(ValidationError, match=f"`method: {method}` needs a `model`"):
+        GroundParameters(method=method)
+    parameters = GroundParameters(method=method, model="some/detector", precision="bf16")
+    (spec,) = STAGE.models(parameters)
+    assert spec == DetectorSpec(family=method, model="some/detector", precision="bf16")
+    kept = output_parameters(parameters)
+    assert (kept["method"], kept["precision"], kept["trust_remote_code"]) == (method, "bf16", False)
+    assert "device" not in kept
+
+
+@pytest.mark.parametrize(
+    ("method", "unused"),
+    [
+        ("whole", {"clip": CLIP}),
+        ("whole", {"phrase_template": "a {}"}),
+        ("patches", {"clip": CLIP, "scales": [0.5]}),
+        ("patches", {"clip": CLIP, "model": "some/detector"}),
+        ("patches", {"clip": CLIP, "device": "cuda"}),
+        ("windows", {"clip": CLIP, "threshold": 0.75}),
+        ("owlv2", {"model": "some/detector", "clip": CLIP}),
+        ("grounding-dino", {"model": "some/detector", "overlap": 0.5}),
+    ],
+)
+def test_a_key_that_the_method_does_not_use_is_an_error(method, unused):
+    name = list(unused)[-1]
+    with pytest.raises(ValidationError, match=f"`method: {method}` does not use `{name}`"):
+        GroundParameters(method=method, **unused)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "whole"},
+        {"method": "patches", "clip": CLIP},
+        {"method": "windows", "clip": CLIP, "scales": [0.5]},
+        {"method": "owlv2", "model": "some/detector"},
+        {"method": "grounding-dino", "model": "some/detector"},
+    ],
+)
+def test_parameters_come_back_from_json_as_they_were(given):
+    parameters = GroundParameters(**given)
+    assert GroundParameters.model_validate_json(parameters.model_dump_json()) == parameters
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scales": []}, {"scales": [0.5, 0.0]}, {"scales": [1.1]}, {"overlap": 1.0}, {"overlap": -1}],
+)
+def test_windows_that_cannot_be_laid_out_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        GroundParameters(method="windows", clip=CLIP, **wrong)

@@ -1,0 +1,58 @@
+"""Locating by a zero-shot object detector: all phrases of an image in one pass."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from pipeline.corpus.decode import decode
+from pipeline.models.detector import Detector, Located, Sought
+from pipeline.stages.batching import Size, infer
+from pipeline.stages.per_image import PerImage
+
+
+def by_detector(
+    groups: PerImage,
+    texts: pa.ChunkedArray,
+    detector: Detector,
+    size: Size,
+    threads: int | None,
+    errors: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(object rows [k], boxes float32 [k, 4], scores float32 [k]) image by image.
+
+    `texts` [n] has what is looked up for each object row; a text that an image names twice is
+    looked up once. Images of one shape follow each other, because some detectors can give them one
+    pass. Failures go into `errors` [n].
+    """
+    order = _by_shape(groups.images)
+    rows_of = [groups.rows[place] for place in order.tolist()]
+    phrases: list[tuple[str, ...]] = []
+    answer_of: list[np.ndarray] = []  # for each row of an image its place among the phrases
+    for rows in rows_of:
+        asked = [detector.text(text) for text in texts.take(pa.array(rows)).to_pylist()]
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(asked))}
+        phrases.append(tuple(numbers))
+        answer_of.append(np.array([numbers[text] for text in asked]))
+
+    def prepare(image_row: int, image: Image.Image) -> Sought:
+        return Sought(detector.prepare(image), phrases[image_row])
+
+    unread: list[str | None] = [None] * len(order)
+    decoded = decode(groups.images.take(pa.array(order)), threads, prepare)
+    batch = detector.auto if size == "auto" else size
+    found = infer(decoded, batch, detector, detector.locate, unread, Located.each)
+    for image, (boxes, scores) in found:
+        yield rows_of[image], boxes[answer_of[image]], scores[answer_of[image]]
+    for rows, error in zip(rows_of, unread, strict=True):
+        if error is not None:
+            errors[rows] = error
+
+
+def _by_shape(images: pa.Table) -> np.ndarray:
+    """The rows of `images`, int64 [n], ordered by aspect ratio, then by width."""
+    width, height = (
+        np.nan_to_num(images[name].to_numpy().astype(np.float64)) for name in ("width", "height")
+    )
+    return np.lexsort((width, width / np.maximum(height, 1)))
