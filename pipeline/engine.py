@@ -270,6 +270,7 @@ def _local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
                 processes=True,
                 dashboard_address="127.0.0.1:0",  # any free port: several runs may go on at once
                 resources={"GPU": 1} if gpu else None,
+                memory_limit=0,  # an even share each would kill workers that fit in together
                 silence_logs=logging.CRITICAL,
             )
         try:

@@ -24,6 +24,8 @@ PIXELS_AHEAD = 2**26
 _GROUP_ROWS = 8
 _GROUP_PIXELS = 2**20
 
+_MOST_THREADS = 16  # beyond it the one thread that collects and feeds a GPU is what limits
+
 Decoded = tuple[int, Any, str | None]
 Prepare = Callable[[int, Image.Image], Any]
 _Row = tuple[int, str, str, str | None]  # row, uri, sha256, error
@@ -51,14 +53,21 @@ def decode(
     gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
 
     The content must still have the SHA-256 of `images.sha256`. A row that has an error already
-    yields it. `threads` (default: the cores, at most 4) decode ahead, two groups of at most 8 small
+    yields it. `threads` (default: this process's share of the cores) decode ahead, two groups of at most 8 small
     images each and about PIXELS_AHEAD pixels in all; they end with the iterator, however it ends.
     """
-    threads = min(4, os.cpu_count() or 1) if threads is None else threads
+    threads = _share_of_cores() if threads is None else threads
     if threads < 1:
         raise ValueError(f"decode needs at least one thread, not {threads}")
     work = partial(_decode_group, prepare=prepare or _as_it_is, kept=_kept.get())
     return _in_row_order(images, threads, work)
+
+
+def _share_of_cores() -> int:
+    """What OMP_NUM_THREADS says, which the engine sets to cores / workers; else the cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    share = int(given) if given.isdigit() else os.cpu_count() or 1
+    return max(1, min(share, _MOST_THREADS))
 
 
 @contextmanager

@@ -315,3 +315,9 @@ def test_what_is_shared_is_dropped_at_the_end_also_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError), sharing():
         list(decode(table, 1, lambda row, image: 1 / 0))
     assert module._kept.get() is None
+
+
+@pytest.mark.parametrize(("given", "threads"), [("1", 1), ("3", 3), ("64", 16), ("0", 1)])
+def test_without_a_number_the_share_of_the_cores_decodes(monkeypatch, given, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert module._share_of_cores() == threads
