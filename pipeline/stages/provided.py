@@ -97,7 +97,7 @@ def run(
         text = (text or "").strip()
         error = unread
         if error is None and not there:
-            error = f"no caption in the file: {parameters.way} {key}"
+            error = f"no caption in the file: {parameters.way} {key}" + _hint(file, parameters, key)
         elif error is None and not text:
             error = f"the caption in the file is empty: {parameters.way} {key}"
         texts.append(text if error is None else None)
@@ -105,6 +105,13 @@ def run(
     return tables.build(
         "captions", {"image_id": images["image_id"], "caption": texts, "error": errors}
     )
+
+
+def _hint(file: CaptionFile, parameters: ProvidedParameters, key: str | None) -> str:
+    """Names alone are never matched: two folders of a corpus often hold files of one name."""
+    name = (key or "").rpartition("/")[2]
+    bare = parameters.way == "path" and name != key and file.find([name])[0][0]
+    return f" (it has only '{name}': write whole paths below the root)" if bare else ""
 
 
 def _keys(images: pa.Table, parameters: ProvidedParameters) -> list[str | None]:

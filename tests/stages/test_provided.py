@@ -92,6 +92,12 @@ def test_a_path_is_the_whole_path_below_the_root(tmp_path, write):
     file = write("1.jpg,top", "y/1.jpg,lower", "orpus/x/1.jpg,wrong")
     table = provide(listed, parameters(file, root))
     assert table["caption"].to_pylist() == [None, "lower", "top"]
+    assert table["error"].to_pylist() == [
+        "no caption in the file: path x/1.jpg (it has only '1.jpg': write whole paths below the "
+        "root)",
+        None,
+        None,
+    ]
     above = write("corpus/x/1.jpg,x", name="above.csv")
     assert provide(listed, parameters(above, root, root=".."))["caption"][0].as_py() is None
     stated = parameters(above, root, root=str(tmp_path))
