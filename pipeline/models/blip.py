@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.models.generation import Caption, Generation, read, seeded
+from pipeline.models.generation import Caption, Generation, end_ids, read, seeded
 
 
 class Blip:
@@ -23,7 +23,7 @@ class Blip:
         self.precision_used, self.device_used = precision, str(device)
         self.max_tokens: int = model.config.text_config.max_position_embeddings - 1
         self._pixels = _Pixels(processor.image_processor)
-        self._end: int = model.config.text_config.sep_token_id
+        self._ends = end_ids(model)
 
     def prepare(self, image: Image.Image) -> Any:
         """What `caption` takes, of one RGB image; any thread may do it.
@@ -62,7 +62,7 @@ class Blip:
             output = self.model.generate(
                 pixels, **self._prefix(generation, len(prepared)), **generation.arguments()
             )
-            _, _, counts, means = read(output, [self._end])
+            _, _, counts, means = read(output, self._ends)
         texts = self.processor.batch_decode(output.sequences, skip_special_tokens=True)
         return [
             Caption(text.strip(), count, mean)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.models import checkpoints
-from pipeline.models.generation import Caption, Generation
+from pipeline.models.generation import Caption, Generation, end_ids, keep_format_only
 from pipeline.models.precision import Precision
 from pipeline.stages import ModelName, Parameters, tuning
 
@@ -61,7 +61,6 @@ class CaptionerSpec(Parameters):
 
         from pipeline.models import device, precision
         from pipeline.models.blip import Blip
-        from pipeline.models.generation import keep_format_only
         from pipeline.models.vision_language import VisionLanguage
 
         disable_progress_bar()  # of reading weights; it would run through ours
@@ -145,19 +144,18 @@ def _check_tokenizer(processor: Any, model: Any) -> None:
         raise ValueError(
             f"its tokenizer does not fit: it has the token id {highest}, the model {rows} tokens"
         )
-    if model.config.model_type == "blip":
-        ends = [text.sep_token_id]
-    else:
-        end = model.generation_config.eos_token_id
-        end = text.eos_token_id if end is None else end
-        ends = list(end) if isinstance(end, (list, tuple)) else [end]
-    if not any(end is not None and end in tokenizer.all_special_ids for end in ends):
+    ends = end_ids(model)
+    if model.config.model_type == "blip":  # whose special tokens are cut off what it writes
+        known = [end for end in ends if end in tokenizer.all_special_ids]
+    else:  # others may end at any token: BLIP-2 with OPT ends at a line's end
+        known = [end for end in ends if end <= highest]
+    if not known:
         raise ValueError(
-            f"its tokenizer does not fit: the model ends a text with token {ends[0]}, which is no "
-            "special token of the tokenizer"
+            f"its tokenizer does not fit: the model ends a text with token "
+            f"{ends[0] if ends else None}, which is no end token of the tokenizer"
         )
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0])
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(known[0])
     own, wanted = (getattr(of, "image_token_id", None) for of in (processor, model.config))
     if None not in (own, wanted) and own != wanted:
         raise ValueError(

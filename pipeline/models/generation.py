@@ -106,7 +106,32 @@ def keep_format_only(model: Any) -> None:
         config = getattr(module, "generation_config", None)
         if config is not None:
             kept = {name: getattr(config, name, None) for name in _FORMAT}
+            if kept["pad_token_id"] is None:  # what transformers does, and warns of in every batch
+                kept["pad_token_id"] = next(iter(_ids(kept["eos_token_id"])), None)
             module.generation_config = GenerationConfig(**kept)
+
+
+def writer(model: Any) -> Any:
+    """The part whose `generate` runs: BLIP, BLIP-2 and their kin hand over to a language model."""
+    if "generate" in vars(type(model)):
+        for name in ("language_model", "text_decoder"):
+            inner = getattr(model, name, None)
+            if hasattr(inner, "generate"):
+                return inner
+    return model
+
+
+def end_ids(model: Any) -> list[int]:
+    """The token ids that end a text of this model."""
+    if model.config.model_type == "blip":  # which tells its decoder so itself
+        return _ids(model.config.text_config.sep_token_id)
+    return _ids(writer(model).generation_config.eos_token_id)
+
+
+def _ids(value: int | Sequence[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)
 
 
 def read(output: Any, ends: Sequence[int]) -> tuple[Any, Any, list[int], list[float]]:

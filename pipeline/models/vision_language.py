@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.models.generation import Caption, Generation, read, seeded
+from pipeline.models.generation import Caption, Generation, end_ids, read, seeded, writer
 
 _BLANK = (64, 64)  # pixels of the image that a prompt is tried with
 
@@ -22,8 +22,7 @@ class VisionLanguage:
     def __init__(self, model: Any, processor: Any, device: Any, precision: str):
         self.model, self.processor, self.device = model, processor, device
         self.precision_used, self.device_used = precision, str(device)
-        self._writer = _writer(model)
-        self._ends = _ids(self._writer.generation_config.eos_token_id)
+        self._writer, self._ends = writer(model), end_ids(model)
         self._prompts: dict[str, tuple[str, bool]] = {}
 
     def prepare(self, image: Image.Image) -> Image.Image:
@@ -66,13 +65,15 @@ class VisionLanguage:
         inputs = {
             name: value.to(self.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in self._inputs(images, text, chat).items()
+            if isinstance(value, torch.Tensor)
         }
         self._check_length(inputs["input_ids"].shape[1], generation.max_new_tokens)
         with torch.inference_mode():
             output = self.model.generate(**inputs, **generation.arguments())
             tokens, chosen, counts, means = read(output, self._ends)
-            kept = tokens.where(chosen, self._ends[0])  # padding need not be a special token
-        texts = self.processor.batch_decode(kept, skip_special_tokens=True)
+        # without the padding, which need not be a special token
+        written = [row[mask].tolist() for row, mask in zip(tokens, chosen, strict=True)]
+        texts = self.processor.batch_decode(written, skip_special_tokens=True)
         return [
             Caption(text.strip(), count, mean)
             for text, count, mean in zip(texts, counts, means, strict=True)
@@ -117,16 +118,3 @@ class VisionLanguage:
                 "image and prompt",
                 hint=f"set max_new_tokens to at most {max(positions - used, 1)}",
             )
-
-
-def _writer(model: Any) -> Any:
-    """The part whose `generate` runs: BLIP-2 and its kin hand over to their language model."""
-    inner = getattr(model, "language_model", None)
-    hands_over = "generate" in vars(type(model)) and hasattr(inner, "generate")
-    return inner if hands_over else model
-
-
-def _ids(value: int | Sequence[int] | None) -> list[int]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, int) else list(value)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig
+from transformers import AutoTokenizer, CLIPConfig
 
 from pipeline.errors import UserError
 from pipeline.models.blip import Blip
@@ -120,7 +120,27 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(folder):
 def test_a_tokenizer_without_the_models_end_token_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     edit(folder / "config.json", text_config={**config["text_config"], "sep_token_id": 9})
-    with pytest.raises(UserError, match="ends a text with token 9, which is no special token"):
+    with pytest.raises(UserError, match="ends a text with token 9, which is no end token"):
+        load(folder)
+
+
+def test_an_end_token_need_not_be_a_special_one(tmp_path, pictures):
+    """BLIP-2 with OPT ends where the line does."""
+    folder = build("blip2_opt", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    ball = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("ball")
+    edit(folder / "config.json", text_config={**config["text_config"], "eos_token_id": ball})
+    blip2 = load(folder)
+    generation = Generation(prompt="describe", num_beams=1, max_new_tokens=40)
+    captions = blip2.caption(pictures, generation)
+    assert min(caption.num_tokens for caption in captions) < 40
+    assert all(caption.text.count("ball") <= 1 for caption in captions)
+
+
+def test_an_end_that_no_tokenizer_knows_is_refused(tmp_path):
+    folder = build("llava", tmp_path)
+    edit(folder / "generation_config.json", eos_token_id=777)
+    with pytest.raises(UserError, match="ends a text with token 777"):
         load(folder)
 
 
