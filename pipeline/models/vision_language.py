@@ -72,7 +72,8 @@ class VisionLanguage:
             output = self.model.generate(**inputs, **generation.arguments())
             tokens, chosen, counts, means = read(output, self._ends)
         # without the padding, which need not be a special token
-        written = [row[mask].tolist() for row, mask in zip(tokens, chosen, strict=True)]
+        kept = zip(tokens.cpu(), chosen.cpu(), strict=True)
+        written = [row[mask].tolist() for row, mask in kept]
         texts = self.processor.batch_decode(written, skip_special_tokens=True)
         return [
             Caption(text.strip(), count, mean)
