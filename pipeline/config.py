@@ -149,10 +149,13 @@ def _from_here(key: str, value: Any) -> Any:
     return value
 
 
-def validate(model: type[Any], raw: Any, base: Path, where: str) -> Any:
-    """`raw` as a `model`; UserError with the file, the key and the nearest valid key."""
+def validate(model: type[Any], raw: Any, base: Path, where: str, **context: Any) -> Any:
+    """`raw` as a `model`; UserError with the file, the key and the nearest valid key.
+
+    Validators find `base` (of relative paths) and `context` in their `info.context`.
+    """
     try:
-        return TypeAdapter(model).validate_python(raw, context={"base": base})
+        return TypeAdapter(model).validate_python(raw, context={"base": base, **context})
     except ValidationError as failure:
         problems = [_problem(model, error) for error in failure.errors(include_url=False)]
         raise UserError("; ".join(problems), where=where) from None

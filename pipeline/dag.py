@@ -88,7 +88,9 @@ def load(dag: str, overrides: list[str] | None = None) -> Dag:
         _check_inputs(name, stage, inputs, nodes, where)
         here = f"{where}: nodes.{name}"
         _check_one_space(inputs, nodes, here)
-        parameters = config.validate(stage.parameters, raw, path.resolve().parent, here)
+        parameters = config.validate(
+            stage.parameters, raw, path.resolve().parent, here, root=file.corpus.root
+        )
         try:
             nodes[name] = _place(name, stage, inputs, parameters, nodes)
         except UserError as error:  # a model that is not there: say whose

@@ -101,6 +101,16 @@ def files_table(files: Iterable[File]) -> pa.Table:
     return pa.table(columns, schema=FILES)
 
 
+def path_below(root: str, uri: str) -> str | None:
+    """The `path` that `list_files(root)` gives the file `uri`; None when it is not below `root`.
+
+    Works on the names alone: nothing is opened, and no filesystem's package is needed.
+    """
+    base, name = _plain_name(root), _plain_name(uri)
+    prefix = base if base == "" or base.endswith("::") else f"{base}/"
+    return name[len(prefix) :] if name.startswith(prefix) else None
+
+
 def reason(error: OSError) -> str:
     """The cause of an OSError in one line: `Permission denied: '/data/a.jpg'`."""
     if error.strerror is None:
@@ -127,6 +137,14 @@ def _uri(root: str, system: fsspec.AbstractFileSystem, name: str) -> str:
     if chain:  # zip://::/data/a.zip becomes zip://member::/data/a.zip
         return f"{outer.partition('://')[0]}://{name}::{inner}"
     return system.unstrip_protocol(name)
+
+
+def _plain_name(uri: str) -> str:
+    """A name without its protocol, behind what it lies in: zip://a.jpg::/c.zip is /c.zip::a.jpg."""
+    if uri.startswith("/") or "://" not in uri:  # a local name may hold '::' or '://'
+        return uri.strip("/")
+    outer, chain, inner = uri.partition("::")
+    return f"{inner}{chain}{outer.partition('://')[2].strip('/')}"
 
 
 def _is_local(system: fsspec.AbstractFileSystem) -> bool:

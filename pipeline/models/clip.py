@@ -1,7 +1,7 @@
 """CLIP through open_clip: unit-length image, patch and text embeddings."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,6 +10,7 @@ from pydantic import model_validator
 from pipeline.errors import UserError, nearest
 from pipeline.models import checkpoints
 from pipeline.models.pixels import Pixels
+from pipeline.models.precision import Precision
 from pipeline.models.text_tower import TextTower
 from pipeline.stages import ModelName, Parameters, tuning
 
@@ -19,7 +20,8 @@ class ClipSpec(Parameters):
 
     model: ModelName
     pretrained: str | None = None
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
+    compile: bool = tuning(False)  # the image tower, by torch.compile: a minute each time it loads
     device: str = tuning("auto")
 
     @model_validator(mode="after")
@@ -50,9 +52,11 @@ class ClipSpec(Parameters):
         """The loaded model; UserError when it cannot be found, fetched or read."""
         import open_clip
 
+        from pipeline.models import precision
         from pipeline.models.device import resolve
 
         device = resolve(self.device)
+        used = precision.resolve(self.precision, device)
         folder = checkpoints.local_folder(self.model)
         name = self.model if folder is None else f"local-dir:{folder}"
         self._check_name()
@@ -63,7 +67,7 @@ class ClipSpec(Parameters):
             model, preprocess = open_clip.create_model_from_pretrained(
                 name,
                 pretrained=self.pretrained,
-                precision=self.precision,
+                precision=used,
                 device=device,
                 force_quick_gelu=self._quick_gelu(),
                 weights_only=True,
@@ -71,7 +75,7 @@ class ClipSpec(Parameters):
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as problem:  # open_clip and the hub raise some ten kinds of error here
             raise checkpoints.not_loadable("CLIP model", self.model, problem) from problem
-        return Clip(model.eval(), preprocess, tokenizer, device, self.precision)
+        return Clip(model.eval(), preprocess, tokenizer, device, used, self.compile)
 
     def _check_name(self) -> None:
         import open_clip
@@ -111,15 +115,26 @@ class Clip:
     """A loaded CLIP: both towers, the model's own transform and tokenizer.
 
     `width` is the embedding width d; `image_size` the (height, width) in pixels that the image
-    tower sees.
+    tower sees; `precision_used` (fp32, bf16 or fp16) and `device_used` what it computes with here.
+    With `compiled` the image tower goes through torch.compile when it is first used.
     """
 
-    def __init__(self, model: Any, preprocess: Any, tokenizer: Any, device: Any, precision: str):
+    def __init__(
+        self,
+        model: Any,
+        preprocess: Any,
+        tokenizer: Any,
+        device: Any,
+        precision: str,
+        compiled: bool = False,
+    ):
         import torch
         from open_clip import get_input_dtype
 
         model.visual.to(memory_format=torch.channels_last)
         self.model, self.tokenizer, self.device = model, tokenizer, device
+        self.precision_used, self.device_used = precision, str(device)
+        self._encode_image = torch.compile(model.encode_image) if compiled else model.encode_image
         self._pixels, self._text_tower = Pixels(preprocess), TextTower(model)
         self._dtype = get_input_dtype(precision) or torch.float32
         settings = model.visual.preprocess_cfg
@@ -142,7 +157,7 @@ class Clip:
         import torch
 
         with torch.inference_mode():
-            return self.model.encode_image(self._batch(prepared))
+            return self._encode_image(self._batch(prepared))
 
     def encode_patches(self, prepared: Sequence[Any]) -> tuple[Any, tuple[int, int]]:
         """Patch features in the joint space, a tensor [n, rows * columns, d], and the grid.

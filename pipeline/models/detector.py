@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.models import checkpoints
+from pipeline.models.precision import Precision
 from pipeline.stages import ModelName, Parameters, tuning
 
 Family = Literal["owlv2", "grounding-dino"]
@@ -62,7 +63,7 @@ class DetectorSpec(Parameters):
 
     family: Family
     model: ModelName
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     trust_remote_code: bool = False
     device: str = tuning("auto")
 
@@ -74,10 +75,12 @@ class DetectorSpec(Parameters):
         """The loaded model; UserError when it is not there, damaged, or of another family."""
         from transformers.utils.logging import disable_progress_bar
 
+        from pipeline.models import precision
         from pipeline.models.device import resolve
 
         disable_progress_bar()  # of reading weights; it would run through ours
         device = resolve(self.device)
+        used = precision.resolve(self.precision, device)
         kind = f"{self.family} detector"
         folder = checkpoints.local_folder(self.model)
         name = self.model if folder is None else str(folder)
@@ -92,7 +95,7 @@ class DetectorSpec(Parameters):
             adapter.check(model, processor)
         except Exception as problem:  # transformers and the hub raise some ten kinds of error here
             raise checkpoints.not_loadable(kind, self.model, problem) from problem
-        return adapter(model.to(device).eval(), processor, device, self.precision)
+        return adapter(model.to(device).eval(), processor, device, used)
 
     def _read(self, name: str, revision: str) -> tuple[Any, Any]:
         import torch
@@ -117,7 +120,7 @@ class Detector(ABC):
     def __init__(self, model: Any, processor: Any, device: Any, precision: str):
         self.model, self.processor, self.device = model, processor, device
         self.auto: int = _AUTO.get(device.type, _AUTO["cpu"])
-        self._precision = precision
+        self.precision_used, self.device_used = precision, str(device)
 
     @staticmethod
     def check(model: Any, processor: Any) -> None:
@@ -154,8 +157,9 @@ class Detector(ABC):
         """The context in which the towers run in the precision asked for."""
         import torch
 
-        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        dtype = dtypes[self._precision]
+        from pipeline.models.precision import dtype as dtype_of
+
+        dtype = dtype_of(self.precision_used)
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
 

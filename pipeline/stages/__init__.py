@@ -20,6 +20,7 @@ MODULES = {
     "listing": "pipeline.stages.listing",
     "images": "pipeline.stages.images",
     "caption": "pipeline.stages.caption",
+    "provided": "pipeline.stages.provided",
     "parse": "pipeline.stages.parse",
     "ground": "pipeline.stages.ground",
     "embed_images": "pipeline.stages.embed_images",

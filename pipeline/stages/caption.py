@@ -2,34 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Literal
+from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
+from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.captioner import Captioner, CaptionerSpec
-from pipeline.stages import ModelName, Parameters, Stage, tuning
+from pipeline.models.captioner import Caption, Captioner, CaptionerSpec
+from pipeline.models.generation import Generation, seed_of
+from pipeline.models.precision import Precision
+from pipeline.stages import ModelName, Stage, tuning
 from pipeline.stages.batching import Size, infer
 
 
-class CaptionParameters(Parameters):
-    """The captioner and its beam search."""
+class CaptionParameters(Generation):
+    """The captioner, and how it searches for a caption."""
 
     model: ModelName
-    num_beams: int = Field(3, ge=1)
-    max_new_tokens: int = Field(40, ge=1)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
+    trust_remote_code: bool = False
     device: str = tuning("auto")
-    batch_size: Size = tuning(16)  # images
+    batch_size: Size = tuning(16)  # images; sampling takes them one by one
     threads: int | None = tuning(None, ge=1)  # that decode images
 
 
 def _models(parameters: CaptionParameters) -> tuple[CaptionerSpec]:
     return (
         CaptionerSpec(
-            model=parameters.model, precision=parameters.precision, device=parameters.device
+            model=parameters.model,
+            precision=parameters.precision,
+            trust_remote_code=parameters.trust_remote_code,
+            device=parameters.device,
         ),
     )
 
@@ -37,23 +41,37 @@ def _models(parameters: CaptionParameters) -> tuple[CaptionerSpec]:
 def run(
     inputs: Mapping[str, pa.Table], parameters: CaptionParameters, models: Sequence[Captioner]
 ) -> pa.Table:
-    """One row for each image. A caption without a word in it is a failed row."""
+    """One row for each image. A caption without a word in it is a failed row.
+
+    Sampling goes image by image, each with a seed of its own, so that a caption depends on no other
+    image, part or worker: it costs what batches would have saved.
+    """
     (captioner,) = models
     images = inputs["images"]
-    errors: list[str | None] = [None] * len(images)
-    texts: list[str | None] = [None] * len(images)
-    tokens: list[int | None] = [None] * len(images)
-    logprobs: list[float | None] = [None] * len(images)
+    ids = images["image_id"].to_pylist()
+    errors: list[str | None] = [None] * len(ids)
+    texts: list[str | None] = [None] * len(ids)
+    tokens: list[int | None] = [None] * len(ids)
+    logprobs: list[float | None] = [None] * len(ids)
+    sampling = parameters.do_sample
 
-    def model(batch: list) -> list:
-        return captioner.caption(batch, parameters.num_beams, parameters.max_new_tokens)
+    def prepare(row: int, image: Image.Image) -> Any:
+        prepared = captioner.prepare(image)
+        return (seed_of(parameters.seed, ids[row]), prepared) if sampling else prepared
 
-    decoded = decode(images, parameters.threads, lambda _, image: captioner.prepare(image))
-    for row, caption in infer(decoded, parameters.batch_size, captioner, model, errors):
-        if not caption.text:
-            errors[row] = "the captioner wrote nothing"
-        elif not isfinite(caption.mean_logprob):
+    def model(batch: list[Any]) -> list[Caption]:
+        if not sampling:
+            return captioner.caption(batch, parameters)
+        seeds, prepared = zip(*batch, strict=True)
+        return captioner.caption(prepared, parameters, seeds)
+
+    decoded = decode(images, parameters.threads, prepare)
+    size = 1 if sampling else parameters.batch_size
+    for row, caption in infer(decoded, size, captioner, model, errors):
+        if not isfinite(caption.mean_logprob):
             errors[row] = "the caption's probability is not finite"
+        elif not caption.text:
+            errors[row] = "the captioner wrote nothing"
         else:
             texts[row], tokens[row] = caption.text, caption.num_tokens
             logprobs[row] = caption.mean_logprob

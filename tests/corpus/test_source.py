@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from pipeline.corpus import source
-from pipeline.corpus.source import FILES, File, files_table, list_files, read_bytes
+from pipeline.corpus.source import FILES, File, files_table, list_files, path_below, read_bytes
 from pipeline.errors import UserError
 
 
@@ -163,3 +163,35 @@ def test_files_table():
     assert table.schema == FILES
     assert table.to_pylist()[1] == {"uri": "/r/b.jpg", "path": "b.jpg"}
     assert files_table([]).schema == FILES
+
+
+def test_a_uri_gives_its_path_back(tmp_path):
+    touch(tmp_path / "a::b", "x/1.jpg", "1.jpg")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x/1.jpg", b"1")
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/path_below/x/1.jpg": b"1", "/path_below/2.jpg": b"2"})
+    roots = [tmp_path / "a::b", f"file://{tmp_path}/", "memory://path_below"]
+    roots += [f"zip://::{tmp_path / 'a.zip'}", f"zip://x::{tmp_path / 'a.zip'}"]
+    try:
+        for root in map(str, roots):
+            files = list_files(root).files
+            assert [path_below(root, file.uri) for file in files] == [file.path for file in files]
+    finally:
+        memory.rm("/path_below", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("root", "uri", "path"),
+    [
+        ("/data/a", "/data/a/b/c.jpg", "b/c.jpg"),
+        ("/data/a", "/data/ab/c.jpg", None),
+        ("/data/a", "/data/a", None),
+        ("/", "/c.jpg", "c.jpg"),
+        ("gcs://bucket/a/", "gs://bucket/a/b.jpg", "b.jpg"),
+        ("s3://bucket", "s3://bucket2/b.jpg", None),
+        ("zip://::/one.zip", "zip://b.jpg::/two.zip", None),
+    ],
+)
+def test_a_path_is_below_its_root_or_nothing(root, uri, path):
+    assert path_below(root, uri) == path

@@ -68,12 +68,14 @@ class ColourCaptioner:
 
     def __init__(self):
         self.calls: list[tuple[int, int, int]] = []
+        self.seeds: list[int] = []
 
     def prepare(self, image):
         return image
 
-    def caption(self, images, num_beams, max_new_tokens):
-        self.calls.append((len(images), num_beams, max_new_tokens))
+    def caption(self, images, generation, seeds=None):
+        self.calls.append((len(images), generation.num_beams, generation.max_new_tokens))
+        self.seeds += seeds or []
         answers = []
         for image in images:
             mean = np.asarray(image).reshape(-1, 3).mean(0)
