@@ -44,6 +44,8 @@ _RECEIPT = {
     "started": "timestamp",  # UTC; models were loaded by then
     "finished": "timestamp",  # UTC
     "host": "varchar",
+    "device": "varchar",  # that models ran on; empty without models
+    "precision": "varchar",
 }
 # the files of a run's folder: relation -> (file, the columns that it always has)
 RUN_FILES = {

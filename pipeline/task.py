@@ -104,8 +104,9 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
         for number, node in enumerate(nodes):
             given = {input_: known[name] for input_, name in node.inputs.items()}
             table, seconds = results[node.name]
-            shared = read if number == 0 else 0.0  # seconds; counted once
-            _commit(store, task.part, node, given, table, began, shared, seconds)
+            took = (read if number == 0 else 0.0, seconds)  # reading is counted once
+            used = _used(loaded[node.name])
+            _commit(store, task.part, node, given, table, began, took, used)
     except UserError:
         raise
     except Exception:  # whatever it was, it comes again where single images can be told apart
@@ -135,7 +136,8 @@ def _alone(store: Store, task: Task, node: Node) -> None:
         table = isolate.in_child(node.stage, node.parameters, inputs)
     else:
         table = isolate.in_process(node.stage, node.parameters, inputs, loaded)
-    _commit(store, task.part, node, inputs, table, began, read, perf_counter() - started)
+    took = (read, perf_counter() - started)
+    _commit(store, task.part, node, inputs, table, began, took, _used(loaded))
 
 
 def _commit(
@@ -145,9 +147,10 @@ def _commit(
     inputs: Mapping[str, pa.Table],
     table: pa.Table,
     started: datetime,
-    seconds_read: float,
-    seconds_infer: float,
+    seconds: tuple[float, float],
+    used: Mapping[str, str],
 ) -> None:
+    """Checks and writes a part; `seconds` of reading and computing, `used` as of `_used`."""
     tables.check(node.stage.output, table)
     rows_in, failed = _reconcile(node, inputs, table)
     facts = {
@@ -158,8 +161,9 @@ def _commit(
         "rows_in": rows_in,
         "rows_ok": rows_in - failed,
         "rows_failed": failed,
-        "seconds_read": round(seconds_read, 4),
-        "seconds_infer": round(seconds_infer, 4),
+        "seconds_read": round(seconds[0], 4),
+        "seconds_infer": round(seconds[1], 4),
+        **used,
         "started": started.isoformat(timespec="milliseconds"),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "host": socket.gethostname(),
@@ -194,6 +198,15 @@ def _models(node: Node, load: bool = True) -> list[Any]:
             hint="its files changed, or this worker sees others; run again",
         )
     return [models.get(spec) for spec in specs] if load else []
+
+
+def _used(loaded: list[Any]) -> dict[str, str]:
+    """Where and in which precision models ran, which `auto` leaves to the machine."""
+    facts = {}
+    for fact in ("device", "precision"):
+        given = {getattr(model, f"{fact}_used", None) for model in loaded} - {None}
+        facts[fact] = ", ".join(sorted(given))
+    return facts
 
 
 def _reconcile(node: Node, inputs: Mapping[str, pa.Table], table: pa.Table) -> tuple[int, int]:

@@ -49,14 +49,14 @@ def decode(
 ) -> Iterator[Decoded]:
     """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
 
-        `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
-        gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
+    `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
+    gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
 
-        The content must still have the SHA-256 of `images.sha256`. A row that has an error already
-            yields it. `threads` (default: this process's share of the cores) decode ahead, two groups of at
-        most 8 small images each and about PIXELS_AHEAD pixels in all; they end with the iterator,
-        however it ends.
-        """
+    The content must still have the SHA-256 of `images.sha256`. A row that has an error already
+    yields it. `threads` (default: this process's share of the cores) decode ahead, two groups of at
+    most 8 small images each and about PIXELS_AHEAD pixels in all; they end with the iterator,
+    however it ends.
+    """
     threads = _share_of_cores() if threads is None else threads
     if threads < 1:
         raise ValueError(f"decode needs at least one thread, not {threads}")

@@ -12,6 +12,7 @@ from pipeline import tables
 from pipeline.models import grounder
 from pipeline.models.clip import ClipSpec
 from pipeline.models.detector import DetectorSpec
+from pipeline.models.precision import Precision
 from pipeline.stages import ModelName, Parameters, Stage, tuning
 from pipeline.stages.batching import Size
 from pipeline.stages.ground_clip import by_patches, by_windows
@@ -59,7 +60,7 @@ class GroundParameters(Parameters):
     threshold: float | None = Field(None, ge=0, le=1)
     scales: tuple[float, ...] | None = Field(None, min_length=1)
     overlap: float | None = Field(None, ge=0, lt=1)
-    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    precision: Precision | None = None
     trust_remote_code: bool | None = None
     device: str | None = tuning(None)
     batch_size: Size = tuning("auto")  # images; of `windows`, crops
