@@ -12,7 +12,7 @@ from pipeline.head.experiment import Experiment
 from pipeline.resources import folder
 from pipeline.stages import Parameters
 
-_SECTIONS = ("name", "corpus", "cluster", "experiments", "max_failed_share")
+_SECTIONS = ("name", "corpus", "cluster", "experiments", "max_failed_share", "lock")
 
 
 class Corpus(Parameters):
@@ -49,6 +49,13 @@ class DagFile(Parameters):
     experiments: dict[str, Experiment] = Field(default_factory=dict)
     cluster: Cluster = Cluster()
     max_failed_share: float = Field(0.01, ge=0, le=1)
+    lock: str | None = None  # the lock file's place, when it is not the usual one
+
+    @field_validator("lock")
+    @classmethod
+    def _absolute(cls, value: str | None, info: ValidationInfo) -> str | None:
+        base = (info.context or {}).get("base", Path())
+        return None if value is None else str((base / Path(value).expanduser()).resolve())
 
 
 def find(dag: str) -> Path:
@@ -144,7 +151,7 @@ def _from_here(key: str, value: Any) -> Any:
     if not isinstance(value, str) or "://" in value:
         return value
     path = value.removeprefix("local-dir:")
-    if key == "corpus.root" or value != path or path.startswith(("./", "../", "~")):
+    if key in ("corpus.root", "lock") or value != path or path.startswith(("./", "../", "~")):
         return value[: len(value) - len(path)] + str(Path(path).expanduser().resolve())
     return value
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config
+from pipeline import lock as locks
 from pipeline.errors import UserError, nearest
 from pipeline.head.experiment import Experiment
 from pipeline.resources import folder
@@ -47,6 +48,7 @@ class Dag:
     experiments: Mapping[str, Experiment]
     cluster: config.Cluster
     max_failed_share: float
+    lock: locks.Lock
 
     def node(self, name: str) -> Node:
         """The node called `name`; UserError with the nearest name."""
@@ -70,12 +72,50 @@ class Dag:
         return [node for node in self.nodes.values() if node.name not in _IMPLICIT]
 
 
-def load(dag: str, overrides: list[str] | None = None) -> Dag:
-    """Reads, checks and fingerprints a DAG (a path or a shipped name). Raises UserError."""
+@dataclass(frozen=True)
+class Draft:
+    """A checked DAG before any model is looked at: no fingerprint, and no model need be there.
+
+    `nodes` maps names to (stage, inputs, parameters) in topological order, without the implicit
+    nodes; the models that `lock` names are pinned in the parameters.
+    """
+
+    path: Path
+    file: config.DagFile
+    lock: locks.Lock
+    nodes: Mapping[str, tuple[Stage, dict[str, str], Parameters]]
+
+
+def read(dag: str, overrides: list[str] | None = None) -> Draft:
+    """Reads and checks a DAG (a path or a shipped name) and its lock. Raises UserError."""
     path = config.find(dag)
     file = config.read(path, overrides)
     where = str(path)
+    lock = locks.read(locks.place(path, file.lock), expected=file.lock is not None)
     wired = {name: _wire(name, raw, file.nodes, where) for name, raw in file.nodes.items()}
+    outputs = {name: stage.output for name, (stage, _, _) in wired.items()}
+    outputs |= {name: get_stage(name).output for name in _IMPLICIT}
+    nodes = {}
+    for name in _order(wired, where):
+        stage, inputs, raw = wired[name]
+        _check_inputs(name, stage, inputs, outputs, where)
+        here = f"{where}: nodes.{name}"
+        raw = locks.pinned(lock, raw)
+        parameters = config.validate(
+            stage.parameters, raw, path.resolve().parent, here, root=file.corpus.root
+        )
+        nodes[name] = (stage, inputs, parameters)
+    return Draft(path, file, lock, nodes)
+
+
+def load(dag: str, overrides: list[str] | None = None) -> Dag:
+    """Reads, checks and fingerprints a DAG (a path or a shipped name). Raises UserError."""
+    return fingerprinted(read(dag, overrides))
+
+
+def fingerprinted(draft: Draft) -> Dag:
+    """The DAG of a draft; UserError when a model that must be local is not there."""
+    file = draft.file
     nodes: dict[str, Node] = {}
     for implicit in _IMPLICIT:
         stage = get_stage(implicit)
@@ -83,28 +123,22 @@ def load(dag: str, overrides: list[str] | None = None) -> Dag:
         place = {"root": file.corpus.root, "limit": file.corpus.limit} if not inputs else {}
         parameters = _corpus_parameters(stage, file)
         nodes[implicit] = _place(implicit, stage, inputs, parameters, nodes, place)
-    for name in _order(wired, where):
-        stage, inputs, raw = wired[name]
-        _check_inputs(name, stage, inputs, nodes, where)
-        here = f"{where}: nodes.{name}"
-        _check_one_space(inputs, nodes, here)
-        parameters = config.validate(
-            stage.parameters, raw, path.resolve().parent, here, root=file.corpus.root
-        )
+    for name, (stage, inputs, parameters) in draft.nodes.items():
+        _check_one_space(inputs, nodes, f"{draft.path}: nodes.{name}")
         try:
             nodes[name] = _place(name, stage, inputs, parameters, nodes)
         except UserError as error:  # a model that is not there: say whose
-            raise UserError(
-                error.what, here + (f" ({error.where})" if error.where else ""), error.hint
-            ) from None
+            here = f"{draft.path}: nodes.{name}" + (f" ({error.where})" if error.where else "")
+            raise UserError(error.what, here, error.hint) from None
     return Dag(
         file.name,
-        path,
+        draft.path,
         file.corpus,
         nodes,
         file.experiments,
         file.cluster,
         file.max_failed_share,
+        draft.lock,
     )
 
 
@@ -161,12 +195,12 @@ def _order(wired: Mapping[str, tuple[Stage, dict[str, str], Any]], where: str) -
 
 
 def _check_inputs(
-    name: str, stage: Stage, inputs: Mapping[str, str], nodes: Mapping[str, Node], where: str
+    name: str, stage: Stage, inputs: Mapping[str, str], outputs: Mapping[str, str], where: str
 ) -> None:
     for input_, source in inputs.items():
-        made = nodes[source].stage.output
+        made = outputs[source]
         if made != input_:
-            right = [node.name for node in nodes.values() if node.stage.output == input_]
+            right = [node for node, output in outputs.items() if output == input_]
             raise UserError(
                 f"'{source}' makes the table {made}, but {stage.name} needs {input_} here",
                 f"{where}: nodes.{name}.{input_}",

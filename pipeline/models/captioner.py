@@ -78,13 +78,7 @@ class CaptionerSpec(Parameters):
 
     def _located(self) -> tuple[str, str]:
         """What `from_pretrained` is to be given: (folder or repository, revision)."""
-        folder = checkpoints.local_folder(self.model)
-        if folder is not None:
-            return str(folder), "main"  # means nothing to a folder
-        revision = self.identity()["revision"]  # pins the files to those of the fingerprint
-        if revision is None:
-            raise checkpoints.not_loadable(_KIND, self.model, checkpoints.OUT_OF_REACH)
-        return self.model, revision
+        return checkpoints.located(_KIND, self.model, "config.json")
 
     def _not_loadable(self, problem: Exception) -> UserError:
         error = checkpoints.not_loadable(_KIND, self.model, problem)

@@ -43,10 +43,15 @@ class ClipSpec(Parameters):
         return checkpoints.local_folder(self.model) is None and not self.model.startswith("hf-hub:")
 
     def identity(self) -> dict[str, Any]:
-        """A hash of the local files, the hub's commit, or open_clip's name and tag."""
-        if self.named:
-            return {"open_clip": self.model, "pretrained": self.pretrained}
-        return checkpoints.identity(self.model, "open_clip_config.json")
+        """A hash of the local files, the hub's commit, or open_clip's name and tag.
+
+        A tag that a lock names has its commit (or the SHA-256 of its file) there too.
+        """
+        if not self.named:
+            return checkpoints.identity(self.model, "open_clip_config.json")
+        name, pin = checkpoints.split_pin(self.model)
+        found = {"open_clip": name, "pretrained": self.pretrained}
+        return {**found, "revision": pin} if pin else found
 
     def load(self) -> "Clip":
         """The loaded model; UserError when it cannot be found, fetched or read."""
@@ -57,25 +62,47 @@ class ClipSpec(Parameters):
 
         device = resolve(self.device)
         used = precision.resolve(self.precision, device)
-        folder = checkpoints.local_folder(self.model)
-        name = self.model if folder is None else f"local-dir:{folder}"
         self._check_name()
-        repository = self._repository()
-        if repository and not checkpoints.within_reach(repository):
-            raise checkpoints.not_loadable("CLIP model", self.model, checkpoints.OUT_OF_REACH)
+        name, pretrained, transform = self._source()
         try:
             model, preprocess = open_clip.create_model_from_pretrained(
                 name,
-                pretrained=self.pretrained,
+                pretrained=pretrained,
                 precision=used,
                 device=device,
                 force_quick_gelu=self._quick_gelu(),
                 weights_only=True,
+                **transform,
             )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as problem:  # open_clip and the hub raise some ten kinds of error here
             raise checkpoints.not_loadable("CLIP model", self.model, problem) from problem
         return Clip(model.eval(), preprocess, tokenizer, device, used, self.compile)
+
+    def _source(self) -> tuple[str, str | None, dict[str, Any]]:
+        """What open_clip is asked for: model, tag or weights file, and settings of the transform.
+
+        A pinned hub model is the folder of its snapshot; a pinned tag is its weights file, and the
+        transform that goes with the tag.
+        """
+        from pipeline.models import open_clip_tags
+
+        kind, pin = "CLIP model", checkpoints.split_pin(self.model)[1]
+        if self.named and self.pretrained and pin:
+            bare = checkpoints.split_pin(self.model)[0]
+            file = open_clip_tags.pinned_file(bare, self.pretrained, pin)
+            return bare, str(file), open_clip_tags.transform(bare, self.pretrained)
+        if self.named or pin is None:
+            repository = self._repository()
+            if repository and not checkpoints.within_reach(repository):
+                raise checkpoints.not_loadable(kind, self.model, checkpoints.OUT_OF_REACH)
+            folder = checkpoints.local_folder(self.model)
+            name = self.model if folder is None else f"local-dir:{folder}"
+            return name, self.pretrained, {}
+        found, _ = checkpoints.located(kind, self.model, "open_clip_config.json")
+        if found == checkpoints.repository(self.model):  # open_clip loads no revision but `main`
+            raise checkpoints.not_loadable(kind, self.model, "its locked revision is incomplete")
+        return f"local-dir:{found}", None, {}
 
     def _check_name(self) -> None:
         import open_clip
@@ -83,24 +110,24 @@ class ClipSpec(Parameters):
 
         if not self.named:
             return
-        models = open_clip.list_models()
-        if self.model not in models:
-            raise UserError(f"open_clip knows no '{self.model}'", hint=nearest(self.model, models))
-        tags = list_pretrained_tags_by_model(self.model)
+        models, name = open_clip.list_models(), checkpoints.split_pin(self.model)[0]
+        if name not in models:
+            raise UserError(f"open_clip knows no '{name}'", hint=nearest(name, models))
+        tags = list_pretrained_tags_by_model(name)
         if self.pretrained not in tags:
             raise UserError(
-                f"open_clip knows no weights '{self.pretrained}' of {self.model}",
+                f"open_clip knows no weights '{self.pretrained}' of {name}",
                 hint=nearest(str(self.pretrained), tags),
             )
 
     def _repository(self) -> str | None:
         """The hub repository that the weights come from, if they come from one."""
-        from open_clip.pretrained import get_pretrained_cfg
+        from pipeline.models import open_clip_tags
 
         if self.named and self.pretrained:
-            place = get_pretrained_cfg(self.model, self.pretrained).get("hf_hub", "")
-            return "/".join(place.split("/")[:2]) or None  # what follows is a file's name
-        return self.model.removeprefix("hf-hub:") if self.model.startswith("hf-hub:") else None
+            return open_clip_tags.source(self.model, self.pretrained).repository
+        is_hub = self.model.startswith("hf-hub:")
+        return checkpoints.repository(self.model) if is_hub else None
 
     def _quick_gelu(self) -> bool:
         """Whether the tag's weights were trained with QuickGELU: open_clip only warns about it."""
@@ -108,7 +135,8 @@ class ClipSpec(Parameters):
 
         if not self.pretrained:
             return False
-        return bool(get_pretrained_cfg(self.model, self.pretrained).get("quick_gelu", False))
+        name = checkpoints.split_pin(self.model)[0]
+        return bool(get_pretrained_cfg(name, self.pretrained).get("quick_gelu", False))
 
 
 class Clip:
