@@ -17,6 +17,15 @@ from pipeline.console import (
     reported,
 )
 from pipeline.errors import UserError, nearest
+from pipeline.models_command import models
+from pipeline.options import (
+    DEFAULT_STORE,
+    DagArgument,
+    JsonOption,
+    LimitOption,
+    SetOption,
+    StoreOption,
+)
 
 if TYPE_CHECKING:
     from pipeline.dag import Dag
@@ -32,18 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DagArgument = Annotated[str, typer.Argument(help="Path of a DAG file, or a shipped name: demo.")]
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the Parquet cache.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. captions.num_beams=1."),
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="Only N files, evenly spread; a cache of its own (corpus.limit)."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-DEFAULT_STORE = Path("store")
+app.add_typer(models, name="models")
 
 
 def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Dag":

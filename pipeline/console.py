@@ -10,6 +10,7 @@ import typer
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from pipeline.fetch import Model
     from pipeline.query import NamedQuery
     from pipeline.run import NodeTotal
 
@@ -51,6 +52,18 @@ def print_totals(totals: "list[NodeTotal]") -> None:
         for total in totals
     ]
     print_rows(("node", "parts", "rows in", "ok", "failed", "seconds", "MB"), rows)
+
+
+def print_models(models: "list[Model]") -> None:
+    """The models of a DAG: state, revision, size, licence, place; below it, what is missing."""
+    rows = [
+        (m.name, m.state, m.revision[:12], f"{m.size / 1e6:.1f} MB", m.licence, m.where)
+        for m in models
+    ]
+    print_rows(("model", "", "revision", "size", "licence", "where"), rows)
+    for model in models:
+        if model.state == "missing":
+            typer.echo(f"{model.name}: {model.problem}\n  next:  {model.hint}", err=True)
 
 
 def print_queries(queries: "list[NamedQuery]") -> None:

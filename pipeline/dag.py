@@ -86,12 +86,16 @@ class Draft:
     nodes: Mapping[str, tuple[Stage, dict[str, str], Parameters]]
 
 
-def read(dag: str, overrides: list[str] | None = None) -> Draft:
-    """Reads and checks a DAG (a path or a shipped name) and its lock. Raises UserError."""
+def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -> Draft:
+    """Reads and checks a DAG (a path or a shipped name) and its lock. Raises UserError.
+
+    A lock that the DAG names must be there. With `new_lock` it need not, and pins nothing: this is
+    for writing it.
+    """
     path = config.find(dag)
     file = config.read(path, overrides)
     where = str(path)
-    lock = locks.read(locks.place(path, file.lock), expected=file.lock is not None)
+    lock = locks.read(locks.place(path, file.lock), expected=bool(file.lock) and not new_lock)
     wired = {name: _wire(name, raw, file.nodes, where) for name, raw in file.nodes.items()}
     outputs = {name: stage.output for name, (stage, _, _) in wired.items()}
     outputs |= {name: get_stage(name).output for name in _IMPLICIT}
@@ -100,7 +104,7 @@ def read(dag: str, overrides: list[str] | None = None) -> Draft:
         stage, inputs, raw = wired[name]
         _check_inputs(name, stage, inputs, outputs, where)
         here = f"{where}: nodes.{name}"
-        raw = locks.pinned(lock, raw)
+        raw = raw if new_lock else locks.pinned(lock, raw)
         parameters = config.validate(
             stage.parameters, raw, path.resolve().parent, here, root=file.corpus.root
         )

@@ -30,8 +30,9 @@ _HEADER = """\
 class Locked(Parameters):
     """One model as it was fetched: a commit of a hub repository, or a file by its content.
 
-    `files` are the fetched files with their sizes in bytes; `also` are other repositories that the
-    model reads (a tokenizer's), each with its commit.
+    `files` are the fetched files with their sizes in bytes, and `loaders` what they were fetched
+    for: transformers, open_clip, and `code` where Python files are among them. `also` are other
+    repositories that the model reads (a tokenizer's), each with its commit.
     """
 
     hub: str | None = None
@@ -40,6 +41,7 @@ class Locked(Parameters):
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     licence: str = "not stated"
     files: dict[str, int]
+    loaders: tuple[str, ...] = ()
     also: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -111,9 +113,10 @@ def read(path: Path, expected: bool = False) -> Lock:
 
 def write(lock: Lock) -> None:
     """Writes a lock in one step, sorted by name; UserError when its folder cannot be written."""
-    models = {name: lock.models[name].model_dump(exclude_defaults=True) for name in lock.models}
-    for name, locked in lock.models.items():
-        models[name] |= {"licence": locked.licence}
+    models = {
+        name: {**locked.model_dump(mode="json", exclude_defaults=True), "licence": locked.licence}
+        for name, locked in lock.models.items()
+    }
     text = yaml.safe_dump({"format": 1, "models": models}, sort_keys=True, width=100)
     temporary = lock.path.with_name(f".tmp-{uuid4().hex[:12]}-{lock.path.name}")
     try:

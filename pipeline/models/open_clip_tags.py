@@ -1,6 +1,7 @@
 """open_clip's pretrained tags: where their weights lie, and how a locked one is found again."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,23 @@ def transform(model: str, tag: str) -> dict[str, Any]:
     found = get_pretrained_cfg(model, tag)
     names = ("mean", "std", "interpolation", "resize_mode")
     return {f"image_{name}": found[name] for name in names if found.get(name) is not None}
+
+
+def other_repositories(model: str, folder: Path | None, tokenizer: bool) -> list[str]:
+    """Hub repositories that a model's configuration takes its text tower or `tokenizer` from.
+
+    The configuration is the one in `folder`, else open_clip's own of the name `model`.
+    """
+    from open_clip.factory import get_model_config
+
+    if folder is None:
+        config = get_model_config(model) or {}
+    else:
+        content = json.loads((folder / "open_clip_config.json").read_text())
+        config = content.get("model_cfg", content)
+    text = config.get("text_cfg", {})
+    names = {text.get("hf_model_name"), text.get("hf_tokenizer_name") if tokenizer else None}
+    return sorted(name for name in names if name)
 
 
 def url_file(url: str) -> Path:

@@ -157,6 +157,16 @@ def identity(model: str) -> dict[str, Any]:
     return {**named, "sha256": hash_folder(folder)}
 
 
+def licence(model: str) -> str:
+    """The licence that an installed package or a folder's meta.json states, else "not stated"."""
+    name = _plain(model)
+    if _installed(name) is not None:
+        about = metadata.metadata(name)
+        return str(about.get("License-Expression") or about.get("License") or "not stated")
+    meta = json.loads((Path(name) / "meta.json").read_text(encoding="utf-8"))
+    return str(meta.get("license") or "not stated")
+
+
 def _plain(model: str) -> str:
     return model.removeprefix("local-dir:")
 

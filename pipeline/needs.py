@@ -1,0 +1,83 @@
+"""Which models a DAG needs, each once, however many nodes use it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pipeline import lock as locks
+from pipeline.dag import Draft
+from pipeline.models import checkpoints
+from pipeline.models.clip import ClipSpec
+from pipeline.models.parser import ParserModel
+
+Kind = Literal["transformers", "open_clip", "tag", "spacy", "folder"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A model and the nodes that use it.
+
+    `key` is its name in messages and in a lock; `pin` the revision that the DAG (or its lock) puts
+    behind the name. `layout` is what its files look like: transformers', open_clip's, spaCy's.
+    """
+
+    key: str
+    kind: Kind
+    layout: str
+    model: str
+    tag: str | None
+    pin: str | None
+    nodes: tuple[str, ...]
+    remote_code: bool
+
+    @property
+    def repository(self) -> str:
+        """The hub repository of a model that is named by one."""
+        return checkpoints.repository(self.model)
+
+    @property
+    def loaders(self) -> set[str]:
+        """What reads the files; a lock that was written for others lacks some of them."""
+        return {self.layout, *(["code"] if self.remote_code else [])}
+
+
+def needs(draft: Draft) -> list[Need]:
+    """The models of a DAG in the order in which its nodes first need them."""
+    found: dict[tuple[str, str], Need] = {}
+    for name, (stage, _, parameters) in draft.nodes.items():
+        for spec in stage.models(parameters):
+            need = _need(name, spec)
+            same = found.get((need.key, need.layout))
+            if same is not None:
+                nodes = dict.fromkeys((*same.nodes, name))
+                remote = same.remote_code or need.remote_code
+                need = replace(same, nodes=tuple(nodes), remote_code=remote)
+            found[(need.key, need.layout)] = need
+    return list(found.values())
+
+
+def unpinned(draft: Draft) -> Iterator[Need]:
+    """The hub models whose revision neither the DAG nor its lock names."""
+    for need in needs(draft):
+        if need.kind in ("transformers", "open_clip", "tag") and need.pin is None:
+            yield need
+
+
+def _need(node: str, spec: Any) -> Need:
+    """One need; what is neither CLIP nor a parser is loaded by transformers."""
+    if isinstance(spec, ParserModel):
+        layout, tag = "spacy", None
+    elif isinstance(spec, ClipSpec):
+        layout, tag = "open_clip", spec.pretrained
+    else:
+        layout, tag = "transformers", None
+    model, pin = checkpoints.split_pin(spec.model)
+    folder = checkpoints.local_folder(model)
+    kind: Any = layout
+    if folder is not None:
+        kind = "folder"
+    elif tag:
+        kind = "tag"
+    key = locks.key(model, tag) or str(folder)
+    remote = bool(getattr(spec, "trust_remote_code", False))
+    return Need(key, kind, layout, model, tag, pin, (node,), remote)

@@ -1,0 +1,19 @@
+"""Arguments and options that several commands of `item` share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DagArgument = Annotated[str, typer.Argument(help="Path of a DAG file, or a shipped name: demo.")]
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the Parquet cache.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. captions.num_beams=1."),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Only N files, evenly spread; a cache of its own (corpus.limit)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+DEFAULT_STORE = Path("store")
