@@ -11,6 +11,7 @@ from pipeline.console import (
     FAILED_ROWS,
     USAGE,
     print_json,
+    print_plan,
     print_queries,
     print_rows,
     print_totals,
@@ -28,7 +29,7 @@ from pipeline.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.dag import Dag
+    from pipeline.dag import Dag, Draft
     from pipeline.run import NodeTotal
     from pipeline.store import Store
 
@@ -44,10 +45,16 @@ app = typer.Typer(
 app.add_typer(models, name="models")
 
 
-def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Dag":
-    from pipeline.dag import load
+def _read(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Draft":
+    from pipeline.dag import read
 
-    return load(dag, [*(overrides or []), *([f"corpus.limit={limit}"] if limit else [])])
+    return read(dag, [*(overrides or []), *([f"corpus.limit={limit}"] if limit else [])])
+
+
+def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Dag":
+    from pipeline.dag import fingerprinted
+
+    return fingerprinted(_read(dag, overrides, limit))
 
 
 @app.command()
@@ -124,22 +131,43 @@ def _judge(graph: "Dag", totals: "list[NodeTotal]") -> bool:
 @app.command()
 def plan(
     dag: DagArgument,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Estimate for N workers (default: as `run` has).")
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure on 64 images first, loading the models.")
+    ] = False,
     limit: LimitOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """What a run would compute, on how many images, and why. Changes nothing."""
+    """What a run would compute, on how many images, why, and at what cost. Changes nothing.
+
+    Time and storage are measured, by parts in the store or by --calibrate, or said to be unknown.
+    """
     with reported():
+        from pipeline import estimate
+        from pipeline.dag import fingerprinted
+        from pipeline.needs import unpinned_lines
         from pipeline.plan import plan as make_plan
+        from pipeline.progress import Reporter
         from pipeline.store import Store
 
-        steps = make_plan(_load(dag, overrides, limit), Store(store))
+        draft = _read(dag, overrides, limit)
+        graph = fingerprinted(draft)
+        count = estimate.workers_of(graph, workers)
+        rates = None
+        if calibrate:
+            with Reporter() as reporter:
+                rates = estimate.calibrate(dag, overrides or [], reporter)
+        steps = make_plan(graph, Store(store), count, rates)
         if as_json:
             print_json([vars(step) for step in steps])
-            return
-        rows = [(s.node, s.stage, f"{s.parts_done}/{s.parts}", s.images, s.reason) for s in steps]
-        print_rows(("node", "stage", "parts", "images to do", "why"), rows)
+        else:
+            print_plan(steps, count)
+        for line in unpinned_lines(draft):
+            typer.echo(line, err=True)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.fetch import Model
+    from pipeline.plan import Step
     from pipeline.query import NamedQuery
     from pipeline.run import NodeTotal
 
@@ -64,6 +65,25 @@ def print_models(models: "list[Model]") -> None:
     for model in models:
         if model.state == "missing":
             typer.echo(f"{model.name}: {model.problem}\n  next:  {model.hint}", err=True)
+
+
+def print_plan(steps: "list[Step]", workers: int) -> None:
+    """The steps of a plan, their measured costs and the sums; then what the costs go by."""
+    from pipeline.estimate import duration
+
+    rows: list[tuple[object, ...]] = []
+    for s in steps:
+        cost = (duration(s.seconds), "unknown" if s.bytes is None else f"{s.bytes / 1e6:.1f}")
+        rows.append((s.node, s.stage, f"{s.parts_done}/{s.parts}", s.images, *cost, s.reason))
+    print_rows(("node", "stage", "parts", "images to do", "time", "MB", "why"), rows)
+    seconds = sum(step.seconds or 0 for step in steps)
+    size = sum(step.bytes or 0 for step in steps) / 1e6
+    unknown = [step.node for step in steps if step.seconds is None]
+    least = "at least " if unknown else ""
+    typer.echo(f"{workers} workers: {least}{duration(seconds)}, {least}{size:.1f} MB")
+    for basis in dict.fromkeys(step.basis for step in steps if step.basis):
+        nodes = ", ".join(step.node for step in steps if step.basis == basis)
+        typer.echo(f"  {nodes}: {basis}")
 
 
 def print_queries(queries: "list[NamedQuery]") -> None:

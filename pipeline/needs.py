@@ -63,6 +63,27 @@ def unpinned(draft: Draft) -> Iterator[Need]:
             yield need
 
 
+def unpinned_lines(draft: Draft) -> list[str]:
+    """For each hub model without a locked revision, one line: what decides its fingerprint now."""
+    lines = []
+    for need in unpinned(draft):
+        name = need.key
+        if need.kind == "tag":
+            now = "its fingerprint names the tag only"
+        else:
+            revision = checkpoints.cached_revision(need.repository)
+            now = (
+                f"the cache's present main, {revision[:12]}, is used"
+                if revision
+                else ("it is not on this machine, and its revision is unknown")
+            )
+        lines.append(
+            f"{', '.join(need.nodes)}: the revision of {name} is not pinned by {draft.lock.path} "
+            f"({now}); `item models fetch` pins it"
+        )
+    return lines
+
+
 def _need(node: str, spec: Any) -> Need:
     """One need; what is neither CLIP nor a parser is loaded by transformers."""
     if isinstance(spec, ParserModel):

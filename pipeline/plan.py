@@ -1,28 +1,44 @@
 """What a run would do, and why: the store's recipes against the DAG's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from pipeline import index
 from pipeline.dag import Dag, Node
+from pipeline.estimate import Rate, measured
+from pipeline.recipes import differences
 from pipeline.store import Store
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node of a plan: parts done of all, images still to compute, and the reason."""
+    """One node of a plan: parts done of all, images still to compute, the reason, and the cost.
+
+    `seconds` (with the plan's workers) and `bytes` are for the images still to compute, from
+    measured rates; None where nothing was measured. `basis` says what was.
+    """
 
     node: str
     stage: str
+    fingerprint: str
     parts_done: int
     parts: int
     images: int
     reason: str
+    seconds: float | None
+    bytes: int | None
+    basis: str
 
 
-def plan(dag: Dag, store: Store) -> list[Step]:
-    """What `item run` would compute, node by node. Reads the corpus's file names, no image."""
+def plan(
+    dag: Dag, store: Store, workers: int = 1, calibrated: Mapping[str, Rate] | None = None
+) -> list[Step]:
+    """What `item run` would compute, node by node. Reads the corpus's file names, no image.
+
+    The cost is that of `workers` workers that do not hinder each other, at the `calibrated` rates
+    of the nodes where they are given, else at those that the store itself has.
+    """
     images = dag.nodes["images"]
     fresh = len(index.new_files(dag, store, index.find(dag)))
     sizes = {path.name: int(store.facts(path)["rows_in"]) for path in store.parts(images)}
@@ -35,17 +51,29 @@ def plan(dag: Dag, store: Store) -> list[Step]:
         todo = sum(size for name, size in sizes.items() if name not in done)
         reason = _reason(dag, store, node, len(done), len(sizes), fresh)
         parts = max(len(done), len(sizes)) + fresh_parts
+        images_todo = fresh if index_node else todo + fresh
+        rate = calibrated.get(node.name) if calibrated is not None else measured(store, node)
         steps.append(
             Step(
                 node.name,
                 node.stage.name,
+                node.fingerprint,
                 len(done),
                 parts,
-                fresh if index_node else todo + fresh,
+                images_todo,
                 reason,
+                *_cost(images_todo, rate, workers),
             )
         )
     return steps
+
+
+def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, int | None, str]:
+    if images == 0:
+        return 0.0, 0, ""
+    if rate is None:
+        return None, None, "nothing measured: run a part, or plan with --calibrate"
+    return round(images * rate.seconds / workers, 2), round(images * rate.bytes), rate.basis
 
 
 def _reason(dag: Dag, store: Store, node: Node, done: int, parts: int, fresh: int) -> str:
@@ -68,12 +96,7 @@ def _difference(dag: Dag, store: Store, node: Node) -> str:
     if not known:
         return "never computed"
     before, now = known[0], node.recipe
-    reasons = []
-    if before.get("version") != now["version"]:
-        reasons.append(f"stage version {before.get('version')} -> {now['version']}")
-    reasons += _changed(before.get("parameters", {}), now["parameters"])
-    if before.get("models") != now["models"]:
-        reasons.append("another model")
+    reasons = differences(before, now)
     changed = before.get("inputs", {})
     others = [
         node.inputs[input_]
@@ -83,14 +106,3 @@ def _difference(dag: Dag, store: Store, node: Node) -> str:
     if others:
         reasons.append(f"input{'s' * (len(others) > 1)} {', '.join(others)} changed")
     return "; ".join(reasons) or "recipe changed"
-
-
-def _changed(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    lines: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += _changed(old, new, f"{prefix}{key}.")
-        elif old != new:
-            lines.append(f"{prefix}{key} {old} -> {new}")
-    return lines

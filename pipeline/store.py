@@ -109,7 +109,11 @@ class Store:
 
     def parts(self, node: Node) -> list[Path]:
         """The committed parts of a node, in order of their numbers."""
-        folder = self.folder(node)
+        return self.parts_of(node.folder)
+
+    def parts_of(self, node_folder: str) -> list[Path]:
+        """The committed parts of `<stage>/<fingerprint>`, in order of their numbers."""
+        folder = self.root / node_folder
         if not folder.is_dir():
             return []
         names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
@@ -119,6 +123,10 @@ class Store:
         """A node's parts that belong to the present parts of `images`."""
         wanted = {path.name for path in self.parts(images)}
         return [path for path in self.parts(node) if path.name in wanted]
+
+    def images_part(self, name: str) -> Path | None:
+        """The `images` part called `name`, of any corpus: the same name has the same images."""
+        return next(self.root.glob(f"images/*/{name}"), None)
 
     def runs(self) -> list[Path]:
         """The folders of the trained runs, `STORE/runs/<experiment>/<run id>`, by name."""
