@@ -5,7 +5,7 @@ from typing import Any
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed from one recipe to another, but for their inputs: version, parameters, models."""
+    """What changed from one recipe to another beside inputs: version, parameters, models."""
     reasons = []
     if before.get("version") != now["version"]:
         reasons.append(f"stage version {before.get('version')} -> {now['version']}")

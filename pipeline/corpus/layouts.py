@@ -121,3 +121,23 @@ def forensynths(folders: tuple[str, ...]) -> Labels:
         raise Misfit("there is more than one folder 0_real or 1_fake above the file")
     label = FORENSYNTHS_LABELS[rest[-1]]
     return Labels(label, generator, split=split, class_name="/".join(classes) or None)
+
+
+GENIMAGE_LABELS = {"nature": 0, "ai": 1}  # by name: in a sorted list `ai` would come first
+
+
+@layout("genimage", expects="GENERATOR/INNER/{train,val}/{ai,nature}/FILE below the root")
+def genimage(folders: tuple[str, ...]) -> Labels:
+    """GenImage (Zhu et al., NeurIPS 2023, github.com/GenImage-Dataset/GenImage) as it unpacks.
+
+    `ai` is 1 and `nature` is 0. The generator is the outermost folder (`Midjourney`), not the
+    archive's name below it; its real images carry it too. Train and val are the publishers' own.
+    """
+    if not folders or folders[-1] not in GENIMAGE_LABELS:
+        raise Misfit("the file is not in a folder ai or nature")
+    if len(folders) != 4:
+        raise Misfit(f"there are {len(folders)} folders above the file, not 4")
+    generator, _, split, kind = folders
+    if split not in ("train", "val"):
+        raise Misfit(f"'{split}' is neither train nor val")
+    return Labels(GENIMAGE_LABELS[kind], generator, split=split)

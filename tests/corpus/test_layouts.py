@@ -37,6 +37,36 @@ def test_forensynths_misfits(path, why):
         labels("forensynths", path)
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("ADM/imagenet_ai_0508_adm/train/ai/0.PNG", Labels(1, "ADM", split="train")),
+        ("ADM/imagenet_ai_0508_adm/val/nature/n.JPEG", Labels(0, "ADM", split="val")),
+        (
+            "stable_diffusion_v_1_4/imagenet_ai_0419_sdv4/train/nature/x.JPEG",
+            Labels(0, "stable_diffusion_v_1_4", split="train"),
+        ),
+    ],
+)
+def test_genimage_by_name_not_by_order(path, expected):
+    assert labels("genimage", path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("0.png", "not in a folder ai or nature"),
+        ("ADM/imagenet_ai_0508_adm/train/AI/0.png", "not in a folder ai or nature"),
+        ("imagenet_ai_0508_adm/train/ai/0.png", "3 folders above the file, not 4"),
+        ("GenImage/ADM/imagenet_ai_0508_adm/train/ai/0.png", "5 folders above the file"),
+        ("ADM/imagenet_ai_0508_adm/test/ai/0.png", "'test' is neither train nor val"),
+    ],
+)
+def test_genimage_misfits(path, why):
+    with pytest.raises(Misfit, match=f"path does not fit the layout genimage: .*{why}"):
+        labels("genimage", path)
+
+
 def test_folder():
     assert labels("folder", "a.png") == Labels()
     assert labels("folder", "x/y/0_real/a.png") == Labels(class_name="x/y/0_real")
@@ -48,7 +78,7 @@ def test_dataset_is_given_from_outside():
 
 
 def test_every_layout_says_what_it_expects():
-    assert {"forensynths", "folder"} <= LAYOUTS.keys()
+    assert {"forensynths", "folder", "genimage"} <= LAYOUTS.keys()
     for name, layout in LAYOUTS.items():
         assert layout.name == name
         assert layout.expects
