@@ -10,6 +10,7 @@ import typer
 from pipeline.console import (
     FAILED_ROWS,
     USAGE,
+    print_checks,
     print_json,
     print_plan,
     print_queries,
@@ -167,7 +168,7 @@ def plan(
         else:
             print_plan(steps, count)
         for line in unpinned_lines(draft):
-            typer.echo(line, err=True)
+            typer.echo(f"{line}: `item models fetch` pins it", err=True)
 
 
 @app.command()
@@ -324,22 +325,26 @@ def _experiments(
 @app.command()
 def doctor(
     dag: Annotated[str | None, typer.Argument(help="Check what this DAG needs, too.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at the models' files, load none.")
+    ] = False,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, the store, and the models and corpus of a DAG."""
+    """Check this machine, the store, and the models, devices and corpus of a DAG.
+
+    Every model whose files are complete is loaded, unless --quick. Exit 2 when anything is missing,
+    a GPU that the DAG asks for included.
+    """
     with reported():
         from pipeline.doctor import examine
 
-        checks = examine(dag, overrides, store)
+        checks = examine(dag, overrides, store, load=not quick)
         if as_json:
             print_json([vars(check) for check in checks])
         else:
-            print_rows(
-                ("", "what", "found", "next"),
-                [("ok" if c.ok else "NO", c.what, c.found, c.hint) for c in checks],
-            )
+            print_checks(checks)
         if not all(check.ok for check in checks):
             raise typer.Exit(USAGE)
 

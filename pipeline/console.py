@@ -10,6 +10,7 @@ import typer
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from pipeline.check import Check
     from pipeline.fetch import Model
     from pipeline.plan import Step
     from pipeline.query import NamedQuery
@@ -53,6 +54,18 @@ def print_totals(totals: "list[NodeTotal]") -> None:
         for total in totals
     ]
     print_rows(("node", "parts", "rows in", "ok", "failed", "seconds", "MB"), rows)
+
+
+def print_checks(checks: "list[Check]") -> None:
+    """Findings of the doctor, with what to do next (or what is worth knowing) below each."""
+    width = max(len(check.what) for check in checks)
+    for check in checks:
+        mark = "NO" if not check.ok else "note" if check.hint else "ok"
+        typer.echo(f"{mark:<4}  {check.what:<{width}}  {check.found}")
+        if check.hint:
+            typer.echo(f"      {'':<{width}}  -> {check.hint}")
+    bad = sum(not check.ok for check in checks)
+    typer.echo(f"{bad} of {len(checks)} checks failed" if bad else "all is well")
 
 
 def print_models(models: "list[Model]") -> None:

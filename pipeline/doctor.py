@@ -2,15 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline import index
-from pipeline.dag import Dag, Node, load
+from pipeline.check import Check, attempt
+from pipeline.corpus.layouts import count_misfits
+from pipeline.corpus.source import list_files
+from pipeline.dag import Draft, fingerprinted, read
 from pipeline.engine import cores
 from pipeline.errors import UserError
+from pipeline.model_checks import check_models
+from pipeline.needs import hub_models
+from pipeline.plan import plan
 from pipeline.store import Store
 
 _PACKAGES = (
@@ -20,45 +23,67 @@ _PACKAGES = (
 _TIGHT_GB = 1.0
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding; `hint` says what to do when it is not ok."""
+def examine(
+    dag: str | None, overrides: list[str] | None, store: Path, load: bool = True
+) -> list[Check]:
+    """All checks; those of a DAG too when one is given: its models, corpus, devices and space.
 
-    ok: bool
-    what: str
-    found: str
-    hint: str = ""
-
-
-def examine(dag: str | None, overrides: list[str] | None, store: Path) -> list[Check]:
-    """All checks; those of a DAG too when one is given. Loads the DAG's models."""
+    With `load` every model whose files are complete is loaded too, which proves the most and
+    takes the longest. One thing that is missing never hides another.
+    """
     checks = [_package(name) for name in _PACKAGES]
     checks += [_devices(), *_store(store)]
     if dag is None:
         return checks
-    found: list[Dag] = []
-    checks.append(_try("DAG", lambda: _load(dag, overrides, found)))
-    for graph in found:
-        checks.append(_try("corpus", lambda g=graph: f"{len(index.find(g).files)} image files"))
-        checks += [
-            _try(f"models of {node.name}", lambda n=node: _models(n))
-            for node in graph.computed
-            if node.stage.models(node.parameters)
-        ]
+    drafts: list[Draft] = []
+    checks.append(attempt("DAG", lambda: _read(dag, overrides, drafts)))
+    for draft in drafts:
+        fetch = " ".join(["item models fetch", dag, *(f"--set {o}" for o in overrides or [])])
+        corpus = attempt("corpus", lambda d=draft: _corpus(d))
+        checks += [_lock(draft, fetch), corpus, *check_models(draft, fetch, load)]
+        if corpus.ok:
+            checks.append(_room(draft, store))
     return checks
 
 
-def _try(what: str, look: Callable[[], str]) -> Check:
+def _read(dag: str, overrides: list[str] | None, drafts: list[Draft]) -> str:
+    drafts.append(read(dag, overrides))
+    return f"{drafts[0].path}: {len(drafts[0].nodes)} nodes"
+
+
+def _lock(draft: Draft, fetch: str) -> Check:
+    lock = draft.lock
+    if lock.models:
+        return Check(True, "lock", f"{lock.path} names {len(lock.models)} models")
+    hint = f"`{fetch}` writes it" if hub_models(draft) else ""
+    found = f"none at {lock.path}" if hint else "not needed: no model is a hub's"
+    return Check(True, "lock", found, hint)
+
+
+def _corpus(draft: Draft) -> str:
+    corpus = draft.file.corpus
+    paths = [file.path for file in list_files(corpus.root).files]
+    odd = count_misfits(corpus.layout, paths)
+    return f"{len(paths)} image files in {corpus.root}" + (
+        f", {odd} of which do not fit the layout {corpus.layout}" if odd else ""
+    )
+
+
+def _room(draft: Draft, store: Path) -> Check:
+    """Free space of the store's disk against what the plan estimates."""
     try:
-        return Check(True, what, look())
+        steps = plan(fingerprinted(draft), Store(store))
     except UserError as error:
-        where = f" ({error.where})" if error.where else ""
-        return Check(False, what, f"{error.what}{where}", error.hint or "")
-
-
-def _load(dag: str, overrides: list[str] | None, found: list[Dag]) -> str:
-    found.append(load(dag, overrides))
-    return f"{found[0].path}: {len(found[0].computed)} nodes"
+        return Check(True, "room for the run", f"not estimated: {error.what}")
+    needed = sum(step.bytes or 0 for step in steps) / 1e9
+    unknown = [step.node for step in steps if step.bytes is None]
+    found = f"{needed:.2f} GB of parts to write" + (
+        f", and what is not measured yet: {', '.join(unknown)}" if unknown else ""
+    )
+    free = shutil.disk_usage(_nearest(store)).free / 1e9
+    if needed > free:
+        return Check(False, "room for the run", f"{found}; {free:.2f} GB free", "give --store DIR")
+    return Check(True, "room for the run", f"{found}; {free:.1f} GB free")
 
 
 def _package(name: str) -> Check:
@@ -77,10 +102,8 @@ def _devices() -> Check:
 
 
 def _store(path: Path) -> list[Check]:
-    checks = [_try("store", lambda: f"{Store(path).root}")]
-    nearest = path.expanduser().resolve()
-    while not nearest.exists():
-        nearest = nearest.parent
+    checks = [attempt("store", lambda: f"{Store(path).root}")]
+    nearest = _nearest(path)
     writable = os.access(nearest, os.W_OK)
     hint = "" if writable else "mend permissions, or give another --store"
     checks.append(Check(writable, "store writable", "yes" if writable else "no", hint))
@@ -90,9 +113,9 @@ def _store(path: Path) -> list[Check]:
     return checks
 
 
-def _models(node: Node) -> str:
-    """Loads each model of a node, which is the only proof that it can be loaded."""
-    specs = node.stage.models(node.parameters)
-    for spec in specs:
-        spec.load()
-    return ", ".join(str(spec.identity()) for spec in specs)
+def _nearest(path: Path) -> Path:
+    """The innermost folder of `path` that exists."""
+    nearest = path.expanduser().resolve()
+    while not nearest.exists():
+        nearest = nearest.parent
+    return nearest

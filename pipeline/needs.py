@@ -56,11 +56,14 @@ def needs(draft: Draft) -> list[Need]:
     return list(found.values())
 
 
+def hub_models(draft: Draft) -> list[Need]:
+    """The models that come from a hub (or an address of open_clip's), pinned or not."""
+    return [need for need in needs(draft) if need.kind in ("transformers", "open_clip", "tag")]
+
+
 def unpinned(draft: Draft) -> Iterator[Need]:
     """The hub models whose revision neither the DAG nor its lock names."""
-    for need in needs(draft):
-        if need.kind in ("transformers", "open_clip", "tag") and need.pin is None:
-            yield need
+    return (need for need in hub_models(draft) if need.pin is None)
 
 
 def unpinned_lines(draft: Draft) -> list[str]:
@@ -78,8 +81,8 @@ def unpinned_lines(draft: Draft) -> list[str]:
                 else ("it is not on this machine, and its revision is unknown")
             )
         lines.append(
-            f"{', '.join(need.nodes)}: the revision of {name} is not pinned by {draft.lock.path} "
-            f"({now}); `item models fetch` pins it"
+            f"{', '.join(need.nodes)}: the revision of {name} is not pinned by "
+            f"{draft.lock.path} ({now})"
         )
     return lines
 

@@ -97,3 +97,106 @@ def test_a_second_time_downloads_and_changes_nothing(fetched, hub):
     assert "present" in answer.stdout and "bsd-3-clause" in answer.stdout
     assert len(hub.requests) == asked
     assert (folder / "small.lock").read_bytes() == before
+
+
+def test_without_a_network_the_doctor_is_content_and_the_run_computes(fetched):
+    _, _, dag, run = fetched
+    nowhere = {"offline": True, "endpoint": "http://127.0.0.1:9"}
+    answer = run("doctor", dag, "--json", **nowhere)
+    checks = json.loads(answer.stdout)
+    assert answer.returncode == 0, [check for check in checks if not check["ok"]]
+    loaded = [check["found"] for check in checks if check["what"].startswith("loading for")]
+    assert len(loaded) == 3 and any(CAPTIONER in found for found in loaded)
+    answer = run("run", dag, "--inline", "--json", **nowhere)
+    assert answer.returncode == 0, answer.stderr
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    assert totals["features"]["rows_ok"] == totals["captions"]["rows_ok"] == 12
+
+
+def test_the_fingerprint_stays_when_the_hub_moves_on(fetched, hub):
+    _, _, dag, run = fetched
+    before = fingerprints(run, dag)
+    locked = next(iter(hub.commits[CAPTIONER]))
+    newest = hub.commit(CAPTIONER, hub.commits[CAPTIONER][locked] | {"config.json": b"{}"})
+    assert newest != locked
+    answer = run("models", "fetch", dag, "--json")
+    kept = {m["name"]: m["revision"] for m in json.loads(answer.stdout)["models"]}
+    assert kept[CAPTIONER] == locked
+    assert fingerprints(run, dag) == before
+    assert fingerprints(run, dag, home="another empty one") == before
+    del hub.commits[CAPTIONER][newest]
+
+
+def test_a_lock_that_is_not_found_is_said_and_explained(fetched):
+    _, folder, dag, run = fetched
+    kept = run("plan", dag)
+    assert "is not pinned" not in kept.stderr
+    lock = folder / "small.lock"
+    content = lock.read_bytes()
+    lock.unlink()
+    try:
+        answer = run("plan", dag)
+        assert f"the revision of {CAPTIONER} is not pinned by {lock}" in answer.stderr
+        wrong = run("plan", dag, "--set", "lock=elsewhere.lock")
+        assert wrong.returncode == 2 and "there is no such lock file" in wrong.stderr
+    finally:
+        lock.write_bytes(content)
+
+
+def test_one_model_that_fails_does_not_lose_the_others(lab, hub, tmp_path):
+    _, dag, run = lab
+    lost = ("--set", "captions.model=lab/none", "--lock", tmp_path / "x.lock")
+    answer = run("models", "fetch", dag, *lost, "--json", home="second home")
+    assert answer.returncode == 1, answer.stderr
+    states = {m["name"]: m for m in json.loads(answer.stdout)["models"]}
+    assert states["lab/none"]["state"] == "missing"
+    assert "no such repository" in states["lab/none"]["problem"]
+    assert states[CLIP]["state"] == "fetched"
+    assert list(yaml.safe_load((tmp_path / "x.lock").read_text())["models"]) == [CLIP]
+
+
+def test_a_broken_download_keeps_what_was_fetched(lab, hub, tmp_path):
+    _, dag, run = lab
+    lock = ("--lock", tmp_path / "y.lock")
+    hub.broken.add("model.safetensors")
+    try:
+        first = run("models", "fetch", dag, *lock, "--json", home="third home")
+    finally:
+        hub.broken.clear()
+    assert first.returncode == 1
+    (bad,) = [m for m in json.loads(first.stdout)["models"] if m["state"] == "missing"]
+    assert bad["name"] == CAPTIONER and "the hub refused" in bad["problem"]
+    hub.downloads.clear()
+    second = run("models", "fetch", dag, *lock, "--json", home="third home")
+    assert second.returncode == 0, second.stderr
+    assert f"{CAPTIONER}/model.safetensors" in hub.downloads
+    assert f"{CAPTIONER}/config.json" not in hub.downloads
+    assert not [name for name in hub.downloads if name.startswith(CLIP)]
+
+
+def test_the_doctor_names_the_file_that_is_missing_without_loading(fetched, hub):
+    _, folder, dag, run = fetched
+    revision = next(iter(hub.commits[CAPTIONER]))
+    cache = folder / "home" / "hub" / "models--lab--tiny-blip" / "snapshots" / revision
+    tokenizer = cache / "tokenizer.json"
+    target = tokenizer.readlink()
+    tokenizer.unlink()
+    try:
+        answer = run("doctor", dag, "--quick", "--json", offline=True)
+    finally:
+        tokenizer.symlink_to(target)
+    assert answer.returncode == 2
+    (bad,) = [check for check in json.loads(answer.stdout) if not check["ok"]]
+    assert bad["what"] == f"model {CAPTIONER}"
+    assert f"revision {revision[:12]} lacks tokenizer.json" in bad["found"]
+    assert bad["hint"] == f"`item models fetch {dag}` gets it"
+
+
+def test_without_the_hub_every_missing_model_is_named(lab, tmp_path):
+    _, dag, run = lab
+    lock = ("--lock", tmp_path / "z.lock")
+    answer = run("models", "fetch", dag, *lock, home="fourth", endpoint="http://127.0.0.1:9")
+    assert answer.returncode == 1 and not (tmp_path / "z.lock").exists()
+    for name in (CAPTIONER, CLIP):
+        assert f"{name}: the hub cannot be reached" in answer.stderr
+    assert "Traceback" not in answer.stderr

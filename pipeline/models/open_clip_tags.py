@@ -51,9 +51,9 @@ def other_repositories(model: str, folder: Path | None, tokenizer: bool) -> list
 
     The configuration is the one in `folder`, else open_clip's own of the name `model`.
     """
-    from open_clip.factory import get_model_config
-
     if folder is None:
+        from open_clip.factory import get_model_config
+
         config = get_model_config(model) or {}
     else:
         content = json.loads((folder / "open_clip_config.json").read_text())
