@@ -52,3 +52,60 @@ def test_the_revision_is_the_commit_in_the_local_cache(tmp_path, monkeypatch):
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no such model folder"):
         checkpoints.identity(str(tmp_path / "gone"), "config.json")
+
+
+COMMIT = "0123456789" * 4
+
+
+def test_a_pin_is_the_revision_and_needs_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = checkpoints.identity(f"hf-hub:some/model@{COMMIT}", "open_clip_config.json")
+    assert found == {"hub": "some/model", "revision": COMMIT}
+
+
+@pytest.mark.parametrize("name", ["some/model@main", "some/model@v1.0", "some/model@abc123"])
+def test_a_branch_is_no_pin(name):
+    with pytest.raises(UserError, match="does not end in a revision"):
+        checkpoints.split_pin(name)
+
+
+def test_a_folder_may_have_an_at_sign():
+    assert checkpoints.split_pin("./models/a@b") == ("./models/a@b", None)
+
+
+def test_a_pinned_model_is_the_folder_of_its_snapshot(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    name = f"some/model@{COMMIT}"
+    with pytest.raises(UserError, match="locked revision 012345678901 is not on this machine"):
+        checkpoints.located("captioner", name, "config.json")
+    snapshot = checkpoints.snapshot("some/model", COMMIT)
+    snapshot.mkdir(parents=True)
+    for file in ("config.json", "model.safetensors"):
+        (snapshot / file).write_text("{}")
+    assert checkpoints.located("captioner", name, "config.json") == (str(snapshot), "main")
+
+
+def test_shards_are_weights_only_together(tmp_path):
+    shards = [f"model-{i}-of-2.safetensors" for i in (1, 2)]
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "%s", "b": "%s"}}' % tuple(shards)  # noqa: UP031
+    )
+    (tmp_path / shards[0]).write_text("")
+    assert not checkpoints.has_weights(tmp_path)
+    (tmp_path / shards[1]).write_text("")
+    assert checkpoints.has_weights(tmp_path)
+
+
+def test_a_hub_out_of_reach_is_asked_once(monkeypatch):
+    asked = []
+
+    def unreachable(self, name, **_):
+        asked.append(name)
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(checkpoints, "_asked", {})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
+    assert not checkpoints.hub_answers("a/b") and not checkpoints.hub_answers("c/d")
+    assert asked == ["a/b"]

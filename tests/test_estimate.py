@@ -1,0 +1,103 @@
+import pyarrow as pa
+import pytest
+
+from pipeline import estimate
+from pipeline.dag import load
+from pipeline.estimate import Rate
+from pipeline.plan import plan
+from pipeline.store import Store, part_name
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = Store(tmp_path / "store")
+    found.create()
+    return found
+
+
+@pytest.fixture
+def dag(write_dag, fake_models):
+    return lambda *overrides: load(str(write_dag(models=fake_models)), list(overrides))
+
+
+def put(store, node, number, images, seconds, host="here", rows=None, dag=""):
+    """A part of a node with these statistics; its `rows` are texts where images are not."""
+    store.open_node(node, dag)
+    facts = {"rows_in": rows or images, "rows_ok": images, "rows_failed": 0, "host": host}
+    facts |= {"seconds_read": 0.0, "seconds_infer": seconds}
+    keys = [f"{number}-{i}" for i in range(images)]
+    store.write(node.folder, part_name(number, keys), pa.table({"image_id": keys}), facts)
+
+
+def steps(graph, store, **options):
+    return {step.node: step for step in plan(graph, store, **options)}
+
+
+def test_nothing_measured_is_unknown_never_a_guess(dag, store):
+    found = steps(dag(), store)
+    assert found["captions"].images == 12
+    assert found["captions"].seconds is None and found["captions"].bytes is None
+    assert "nothing measured" in found["captions"].basis
+
+
+def test_the_nodes_own_parts_come_first(dag, store, monkeypatch):
+    monkeypatch.setattr("pipeline.estimate.socket.gethostname", lambda: "here")
+    graph = dag()
+    put(store, graph.nodes["captions"], 0, 10, seconds=5.0)
+    rate = estimate.measured(store, graph.nodes["captions"])
+    assert rate.seconds == pytest.approx(0.5, rel=0.05)
+    assert rate.images == 10 and rate.basis == "this node's parts"
+    assert rate.bytes > 0
+
+
+def test_one_slow_first_part_does_not_decide(dag, store):
+    graph = dag()
+    for number, seconds in enumerate((90.0, 5.0, 5.0)):
+        put(store, graph.nodes["captions"], number, 10, seconds)
+    assert estimate.measured(store, graph.nodes["captions"]).seconds == pytest.approx(0.5, rel=0.05)
+
+
+def test_else_the_same_stage_and_model_and_it_says_what_differs(dag, store):
+    put(store, dag("captions.num_beams=1").nodes["captions"], 0, 10, 2.0, host="gpu-box")
+    rate = estimate.measured(store, dag().nodes["captions"])
+    assert rate.seconds == pytest.approx(0.2, rel=0.05)
+    assert rate.basis == "parts of the same stage and model (num_beams 1 -> 3), on gpu-box"
+
+
+def test_another_model_is_no_measure(dag, store, fake_models):
+    put(store, dag().nodes["captions"], 0, 10, 2.0)
+    (fake_models / "captioner" / "weights.txt").write_text("another")
+    assert estimate.measured(store, dag().nodes["captions"]) is None
+
+
+def test_texts_are_counted_by_their_images(dag, store):
+    graph = dag()
+    put(store, graph.nodes["text_embeddings"], 0, 10, seconds=5.0, rows=40)
+    assert estimate.measured(store, graph.nodes["text_embeddings"]) is None
+    put(store, graph.nodes["images"], 0, 10, seconds=0.0)
+    rate = estimate.measured(store, graph.nodes["text_embeddings"])
+    assert rate.images == 10 and rate.seconds == pytest.approx(0.5, rel=0.05)
+
+
+def test_workers_share_the_time_not_the_bytes(dag, store):
+    rates = {"captions": Rate(2.0, 100.0, 64, "calibrated")}
+    one = steps(dag(), store, calibrated=rates)["captions"]
+    four = steps(dag(), store, workers=4, calibrated=rates)["captions"]
+    assert (one.seconds, one.bytes, one.basis) == (24.0, 1200, "calibrated")
+    assert (four.seconds, four.bytes) == (6.0, 1200)
+    assert steps(dag(), store, calibrated=rates)["objects"].seconds is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "unknown"),
+        (0.44, "0.4 s"),
+        (119, "119.0 s"),
+        (600, "10 min"),
+        (9000, "2.5 h"),
+        (259200, "3.0 days"),
+    ],
+)
+def test_durations_for_people(seconds, said):
+    assert estimate.duration(seconds) == said
