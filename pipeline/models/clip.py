@@ -74,7 +74,7 @@ class ClipSpec(Parameters):
                 weights_only=True,
                 **transform,
             )
-            tokenizer = open_clip.get_tokenizer(name)
+            tokenizer = open_clip.get_tokenizer(self._tokenizer(name))
         except Exception as problem:  # open_clip and the hub raise some ten kinds of error here
             raise checkpoints.not_loadable("CLIP model", self.model, problem) from problem
         return Clip(model.eval(), preprocess, tokenizer, device, used, self.compile)
@@ -103,6 +103,20 @@ class ClipSpec(Parameters):
         if found == checkpoints.repository(self.model):  # open_clip loads no revision but `main`
             raise checkpoints.not_loadable(kind, self.model, "its locked revision is incomplete")
         return f"local-dir:{found}", None, {}
+
+    def _tokenizer(self, name: str) -> str:
+        """What open_clip is asked for the tokenizer of `name`.
+
+        From a folder it takes that folder's tokenizer; a snapshot that has none names another
+        repository, which open_clip looks up for a hub model only.
+        """
+        from pipeline.models import published
+
+        folder = checkpoints.local_folder(name)
+        if folder is None or checkpoints.local_folder(self.model) is not None:
+            return name
+        others = published.open_clip_tokenizer(folder) and not published.has_tokenizer(folder)
+        return f"hf-hub:{checkpoints.repository(self.model)}" if others else name
 
     def _check_name(self) -> None:
         import open_clip

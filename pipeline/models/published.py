@@ -91,6 +91,12 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _TOKENIZERS)
 
 
+def open_clip_tokenizer(folder: Path) -> str | None:
+    """The tokenizer that an `open_clip_config.json` names; None for open_clip's own."""
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    return config.get("model_cfg", config).get("text_cfg", {}).get("hf_tokenizer_name") or None
+
+
 def _with_shards(weights: str, names: Sequence[str]) -> list[str]:
     if weights not in names:
         return []

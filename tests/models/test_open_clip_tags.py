@@ -11,7 +11,8 @@ from pipeline.errors import UserError
 from pipeline.fetch import fetch
 from pipeline.models import checkpoints, open_clip_tags
 from pipeline.models.clip import ClipSpec
-from tests.hub import FakeHub
+from tests.conftest import DEMO_MODELS
+from tests.hub import FakeHub, files_of
 from tests.models.conftest import CLIP_CONFIG
 
 REPOSITORY = "lab/tiny-tag"
@@ -22,6 +23,13 @@ def hub(clip_folder):
     hub = FakeHub()
     weights = (clip_folder / "open_clip_model.safetensors").read_bytes()
     hub.commit(REPOSITORY, {"open_clip_model.safetensors": weights, "x.bin": b"old"}, "mit")
+    clip = files_of(DEMO_MODELS / "clip")
+    words = {name: data for name, data in clip.items() if name.startswith("tokenizer")}
+    config = clip["open_clip_config.json"].replace(b'"tokenizer.json"', b'"lab/words"')
+    weights = clip["open_clip_model.safetensors"]
+    hub.commit("lab/words", {**words, "config.json": b"{}", "model.safetensors": b"no"})
+    foreign = {"open_clip_config.json": config, "open_clip_model.safetensors": weights}
+    hub.commit("lab/foreign", foreign)
     yield hub
     hub.close()
 
@@ -110,6 +118,20 @@ def test_a_tag_at_a_url_is_locked_by_its_content(tag, hub):
     path.write_bytes(b"somebody else's")
     with pytest.raises(UserError, match="is not the one that the lock names"):
         spec(tag, by_url).load()
+
+
+def test_a_tokenizer_in_another_repository_comes_along(tag, hub, monkeypatch):
+    other = ("vectors.clip.pretrained=null", "vectors.clip.model=hf-hub:lab/foreign")
+    hub.downloads.clear()
+    assert fetched(tag, *other).state == "fetched"
+    assert "lab/words/tokenizer.json" in hub.downloads
+    assert "lab/words/model.safetensors" not in hub.downloads
+    lock = yaml.safe_load((tag.parent / "dag.lock").read_text())["models"]["lab/foreign"]
+    assert lock["also"] == {"lab/words": next(iter(hub.commits["lab/words"]))}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    folder = f"vectors.clip.model=local-dir:{DEMO_MODELS / 'clip'}"
+    same = spec(tag, other[0], folder).load().encode_texts(["a red ball"])[0]
+    np.testing.assert_array_equal(spec(tag, *other).load().encode_texts(["a red ball"])[0], same)
 
 
 def test_where_the_published_tags_lie():
