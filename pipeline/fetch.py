@@ -86,7 +86,7 @@ def fetch(draft: Draft, say: Callable[[str], None], upgrade: bool = False) -> li
 
 def _settled(need: Need, lock: Lock, upgrade: bool) -> Model | None:
     """The model that is here already, or that no hub gives; None when there is work to do."""
-    if need.kind == "folder" or need.kind == "spacy":
+    if need.kind in ("folder", "spacy", "file"):
         return _local(need)
     locked = lock.models.get(need.key)
     if upgrade or locked is None or not need.loaders <= set(locked.loaders):
@@ -108,6 +108,9 @@ def _local(need: Need) -> Model:
             licence=parser.licence(need.model),
             where="spaCy",
         )
+    if need.kind == "file":
+        need.spec.identity()
+        return Model(need.key, need.nodes, "local", where=need.key)
     folder = checkpoints.local_folder(need.model)
     if folder is None or not folder.is_dir():
         raise UserError("there is no such model folder", need.model, "correct the path in the DAG")

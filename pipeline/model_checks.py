@@ -43,7 +43,7 @@ def _device(spec: Any) -> str:
 
     precision = getattr(spec, "precision", None)
     if not hasattr(spec, "device"):
-        return "cpu (spaCy)"
+        return "cpu"
     found = device.resolve(spec.device)
     name = torch.cuda.get_device_name(found) if found.type == "cuda" else "no GPU is used"
     return f"{found} ({name}), {precision}"
@@ -74,7 +74,7 @@ def _files(need: Need, draft: Draft, fetch: str) -> Check:
         return Check(True, what, f"{found} (for {', '.join(need.nodes)})", note)
     except UserError as error:
         where = f" ({error.where})" if error.where else ""
-        local = need.kind in ("spacy", "folder")
+        local = need.kind in ("spacy", "folder", "file")
         hint = (error.hint or "") if local else f"`{fetch}` gets it"
         return Check(False, what, f"{error.what}{where}; {', '.join(need.nodes)} need it", hint)
 
@@ -84,6 +84,9 @@ def _found(need: Need, locked: Locked | None) -> tuple[str, str]:
     if need.layout == "spacy":
         about = parser.identity(need.model)
         return f"{about['model']} {about['version']}", ""
+    if need.kind == "file":
+        need.spec.identity()
+        return "is there", ""
     if need.kind == "folder":
         return _folder(need, Path(need.key))
     if locked is not None and locked.url is not None:

@@ -1,7 +1,7 @@
 """Which models a DAG needs, each once, however many nodes use it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline import lock as locks
@@ -10,7 +10,7 @@ from pipeline.models import checkpoints
 from pipeline.models.clip import ClipSpec
 from pipeline.models.parser import ParserModel
 
-Kind = Literal["transformers", "open_clip", "tag", "spacy", "folder"]
+Kind = Literal["transformers", "open_clip", "tag", "spacy", "folder", "file"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Need:
     """A model and the nodes that use it.
 
     `key` is its name in messages and in a lock; `pin` the revision that the DAG (or its lock) puts
-    behind the name. `layout` is what its files look like: transformers', open_clip's, spaCy's.
+    behind the name. `layout` is what its files look like: transformers', open_clip's, spaCy's; a
+    `file` is no model but takes one's place (captions of the user's own). `spec` is a node's.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Need:
     pin: str | None
     nodes: tuple[str, ...]
     remote_code: bool
+    spec: Any = field(repr=False)
 
     @property
     def repository(self) -> str:
@@ -89,6 +91,9 @@ def unpinned_lines(draft: Draft) -> list[str]:
 
 def _need(node: str, spec: Any) -> Need:
     """One need; what is neither CLIP nor a parser is loaded by transformers."""
+    if not hasattr(spec, "model"):
+        name = str(getattr(spec, "file", type(spec).__name__))
+        return Need(name, "file", "file", name, None, None, (node,), False, spec)
     if isinstance(spec, ParserModel):
         layout, tag = "spacy", None
     elif isinstance(spec, ClipSpec):
@@ -104,4 +109,4 @@ def _need(node: str, spec: Any) -> Need:
         kind = "tag"
     key = locks.key(model, tag) or str(folder)
     remote = bool(getattr(spec, "trust_remote_code", False))
-    return Need(key, kind, layout, model, tag, pin, (node,), remote)
+    return Need(key, kind, layout, model, tag, pin, (node,), remote, spec)

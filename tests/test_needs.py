@@ -47,3 +47,8 @@ def test_code_of_a_checkpoint_counts_only_when_it_is_trusted():
     trusted = SimpleNamespace(model="lab/own", trust_remote_code=True)
     assert _need("captions", trusted).loaders == {"transformers", "code"}
     assert not _need("captions", SimpleNamespace(model="lab/own")).remote_code
+
+
+def test_what_is_no_model_is_known_by_its_file():
+    found = _need("captions", SimpleNamespace(file="/data/captions.csv"))
+    assert (found.key, found.kind, found.pin) == ("/data/captions.csv", "file", None)
