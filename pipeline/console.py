@@ -72,6 +72,8 @@ def print_models(models: "list[Model]") -> None:
     """The models of a DAG: state, revision, size, licence, place; below it, what is missing."""
     rows = [
         (m.name, m.state, m.revision[:12], f"{m.size / 1e6:.1f} MB", m.licence, m.where)
+        if m.state != "missing"
+        else (m.name, m.state, "", "", "", "")
         for m in models
     ]
     print_rows(("model", "", "revision", "size", "licence", "where"), rows)
@@ -93,7 +95,10 @@ def print_plan(steps: "list[Step]", workers: int) -> None:
     size = sum(step.bytes or 0 for step in steps) / 1e6
     unknown = [step.node for step in steps if step.seconds is None]
     least = "at least " if unknown else ""
-    typer.echo(f"{workers} workers: {least}{duration(seconds)}, {least}{size:.1f} MB")
+    total = f"{least}{duration(seconds)}, {least}{size:.1f} MB"
+    nothing = unknown and not any(step.seconds for step in steps)
+    said = "time and storage unknown" if nothing else total
+    typer.echo(f"{workers} worker{'s' * (workers > 1)}: {said}")
     for basis in dict.fromkeys(step.basis for step in steps if step.basis):
         nodes = ", ".join(step.node for step in steps if step.basis == basis)
         typer.echo(f"  {nodes}: {basis}")

@@ -1,6 +1,7 @@
 """`item doctor`: what is here, what is missing, and what to do about it."""
 
 import os
+import shlex
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,7 +39,8 @@ def examine(
     drafts: list[Draft] = []
     checks.append(attempt("DAG", lambda: _read(dag, overrides, drafts)))
     for draft in drafts:
-        fetch = " ".join(["item models fetch", dag, *(f"--set {o}" for o in overrides or [])])
+        given = [word for override in overrides or [] for word in ("--set", override)]
+        fetch = shlex.join(["item", "models", "fetch", dag, *given])
         corpus = attempt("corpus", lambda d=draft: _corpus(d))
         checks += [_lock(draft, fetch), corpus, *check_models(draft, fetch, load)]
         if corpus.ok:

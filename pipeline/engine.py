@@ -178,6 +178,13 @@ class OnDask:
         return task, outcome
 
 
+def default_workers(nodes: Sequence[Node]) -> int:
+    """One for each core, or a single one where `nodes` may use this machine's GPU."""
+    here = any(Path("/dev").glob("nvidia[0-9]*"))
+    may_use = any(device != "cpu" for node in nodes for device in _devices(node))
+    return 1 if here and may_use else cores()
+
+
 def needs_gpu(node: Node) -> bool:
     """Whether a model of the node is to run on `cuda`."""
     return any(device.startswith("cuda") for device in _devices(node))
@@ -232,10 +239,7 @@ def executor(
             _await_worker(client, scheduler)
             yield OnDask(client, say)
         return
-    if workers is None:
-        here = any(Path("/dev").glob("nvidia[0-9]*"))
-        may_use = any(device != "cpu" for node in nodes for device in _devices(node))
-        workers = 1 if here and may_use else cores()
+    workers = workers or default_workers(nodes)
     gpu = any(needs_gpu(node) for node in nodes)
     with _local_cluster(workers, gpu) as cluster, Client(cluster) as client:
         yield OnDask(client, say)

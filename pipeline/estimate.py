@@ -36,8 +36,8 @@ def measured(store: Store, node: Node) -> Rate | None:
     """The rate that the store's own parts give, or None where it has none to go by.
 
     Parts of this very fingerprint; else of the newest recipe with the same stage and models, and
-    `basis` says in what it differs. The time of loading a model falls on the first part of each
-    worker: of three parts and more the median counts.
+    `basis` says in what it differs. Loading models is not counted. Of three parts and more the
+    median counts: the first ones are slower.
     """
     found = _rate(store, node.folder, node.stage.key, "this node's parts")
     if found is not None:
@@ -83,10 +83,12 @@ def calibrate(
 
 
 def workers_of(dag: Dag, asked: int | None) -> int:
-    """The workers that an estimate is for: as asked, as the DAG says, or one for each core."""
+    """The workers that an estimate is for: as asked, as the DAG says, or as `item run` has them."""
     if asked is not None:
         return asked
-    return engine.cores() if dag.cluster.workers == "auto" else dag.cluster.workers
+    if dag.cluster.workers != "auto":
+        return dag.cluster.workers
+    return engine.default_workers(list(dag.nodes.values()))
 
 
 def _rate(store: Store, folder: str, key: str, basis: str) -> Rate | None:
