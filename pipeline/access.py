@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import catalogue
+from pipeline import catalogue, pins
 from pipeline.errors import UserError
 from pipeline.relations import Growing
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def tables(graph: "Dag", cache: "Store") -> dict[str, tuple[str, list[Path]]]:
     """Node name -> (table name, present parts). UserError when the store has nothing of the DAG."""
+    pins.check(graph, cache)
     images = graph.nodes["images"]
     found = {}
     for node in graph.nodes.values():

@@ -81,6 +81,7 @@ def run(
 ) -> None:
     """Compute what is missing in the cache, then every experiment. Safe to stop and repeat."""
     with reported():
+        from pipeline import pins
         from pipeline import run as runner
         from pipeline.progress import Reporter
         from pipeline.store import Store
@@ -93,6 +94,7 @@ def run(
             )
         graph = _load(dag, overrides, limit)
         cache = Store(store)
+        pins.check(graph, cache)
         nodes = list(graph.nodes.values())
         if until:
             nodes = graph.upstream(until)
@@ -181,10 +183,12 @@ def status(
 ) -> None:
     """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
     with reported():
+        from pipeline import pins
         from pipeline.run import totals
         from pipeline.store import Store
 
         graph = _load(dag, overrides, limit)
+        pins.check(graph, Store(store))
         found = totals(graph, Store(store), list(graph.nodes.values()))
         if as_json:
             print_json([vars(total) for total in found])
@@ -359,10 +363,15 @@ def gc(
 ) -> None:
     """List (or delete) cached nodes that none of the given DAGs uses."""
     with reported():
+        from pipeline import pins
         from pipeline.store import Store
 
         cache = Store(store)
-        kept = {node.folder for dag in dags for node in _load(dag, overrides, limit).nodes.values()}
+        kept = set()
+        for dag in dags:
+            graph = _load(dag, overrides, limit)
+            pins.check(graph, cache)  # without its lock a DAG does not know its own cache
+            kept |= {node.folder for node in graph.nodes.values()}
         unused = cache.unused(kept)
         rows = [(folder, about, f"{size / 1e6:.1f} MB") for folder, about, size in unused]
         print_rows(("node folder", "recipe", "size"), rows)

@@ -46,6 +46,9 @@ def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
     assert steps["objects"]["reason"] == "input captions changed"
     assert steps["image_embeddings"]["images"] == 0
     assert steps["image_embeddings"]["reason"] == "complete"
+    assert steps["captions"]["seconds"] > 0 and steps["captions"]["bytes"] > 0
+    assert "same stage and model (num_beams 3 -> 1)" in steps["captions"]["basis"]
+    assert (steps["image_embeddings"]["seconds"], steps["image_embeddings"]["bytes"]) == (0, 0)
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
@@ -176,5 +179,5 @@ def test_help_is_light(tmp_path):
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    for command in ("run", "plan", "status", "query", "db", "train", "doctor", "gc"):
+    for command in ("run", "plan", "status", "query", "db", "train", "doctor", "models", "gc"):
         assert command in answer.stdout

@@ -5,7 +5,9 @@ from pipeline import estimate
 from pipeline.dag import load
 from pipeline.estimate import Rate
 from pipeline.plan import plan
+from pipeline.progress import Reporter
 from pipeline.store import Store, part_name
+from tests.conftest import DEMO_MODELS
 
 
 @pytest.fixture
@@ -86,6 +88,20 @@ def test_workers_share_the_time_not_the_bytes(dag, store):
     assert (one.seconds, one.bytes, one.basis) == (24.0, 1200, "calibrated")
     assert (four.seconds, four.bytes) == (6.0, 1200)
     assert steps(dag(), store, calibrated=rates)["objects"].seconds is None
+
+
+def test_calibration_runs_every_node_in_a_store_of_its_own(write_dag, store, tmp_path):
+    path = write_dag(models=DEMO_MODELS)
+    with Reporter() as reporter:
+        rates = estimate.calibrate(str(path), ["captions.num_beams=1"], reporter, images=4)
+    graph = load(str(path), ["captions.num_beams=1"])
+    assert set(rates) == set(graph.nodes)
+    assert all(rate.images == 4 for rate in rates.values())
+    assert rates["captions"].seconds > 0 and rates["features"].bytes > 0
+    assert "calibrated on 4 images" in rates["captions"].basis
+    found = steps(graph, store, calibrated=rates)["captions"]
+    assert found.seconds == pytest.approx(12 * rates["captions"].seconds, abs=0.01)
+    assert not list(store.root.glob("caption*"))
 
 
 @pytest.mark.parametrize(

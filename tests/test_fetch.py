@@ -131,10 +131,11 @@ def test_a_lock_that_is_not_found_is_said_and_explained(fetched):
     _, folder, dag, run = fetched
     kept = run("plan", dag)
     assert "is not pinned" not in kept.stderr
-    lock = folder / "small.lock"
+    lock, before = folder / "small.lock", fingerprints(run, dag)
     content = lock.read_bytes()
     lock.unlink()
     try:
+        assert fingerprints(run, dag) == before  # the cache's main is what was fetched
         answer = run("plan", dag)
         assert f"the revision of {CAPTIONER} is not pinned by {lock}" in answer.stderr
         wrong = run("plan", dag, "--set", "lock=elsewhere.lock")
