@@ -18,6 +18,7 @@ class FakeHub:
         self.cards: dict[str, dict] = {}
         self.downloads: list[str] = []
         self.requests: list[str] = []
+        self.resumed: list[int] = []  # where downloads went on
         self.broken: set[str] = set()  # files whose download always breaks in the middle
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         Thread(target=self._server.serve_forever, daemon=True).start()
@@ -99,7 +100,11 @@ class FakeHub:
                 return self.send(files[name], headers, body)
 
             def send(self, data, headers, body=True):
-                self.send_response(200)
+                first = re.match(r"bytes=(\d+)-", self.headers.get("Range") or "")
+                if body and first:
+                    data = data[int(first[1]) :]
+                    hub.resumed.append(int(first[1]))
+                self.send_response(206 if body and first else 200)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))

@@ -1,6 +1,7 @@
 """A tag of open_clip's, from a hub or a URL: fetched, locked, and loaded as it was locked."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,6 +133,15 @@ def test_a_tokenizer_in_another_repository_comes_along(tag, hub, monkeypatch):
     folder = f"vectors.clip.model=local-dir:{DEMO_MODELS / 'clip'}"
     same = spec(tag, other[0], folder).load().encode_texts(["a red ball"])[0]
     np.testing.assert_array_equal(spec(tag, *other).load().encode_texts(["a red ball"])[0], same)
+
+
+def test_no_room_on_the_disk_is_said_before_anything_is_downloaded(tag, hub, monkeypatch):
+    hub.downloads.clear()
+    monkeypatch.setattr("pipeline.fetch.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    with pytest.raises(UserError, match=r"the disk has 0\.00 GB") as caught:
+        fetched(tag)
+    assert "HF_HOME" in caught.value.hint and "tiny:lab" in caught.value.what
+    assert hub.downloads == [] and not (tag.parent / "dag.lock").exists()
 
 
 def test_where_the_published_tags_lie():
