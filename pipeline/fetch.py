@@ -71,11 +71,11 @@ def fetch(draft: Draft, say: Callable[[str], None], upgrade: bool = False) -> li
                 jobs[number] = _job(need, draft.lock, upgrade)
         except UserError as error:
             results[number] = _missing(need, error)
-    _check_space({job.need.key: job.absent for job in jobs.values()})
+    _check_space({job.need.entry: job.absent for job in jobs.values()})
     lock = draft.lock
     for number, job in jobs.items():
         total = sum(job.absent.values())
-        say(f"{job.need.key}: {total / 1e6:,.1f} MB to fetch")
+        say(f"{job.need.entry}: {total / 1e6:,.1f} MB to fetch")
         try:
             done, lock = _carry_out(job, lock)
         except UserError as error:
@@ -88,7 +88,7 @@ def _settled(need: Need, lock: Lock, upgrade: bool) -> Model | None:
     """The model that is here already, or that no hub gives; None when there is work to do."""
     if need.kind in ("folder", "spacy", "file"):
         return _local(need)
-    locked = lock.models.get(need.key)
+    locked = lock.models.get(need.entry)
     if upgrade or locked is None or not need.loaders <= set(locked.loaders):
         return None
     if (need.pin or locked.pin) != locked.pin or _absent(locked, need):
@@ -101,7 +101,7 @@ def _local(need: Need) -> Model:
         found = parser.identity(need.model)  # UserError with the command that installs it
         version = str(found["version"])
         return Model(
-            need.key,
+            need.entry,
             need.nodes,
             "local",
             version,
@@ -119,7 +119,7 @@ def _local(need: Need) -> Model:
 
 def _job(need: Need, lock: Lock, upgrade: bool) -> _Job:
     """What is to be locked for a model, as the hub (or open_clip's list) describes it."""
-    old = lock.models.get(need.key)
+    old = lock.models.get(need.entry)
     kept = need.pin or (old.pin if old and not upgrade else None)
     name, files = need.repository, None
     if need.kind == "tag":
@@ -137,14 +137,12 @@ def _job(need: Need, lock: Lock, upgrade: bool) -> _Job:
     found = hub.describe(name, kept or used)
     chosen = _chosen(need, found, files)
     sizes = {file: found.files[file] for file in chosen}
-    before = old.files if old and old.revision == found.revision else {}
-    loaders = need.loaders | set(old.loaders if old and before else ())
     locked = Locked(
         hub=name if need.kind == "tag" else None,
         revision=found.revision,
         licence=found.licence,
-        files=before | sizes,
-        loaders=sorted(loaders),
+        files=sizes,
+        loaders=sorted(need.loaders),
     )
     absent = hub.absent(name, found.revision, sizes)
     return _Job(need, locked, found, absent, as_main=not kept and found.revision != used)
@@ -183,10 +181,20 @@ def _carry_out(job: _Job, lock: Lock) -> tuple[Model, Lock]:
     elif job.repository is not None:
         hub.download(job.repository, list(job.absent), job.as_main)
         locked = locked.model_copy(update={"also": _tokenizers(job)})
-    lock = replace(lock, models={**lock.models, job.need.key: locked})
+    lock = replace(lock, models={**lock.models, job.need.entry: _joined(lock, job.need, locked)})
     locks.write(lock)
     total = sum(job.absent.values())
     return _model(job.need, locked, "fetched" if job.absent else "present", total), lock
+
+
+def _joined(lock: Lock, need: Need, new: Locked) -> Locked:
+    """The entry with what another loader of the same revision has in the lock already."""
+    old = lock.models.get(need.entry)
+    if old is None or old.pin != new.pin:
+        return new
+    loaders = tuple(sorted({*old.loaders, *new.loaders}))
+    files, also = {**old.files, **new.files}, {**old.also, **new.also}
+    return new.model_copy(update={"files": files, "loaders": loaders, "also": also})
 
 
 def _tokenizers(job: _Job) -> dict[str, str]:
@@ -224,14 +232,14 @@ def _model(need: Need, locked: Locked, state: Literal["fetched", "present"], got
         where = checkpoints.snapshot(locked.hub or need.repository, locked.revision or "")
     pin = locked.pin or ""
     return Model(
-        need.key, need.nodes, state, pin, locked.size, locked.licence, str(where), downloaded=got
+        need.entry, need.nodes, state, pin, locked.size, locked.licence, str(where), downloaded=got
     )
 
 
 def _missing(need: Need, error: UserError) -> Model:
     where = f" ({error.where})" if error.where else ""
     return Model(
-        need.key, need.nodes, "missing", problem=f"{error.what}{where}", hint=error.hint or ""
+        need.entry, need.nodes, "missing", problem=f"{error.what}{where}", hint=error.hint or ""
     )
 
 

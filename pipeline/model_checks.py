@@ -70,7 +70,8 @@ def _files(need: Need, draft: Draft, fetch: str) -> Check:
     """Whether all files of a model are here: by the lock's list, else by what its kind needs."""
     what = f"model {need.key}"
     try:
-        found, note = _found(need, draft.lock.models.get(need.key))
+        locked = draft.lock.models.get(need.entry) or draft.lock.models.get(need.key)
+        found, note = _found(need, locked)
         return Check(True, what, f"{found} (for {', '.join(need.nodes)})", note)
     except UserError as error:
         where = f" ({error.where})" if error.where else ""

@@ -33,6 +33,11 @@ class Need:
     spec: Any = field(repr=False)
 
     @property
+    def entry(self) -> str:
+        """The name under which a lock is written: with the revision that the DAG itself gives."""
+        return f"{self.key}@{self.pin}" if self.pin else self.key
+
+    @property
     def repository(self) -> str:
         """The hub repository of a model that is named by one."""
         return checkpoints.repository(self.model)
@@ -45,16 +50,16 @@ class Need:
 
 def needs(draft: Draft) -> list[Need]:
     """The models of a DAG in the order in which its nodes first need them."""
-    found: dict[tuple[str, str], Need] = {}
+    found: dict[tuple[str, str], Need] = {}  # two revisions of a model are two
     for name, (stage, _, parameters) in draft.nodes.items():
         for spec in stage.models(parameters):
             need = _need(name, spec)
-            same = found.get((need.key, need.layout))
+            same = found.get((need.entry, need.layout))
             if same is not None:
                 nodes = dict.fromkeys((*same.nodes, name))
                 remote = same.remote_code or need.remote_code
                 need = replace(same, nodes=tuple(nodes), remote_code=remote)
-            found[(need.key, need.layout)] = need
+            found[(need.entry, need.layout)] = need
     return list(found.values())
 
 

@@ -135,6 +135,22 @@ def test_a_tokenizer_in_another_repository_comes_along(tag, hub, monkeypatch):
     np.testing.assert_array_equal(spec(tag, *other).load().encode_texts(["a red ball"])[0], same)
 
 
+def test_a_revision_that_the_dag_gives_is_fetched_beside_the_locked_one(tag, hub):
+    (first,) = hub.commits[REPOSITORY]
+    files = hub.commits[REPOSITORY][first]
+    newest = hub.commit(REPOSITORY, {**files, "more": b"m"})
+    try:
+        assert fetched(tag).revision == newest
+        by_hand = f"vectors.clip.model=tiny@{first}"
+        model = fetched(tag, by_hand)
+        assert (model.name, model.revision) == (f"tiny:lab@{first}", first)
+        assert fetched(tag, by_hand).state == fetched(tag).state == "present"
+        assert spec(tag).identity()["revision"] == newest
+        assert spec(tag, by_hand).identity()["revision"] == first
+    finally:
+        del hub.commits[REPOSITORY][newest]
+
+
 def test_no_room_on_the_disk_is_said_before_anything_is_downloaded(tag, hub, monkeypatch):
     hub.downloads.clear()
     monkeypatch.setattr("pipeline.fetch.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
