@@ -105,6 +105,8 @@ def _found(need: Need, locked: Locked | None) -> tuple[str, str]:
     if revision is None:
         raise UserError("it is not on this machine", str(hub.cache_folder()))
     folder = checkpoints.snapshot(name, revision)
+    if not folder.is_dir():
+        raise UserError(f"its revision {revision[:12]} is not on this machine", str(folder))
     if locked is not None and locked.revision == revision:
         lacking = sorted(hub.absent(name, revision, locked.files))
         lacking += [n for n, r in locked.also.items() if not checkpoints.snapshot(n, r).is_dir()]

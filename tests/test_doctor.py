@@ -84,6 +84,14 @@ def test_code_of_a_checkpoint_is_pointed_out(write_dag, models):
     assert "trust_remote_code: true" in found[f"model {models / 'captioner'}"].hint
 
 
+def test_a_damaged_file_is_named(write_dag, models):
+    path = write_dag(models=models)
+    (models / "captioner" / "config.json").write_text('{"model_type": ')
+    _, bad = check(path, load=False)
+    assert [c.what for c in bad] == [f"model {models / 'captioner'}"]
+    assert "a file of the model is damaged" in bad[0].found and "config.json" in bad[0].found
+
+
 def test_the_paper_scale_dag_says_all_that_is_needed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

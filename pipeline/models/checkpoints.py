@@ -167,7 +167,10 @@ def _weight_sets(folder: Path) -> list[set[str]]:
     sets = [{path.name} for suffix in ("safetensors", "bin") for path in folder.glob(f"*.{suffix}")]
     sets = [names for names in sets if not any("-of-" in name for name in names)]
     for index in folder.glob("*.index.json"):
-        shards = json.loads(index.read_text()).get("weight_map", {}).values()
+        try:
+            shards = json.loads(index.read_text()).get("weight_map", {}).values()
+        except (ValueError, AttributeError):
+            continue  # a damaged list of shards stands for no weights
         sets.append({index.name, *shards})
     return sets
 

@@ -4,7 +4,9 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from pipeline.errors import UserError
 from pipeline.models.open_clip_tags import WEIGHTS as OPEN_CLIP_WEIGHTS
 
 # in the order in which transformers looks for them; the second and fourth list their shards
@@ -75,7 +77,7 @@ def lacking(folder: Path, kind: str) -> list[str]:
     if not indexes:
         missing += _none_of(names, (_TRANSFORMERS_WEIGHTS[0],), "weights")
     elif indexes[0].endswith(_INDEX):
-        shards = json.loads((folder / indexes[0]).read_text())["weight_map"].values()
+        shards = _mapping(folder / indexes[0]).get("weight_map", {}).values()
         missing += sorted(set(shards) - set(names))
     missing += _none_of(names, _PROCESSORS, "image processor")
     return missing + _none_of(names, _TOKENIZERS, "tokenizer")
@@ -83,7 +85,7 @@ def lacking(folder: Path, kind: str) -> list[str]:
 
 def needs_remote_code(config: Path) -> bool:
     """Whether a checkpoint's `config.json` points at Python code of its own (`auto_map`)."""
-    return config.is_file() and bool(json.loads(config.read_text()).get("auto_map"))
+    return config.is_file() and bool(_mapping(config).get("auto_map"))
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -93,8 +95,21 @@ def has_tokenizer(folder: Path) -> bool:
 
 def open_clip_tokenizer(folder: Path) -> str | None:
     """The tokenizer that an `open_clip_config.json` names; None for open_clip's own."""
-    config = json.loads((folder / "open_clip_config.json").read_text())
+    config = _mapping(folder / "open_clip_config.json")
     return config.get("model_cfg", config).get("text_cfg", {}).get("hf_tokenizer_name") or None
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping; UserError for a file that is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        content, why = None, str(error)
+    else:
+        why = "it holds no mapping"
+    if not isinstance(content, dict):
+        raise UserError(f"a file of the model is damaged: {why}", str(path), "get it again")
+    return content
 
 
 def _with_shards(weights: str, names: Sequence[str]) -> list[str]:
