@@ -82,13 +82,7 @@ class DetectorSpec(Parameters):
         device = resolve(self.device)
         used = precision.resolve(self.precision, device)
         kind = f"{self.family} detector"
-        folder = checkpoints.local_folder(self.model)
-        name = self.model if folder is None else str(folder)
-        revision = "main"  # means nothing to a folder
-        if folder is None:
-            revision = self.identity()["revision"]  # pins the files to those of the fingerprint
-            if revision is None:
-                raise checkpoints.not_loadable(kind, self.model, checkpoints.OUT_OF_REACH)
+        name, revision = checkpoints.located(kind, self.model, "config.json")
         try:
             model, processor = self._read(name, revision)
             adapter = _adapter(self.family)
