@@ -9,7 +9,7 @@ from pipeline.check import Check, attempt
 from pipeline.dag import Draft
 from pipeline.errors import UserError
 from pipeline.lock import Locked
-from pipeline.models import checkpoints, device, open_clip_tags, parser, published
+from pipeline.models import checkpoints, device, open_clip_tags, parser, precision, published
 from pipeline.needs import Need, needs, unpinned_lines
 
 
@@ -41,12 +41,13 @@ def _device(spec: Any) -> str:
     """Device and precision, in words; UserError for a device that is not there."""
     import torch
 
-    precision = getattr(spec, "precision", None)
     if not hasattr(spec, "device"):
         return "cpu"
     found = device.resolve(spec.device)
+    used = precision.resolve(spec.precision, found)
+    chosen = " (auto)" if spec.precision == "auto" else ""
     name = torch.cuda.get_device_name(found) if found.type == "cuda" else "no GPU is used"
-    return f"{found} ({name}), {precision}"
+    return f"{found} ({name}), {used}{chosen}"
 
 
 def _loaded(draft: Draft, broken: set[str]) -> list[Check]:
