@@ -19,8 +19,11 @@ from uuid import uuid4
 
 from pipeline.dag import Node
 from pipeline.errors import UserError
+from pipeline.models import footprint
 from pipeline.task import Outcome, Task, execute
 
+_BARE_WORKER = 1_500_000_000  # bytes: libraries, decoded images, the part at hand; measured
+_MEMORY_SHARE = 0.9  # of the machine's memory that workers may fill
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 _CONNECT_WAIT = 15  # seconds to wait for a scheduler
 _POLL = 5.0  # seconds between two looks whether any worker is left
@@ -179,10 +182,31 @@ class OnDask:
 
 
 def default_workers(nodes: Sequence[Node]) -> int:
-    """One for each core, or a single one where `nodes` may use this machine's GPU."""
-    here = any(Path("/dev").glob("nvidia[0-9]*"))
-    may_use = any(device != "cpu" for node in nodes for device in _devices(node))
-    return 1 if here and may_use else cores()
+    """One for each core that memory allows, or a single one where `nodes` may use a GPU here."""
+    if _gpu_here() and any(device != "cpu" for node in nodes for device in _devices(node)):
+        return 1
+    from distributed.system import MEMORY_LIMIT  # knows containers' limits
+
+    return max(1, min(cores(), int(MEMORY_LIMIT * _MEMORY_SHARE / memory_of_worker(nodes))))
+
+
+def memory_of_worker(nodes: Sequence[Node]) -> int:
+    """Bytes that a worker will have taken when all models of `nodes` are loaded, roughly.
+
+    Models that are not on this machine yet count as nothing.
+    """
+    specs = {spec for node in nodes for spec in node.stage.models(node.parameters)}
+    return _BARE_WORKER + 2 * sum(footprint.weights(spec) for spec in specs)
+
+
+def _why_fewer(workers: int, nodes: Sequence[Node]) -> str:
+    each = f"each takes about {memory_of_worker(nodes) / 1e9:.1f} GB of memory"
+    why = "it may use the GPU" if workers == 1 and _gpu_here() else each
+    return f"{workers} of {cores()} possible workers: {why} (--workers N for another number)"
+
+
+def _gpu_here() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def needs_gpu(node: Node) -> bool:
@@ -239,7 +263,10 @@ def executor(
             _await_worker(client, scheduler)
             yield OnDask(client, say)
         return
-    workers = workers or default_workers(nodes)
+    if workers is None:
+        workers = default_workers(nodes)
+        if workers < cores():
+            say(_why_fewer(workers, nodes))
     gpu = any(needs_gpu(node) for node in nodes)
     with _local_cluster(workers, gpu) as cluster, Client(cluster) as client:
         yield OnDask(client, say)

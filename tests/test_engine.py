@@ -138,3 +138,28 @@ def test_a_gpu_that_nobody_offers_is_said_at_once(write_dag, fake_models, monkey
     executor = engine.OnDask(Client(), print)
     with pytest.raises(UserError, match=r"'captions' asks for a GPU .* no worker offers one"):
         executor.submit(Task(Path("store"), (nodes["regions"], nodes["captions"]), "p0"))
+
+
+@pytest.mark.parametrize(("memory", "workers"), [(100e9, 4), (5e9, 2), (1e9, 1)])
+def test_no_more_workers_than_memory_has_room_for(
+    write_dag, fake_models, monkeypatch, memory, workers
+):
+    nodes = load(str(write_dag(models=fake_models))).computed
+    monkeypatch.setattr(engine, "cores", lambda: 4)
+    monkeypatch.setattr(engine, "_gpu_here", lambda: False)
+    monkeypatch.setattr(engine.footprint, "weights", lambda spec: 100_000_000)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", memory)
+    assert engine.memory_of_worker(nodes) == 1_500_000_000 + 2 * 3 * 100_000_000
+    assert engine.default_workers(nodes) == workers
+    said = engine._why_fewer(2, nodes)
+    assert said.startswith("2 of 4 possible workers: each takes about 2.1 GB of memory")
+
+
+def test_one_worker_has_the_gpu(write_dag, fake_models, monkeypatch):
+    path = write_dag(models=fake_models)
+    monkeypatch.setattr(engine, "cores", lambda: 4)
+    monkeypatch.setattr(engine, "_gpu_here", lambda: True)
+    assert engine.default_workers(load(str(path)).computed) == 1
+    on_cpu = [f"{node}.clip.device=cpu" for node in ("image_embeddings", "text_embeddings")]
+    nodes = load(str(path), on_cpu).nodes
+    assert engine.default_workers([nodes["image_embeddings"]]) == 4
