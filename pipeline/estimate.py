@@ -94,21 +94,28 @@ def workers_of(dag: Dag, asked: int | None) -> int:
 def _rate(store: Store, folder: str, key: str, basis: str) -> Rate | None:
     paths = store.parts_of(folder)[-_NEWEST:]
     measurements = []
-    hosts: set[str] = set()
+    places: set[str] = set()
     for path in paths:
         facts = store.facts(path)
         images = _images(store, path.name, facts, key)
         if images:
             measurements.append((images, _seconds(facts), path.stat().st_size))
-            hosts |= {facts["host"]} if facts.get("host") else set()
+            places |= {_place(facts)} - {""}
     if not measurements:
         return None
     total = sum(images for images, _, _ in measurements)
     each = [seconds / images for images, seconds, _ in measurements]
     seconds = median(each) if len(each) > 2 else sum(s for _, s, _ in measurements) / total
-    elsewhere = sorted(hosts - {socket.gethostname()})
-    basis += f", on {', '.join(elsewhere)}" if elsewhere else ""
+    basis += f", on {', '.join(sorted(places))}" if places else ""
     return Rate(seconds, sum(size for *_, size in measurements) / total, total, basis)
+
+
+def _place(facts: Mapping[str, Any]) -> str:
+    """What a part's time depends on: the device and precision of its models, and a machine."""
+    model = " ".join(facts[name] for name in ("device", "precision") if facts.get(name))
+    host = facts.get("host", "")
+    elsewhere = host if host != socket.gethostname() else ""
+    return " of ".join(part for part in (model, elsewhere) if part)
 
 
 def _images(store: Store, part: str, facts: Mapping[str, Any], key: str) -> int:

@@ -22,11 +22,11 @@ def dag(write_dag, fake_models):
     return lambda *overrides: load(str(write_dag(models=fake_models)), list(overrides))
 
 
-def put(store, node, number, images, seconds, host="here", rows=None, dag=""):
+def put(store, node, number, images, seconds, host="here", rows=None, **used):
     """A part of a node with these statistics; its `rows` are texts where images are not."""
-    store.open_node(node, dag)
+    store.open_node(node, "small")
     facts = {"rows_in": rows or images, "rows_ok": images, "rows_failed": 0, "host": host}
-    facts |= {"seconds_read": 0.0, "seconds_infer": seconds}
+    facts |= {"seconds_read": 0.0, "seconds_infer": seconds, **used}
     keys = [f"{number}-{i}" for i in range(images)]
     store.write(node.folder, part_name(number, keys), pa.table({"image_id": keys}), facts)
 
@@ -64,6 +64,13 @@ def test_else_the_same_stage_and_model_and_it_says_what_differs(dag, store):
     rate = estimate.measured(store, dag().nodes["captions"])
     assert rate.seconds == pytest.approx(0.2, rel=0.05)
     assert rate.basis == "parts of the same stage and model (num_beams 1 -> 3), on gpu-box"
+
+
+def test_it_says_on_which_device_it_was_measured(dag, store):
+    graph = dag()
+    put(store, graph.nodes["captions"], 0, 10, 2.0, "gpu-box", device="cuda", precision="bf16")
+    rate = estimate.measured(store, graph.nodes["captions"])
+    assert rate.basis == "this node's parts, on cuda bf16 of gpu-box"
 
 
 def test_another_model_is_no_measure(dag, store, fake_models):
