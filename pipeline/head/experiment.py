@@ -3,19 +3,24 @@
     experiments:
       cross_generator:
         train: "generator = 'gan' and split = 'train'"
+        validation: null
         test: "split = 'test'"
         test_by: generator
         features: [global, local]
         head: {hidden: [512], epochs: 20}
-        neighbours: 9
-        bootstrap: 1000
-        compare_to: linear probe
+        allow_overlap: true
 
-`train` and `test` are SQL predicates over the listed files and their scalar features (the columns
-of `pipeline.head.data.COLUMNS`). They mean what they say: a split counts only where it is written.
-Without `test`, every labelled image that training did not select is tested. An image in both is an
-error. `test_by` gives the table a row a generator; one whose fakes were trained on is marked as
-seen, and stays out of the mean over the unseen. The baselines are always in the table.
+`train`, `validation` and `test` are SQL predicates over the listed files and their scalar features
+(the columns of `pipeline.head.data.COLUMNS`). They mean what they say: a split counts only where it
+is written. An image on two sides is an error. Without `test`, every labelled image that the others
+did not select is tested. Without `validation`, `validation_share` of the training rows is set
+aside, of each label and generator alike (`pipeline.head.rows.set_aside`): nothing is trained on
+these, and whatever is chosen (epoch, threshold, temperature) is chosen on them.
+
+Validation images come from generators that training has. A generator with fakes in training and in
+the test is an error unless `allow_overlap` is true; then the table marks it as seen, says so, and
+leaves it out of the mean over the unseen. `test_by` gives the table a row a generator. The
+baselines are always in the table.
 """
 
 from typing import Annotated, Literal, Self
@@ -50,23 +55,32 @@ class HeadConfig(_Frozen):
     """The MLP and how it is trained: all our choice, since the paper's is not published."""
 
     hidden: tuple[PositiveInt, ...] = (512,)  # empty: a linear head
+    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    norm: Literal["layer"] | None = None  # of each hidden layer, before its activation
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: PositiveInt = 20
+    patience: PositiveInt | None = 5  # epochs without a better one; None: no early stop
+    min_delta: NonNegativeFloat = 0.01  # validation APs that differ by less are told by their loss
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3  # the peak; it falls to zero along a cosine
-    weight_decay: NonNegativeFloat = 1e-2
+    weight_decay: NonNegativeFloat = 1e-2  # AdamW's
+    class_weights: Literal["balanced"] | None = None  # balanced: reals and fakes weigh the same
 
 
 class Experiment(_Frozen):
     """One table: heads trained on some images, tested on others, beside their baselines."""
 
     train: Predicate
-    test: Predicate | None = None
+    validation: Predicate | None = None  # None: a share of the training rows
+    validation_share: float = Field(0.2, gt=0, lt=1)
+    test: Predicate | None = None  # None: whatever the other two did not select
+    allow_overlap: bool = False  # whether a generator may be trained and tested on
     test_by: Literal["generator"] = "generator"
     features: tuple[Feature, ...] = Field(("global", "local"), min_length=1)
     head: HeadConfig = HeadConfig()
     seed: NonNegativeInt = 0
     neighbours: PositiveInt = 9  # of the baseline k-NN
+    sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
     compare_to: str | None = "linear probe"  # the method that the differences are from
 

@@ -8,6 +8,7 @@ from pipeline.head.experiment import Experiment
 
 FULL = {
     "train": " generator = 'gan' and split = 'train' ",
+    "validation": None,
     "test": "split = 'test'",
     "test_by": "generator",
     "features": ["global", "local"],
@@ -22,6 +23,11 @@ def test_the_dag_files_example_and_its_defaults():
     assert experiment.head.hidden == (512,)
     assert experiment == Experiment(train=experiment.train, test=experiment.test)
     assert Experiment(train="true").test is None
+    assert (experiment.validation, experiment.validation_share) == (None, 0.2)
+    assert (experiment.allow_overlap, experiment.sure_at) == (False, 0.95)
+    assert (experiment.head.patience, experiment.head.min_delta) == (5, 0.01)
+    assert (experiment.head.activation, experiment.head.norm) == ("relu", None)
+    assert Experiment(train="true", head={"patience": None}).head.patience is None
     assert (experiment.neighbours, experiment.bootstrap) == (9, 1000)
     assert experiment.compare_to == "linear probe"
 
@@ -31,6 +37,10 @@ def test_the_dag_files_example_and_its_defaults():
     [
         {"tests": "split = 'test'"},
         {"train": "  "},
+        {"validation": ""},
+        {"validation_share": 0},
+        {"validation_share": 1},
+        {"sure_at": 0.4},
         {"features": []},
         {"features": ["global", "global"]},
         {"features": ["regional"]},
@@ -43,6 +53,10 @@ def test_the_dag_files_example_and_its_defaults():
         {"head": {"hidden": [0]}},
         {"head": {"dropout": 1.0}},
         {"head": {"epochs": 0}},
+        {"head": {"patience": 0}},
+        {"head": {"activation": "softmax"}},
+        {"head": {"norm": "batch"}},
+        {"head": {"class_weights": "fake"}},
         {"head": {"learning_rate": 0}},
     ],
 )
