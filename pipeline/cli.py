@@ -292,22 +292,22 @@ def train(
 def _experiments(
     graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
 ) -> dict[str, dict[str, object]]:
-    """Run folder, metrics and means of each experiment.
+    """Run folder, metrics and means of each experiment; of several runs, a list `runs` of these.
 
     Unless `again`, a run that these very inputs gave before is read back.
     """
     if not names:
         return {}
     from pipeline.access import connect
-    from pipeline.head.run import run_experiment
-    from pipeline.head.table import render
+    from pipeline.head.sweep import run_sweep
+    from pipeline.head.sweep_table import as_plain, render_sweep
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
     # of all nodes: a run may read any of them through the views, whatever they are called
     fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
     measured: dict[str, dict[str, object]] = {}
     for name in names:
-        result = run_experiment(
+        results = run_sweep(
             connection,
             graph.experiments[name],
             name,
@@ -316,13 +316,9 @@ def _experiments(
             say=lambda line: typer.echo(line, err=True),
             again=again,
         )
-        measured[name] = {
-            "run": str(result.folder),
-            "metrics": result.metrics.to_pylist(),
-            "means": result.means.to_pylist(),
-        }
+        measured[name] = as_plain(results)
         if not quiet:
-            typer.echo(render(result))
+            typer.echo(render_sweep(results))
     return measured
 
 

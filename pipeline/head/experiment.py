@@ -21,9 +21,14 @@ Validation images come from generators that training has. A generator with fakes
 the test is an error unless `allow_overlap` is true; then the table marks it as seen, says so, and
 leaves it out of the mean over the unseen. `test_by` gives the table a row a generator. The
 baselines are always in the table.
+
+Several values make several runs, one of each combination: `seed: [0, 1, 2]`, and in the head
+`hidden: [[256], [512, 128]]` or `dropout: [0, 0.5]`; any other key in `sweep`, which these lists
+are short for: `sweep: {features: [[global], [global, local]], head.dropout: [0, 0.5]}`.
 """
 
-from typing import Annotated, Literal, Self
+from itertools import product
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -34,6 +39,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     StringConstraints,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -83,6 +89,29 @@ class Experiment(_Frozen):
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
     compare_to: str | None = "linear probe"  # the method that the differences are from
+    sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_in_place(cls, raw: Any) -> Any:
+        """Moves lists at `seed` and in `head` to `sweep`, and the first of each to their place."""
+        if not isinstance(raw, dict):
+            return raw
+        raw = {**raw, "sweep": raw.get("sweep", {})}
+        places = {"seed": raw} if "seed" in raw else {}
+        if isinstance(raw.get("head"), dict):
+            raw["head"] = dict(raw["head"])
+            places |= {f"head.{key}": raw["head"] for key in raw["head"]}
+        for path, place in places.items():
+            key = path.removeprefix("head.")
+            value = place[key]
+            several = isinstance(value, list) and value
+            if key == "hidden":  # a list is one head; a list of lists is several
+                several = several and all(isinstance(sizes, list | tuple) for sizes in value)
+            if several and isinstance(raw["sweep"], dict):
+                raw["sweep"] = {**raw["sweep"], path: tuple(value)}
+                place[key] = value[0]
+        return raw
 
     @field_validator("features")
     @classmethod
@@ -97,6 +126,40 @@ class Experiment(_Frozen):
             hint = nearest(self.compare_to, self.methods)
             raise ValueError(f"compare_to names no method of the table: {hint}")
         return self
+
+    @model_validator(mode="after")
+    def _each_run_is_sound(self) -> Self:
+        for path, values in self.sweep.items():
+            known = {*Experiment.model_fields} - {"sweep", "head"}
+            known |= {f"head.{key}" for key in HeadConfig.model_fields}
+            if path not in known:
+                raise ValueError(f"sweep.{path}: there is no such key: {nearest(path, known)}")
+            for value in values:
+                try:
+                    self._with({path: value})
+                except ValidationError as error:
+                    problem = error.errors()[0]["msg"]
+                    raise ValueError(f"sweep.{path}: {problem} (got {value!r})") from None
+        return self
+
+    def _with(self, values: dict[str, Any]) -> "Experiment":
+        """This experiment without its sweep, with some values changed."""
+        raw = self.model_dump(exclude={"sweep"})
+        for path, value in values.items():
+            section, _, key = path.rpartition(".")
+            (raw[section] if section else raw)[key] = value
+        return Experiment.model_validate(raw)
+
+    def expand(self) -> list["Experiment"]:
+        """One experiment for each combination of the sweep's values, the seeds in a row."""
+        seeds_last = sorted(self.sweep, key=lambda path: path == "seed")
+        combinations = product(*(self.sweep[path] for path in seeds_last))
+        return [self._with(dict(zip(seeds_last, values, strict=True))) for values in combinations]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What is not at its default, without the seed: what runs over seeds have in common."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"seed", "sweep"})
 
     @property
     def heads(self) -> dict[str, tuple[Feature, ...]]:

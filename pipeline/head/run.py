@@ -189,7 +189,9 @@ def _with_run(measured: pa.Table, about: dict[str, Any], experiment: Experiment)
     for key in ("train", "seed", "allow_overlap"):
         column = pa.array([getattr(experiment, key)] * len(measured))
         measured = measured.append_column(key, column)
-    return measured
+    configuration = json.dumps(experiment.configuration, sort_keys=True)
+    column = pa.array([configuration] * len(measured))
+    return measured.append_column("configuration", column)
 
 
 def _about(

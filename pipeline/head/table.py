@@ -59,7 +59,7 @@ def shown(result: Result) -> pa.Table:
         if name in WITH_INTERVAL and result.experiment.bootstrap:
             columns[f"{header} [95 %]"] = [_with_interval(row, name) for row in rows]
         else:
-            columns[header] = [_digits(row[name]) for row in rows]
+            columns[header] = [digits(row[name]) for row in rows]
     return pa.table({**columns, "n": table["n"]})
 
 
@@ -73,8 +73,8 @@ def chosen(result: Result) -> pa.Table:
         rows = [row for row in rows if row["seen"] or row["scope"] == "mean"]
     columns = {name: [row[name] for row in rows] for name in ("method", "generator")}
     for header, figures in _CHOSEN.items():
-        digits = [[_digits(row[name]) for name in figures] for row in rows]
-        columns[header] = [None if None in pair else " -> ".join(pair) for pair in digits]
+        pairs = [[digits(row[name]) for name in figures] for row in rows]
+        columns[header] = [None if None in pair else " -> ".join(pair) for pair in pairs]
     return pa.table(columns)
 
 
@@ -92,15 +92,14 @@ def _with_interval(row: dict[str, float | None], name: str, sign: str = "") -> s
     """Such as `0.981 [.970, .989]`; without the interval where there is none."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
-        return _digits(row[name], sign)
+        return digits(row[name], sign)
     # an end takes four characters, `.970` or `1.00`: two intervals have to fit beside the rest
-    ends = (
-        _digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high)
-    )
-    return f"{_digits(row[name], sign)} [{', '.join(ends)}]"
+    ends = (digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high))
+    return f"{digits(row[name], sign)} [{', '.join(ends)}]"
 
 
-def _digits(value: float | None, sign: str = "") -> str | None:
+def digits(value: float | None, sign: str = "") -> str | None:
+    """Three of them after the point."""
     return None if value is None else f"{value:{sign}.3f}"
 
 
@@ -119,10 +118,10 @@ def render(result: Result) -> str:
     """The run as plain text: what it was trained on, what was left out, the tables, the folder."""
     experiment = result.experiment
     stream = io.StringIO()
-    for line in _about(result):
+    for line in about(result, [result.experiment.seed]):
         stream.write(f"{line}\n")
     write(shown(result), "table", stream)
-    for line in _under_verdicts(result):
+    for line in under_verdicts(result):
         stream.write(f"{line}\n")
     write(chosen(result), "table", stream)
     stream.write(
@@ -143,21 +142,27 @@ def render(result: Result) -> str:
     return stream.getvalue()
 
 
-def _about(result: Result) -> list[str]:
+def about(result: Result, seeds: list[int]) -> list[str]:
+    """What a run was trained and validated on, and what was left out."""
     experiment = result.experiment
     where = experiment.validation
     if where is None:
         where = f"{experiment.validation_share:.0%} of what `train` selects, set aside"
     return [
-        "{}: trained on {:,} real and {:,} fake images ({}), seed {}".format(
-            result.name, *result.trained_on, experiment.train, experiment.seed
+        "{}: trained on {:,} real and {:,} fake images ({}), {} {}".format(
+            result.name,
+            *result.trained_on,
+            experiment.train,
+            "seed" if len(seeds) == 1 else "seeds",
+            ", ".join(str(seed) for seed in seeds),
         ),
         "  validated on {:,} real and {:,} fake images ({})".format(*result.validated_on, where),
         *(f"  {note}" for note in result.notes),
     ]
 
 
-def _under_verdicts(result: Result) -> list[str]:
+def under_verdicts(result: Result) -> list[str]:
+    """What has to be known to read the table: overlap, classes and means that are not there."""
     lines = []
     if result.overlap:
         lines.append(

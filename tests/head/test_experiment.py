@@ -65,6 +65,52 @@ def test_what_cannot_be_meant_is_refused(change):
         Experiment.model_validate({**FULL, **change})
 
 
+def test_lists_are_a_run_for_each_combination():
+    swept = Experiment.model_validate(
+        {"train": "true", "seed": [0, 1], "head": {"hidden": [[8], []], "dropout": 0.1}}
+    )
+    assert swept.sweep == {"seed": (0, 1), "head.hidden": ([8], [])}
+    runs = swept.expand()
+    assert [(run.head.hidden, run.seed) for run in runs] == [((8,), 0), ((8,), 1), ((), 0), ((), 1)]
+    assert {run.head.dropout for run in runs} == {0.1}
+    assert runs[1] == Experiment(train="true", seed=1, head={"hidden": [8], "dropout": 0.1})
+    assert Experiment.model_validate_json(swept.model_dump_json()) == swept
+    named = Experiment.model_validate(
+        {"train": "true", "sweep": {"features": [["global"], ["local"]], "head.epochs": [1, 2]}}
+    )
+    runs = [(run.features, run.head.epochs) for run in named.expand()]
+    assert runs == [(("global",), 1), (("global",), 2), (("local",), 1), (("local",), 2)]
+    plain = Experiment(train="true", head={"hidden": [16]})
+    assert (plain.sweep, plain.expand()) == ({}, [plain])
+    assert Experiment(train="true", head={"hidden": []}).expand()[0].head.hidden == ()
+
+
+def test_configurations_are_what_runs_over_seeds_have_in_common():
+    one, other = Experiment.model_validate({"train": "true", "seed": [0, 7]}).expand()
+    assert one.configuration == other.configuration == {"train": "true"}
+    changed = Experiment(train="true", head={"hidden": [3]})
+    assert changed.configuration == {"train": "true", "head": {"hidden": [3]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"seed": [0, -1]}, r"sweep.seed: .*greater than or equal to 0 \(got -1\)"),
+        ({"seed": []}, "seed"),
+        ({"head": {"dropout": [0, 2]}}, r"sweep.head.dropout: .*less than 1 \(got 2\)"),
+        ({"head": {"hidden": [[2], 3]}}, "head.hidden"),
+        ({"sweep": {"head.hiden": [[1]]}}, "did you mean 'head.hidden'"),
+        ({"sweep": {"sweep": [{}]}}, "there is no such key"),
+        ({"sweep": {"features": []}}, "sweep.features"),
+        ({"sweep": {"features": ["regional"]}}, "sweep.features"),
+        ({"sweep": [1]}, "sweep"),
+    ],
+)
+def test_sweeps_that_cannot_be_meant_are_refused(change, says):
+    with pytest.raises(ValidationError, match=says):
+        Experiment.model_validate({"train": "true", **change})
+
+
 def test_methods_are_the_heads_and_then_the_baselines():
     experiment = Experiment.model_validate(FULL)
     assert experiment.heads == {

@@ -282,7 +282,7 @@ def _write_run(folder: Path, run: str) -> None:
         row |= {"seen": generator == "progan", "ap": ap, "auroc": ap}
         row |= {"accuracy": float(np.mean(right[0] + right[1]))}
         row |= {"tnr": float(np.mean(right[0])), "tpr": float(np.mean(right[1])), "n": len(found)}
-        metrics.append(row | ({"scope": "generator", "ece": 0.25} if run == "new" else {}))
+        metrics.append(row | ({"scope": "generator", "brier": 0.25} if run == "new" else {}))
     if run == "new":
         mean = {"scope": "mean", "generator": None, "seen": False, "ap": 0.125}
         metrics.append(metrics[-1] | mean)
