@@ -27,6 +27,10 @@ COLUMNS = {
     **dict.fromkeys(("num_objects", "cosine_global", "distance_global"), "features"),
     **dict.fromkeys(("cosine_local", "distance_local"), "features"),
 }
+SCALARS = (
+    *("cosine_global", "distance_global", "cosine_local", "distance_local"),
+    "num_objects",
+)
 
 
 def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict[str, np.ndarray]:
@@ -51,6 +55,19 @@ def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict
             )
             matrices[name] = matrix(connection, sql, path, count)[codes]
     return matrices
+
+
+def scalars(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.ndarray:
+    """float32 [n, 5]: `SCALARS` of these images, in their order; zeros where there is no object."""
+    columns = []
+    with positions(connection, image_ids) as (count, codes):
+        for name in SCALARS:
+            sql = (
+                f"select position, {name}::float as x from features "
+                "join item_positions using (image_id)"
+            )
+            columns.append(matrix(connection, sql, f"features.{name}", count))
+    return np.concatenate(columns, axis=1)[codes]
 
 
 @contextmanager

@@ -22,6 +22,11 @@ the test is an error unless `allow_overlap` is true; then the table marks it as 
 leaves it out of the mean over the unseen. `test_by` gives the table a row a generator. The
 baselines are always in the table.
 
+Features are `global` and `local` misalignment (`representation`, `pooling`: what they are is in
+`pipeline.head.represent`), the unit embeddings `image` and `text` (of the caption), and `scalars`:
+cosine and distance, global and local, and the number of objects. The table has a head on each alone
+and one on all side by side. An image without objects has zeros for `local` and its scalars.
+
 Several values make several runs, one of each combination: `seed: [0, 1, 2]`, and in the head
 `hidden: [[256], [512, 128]]` or `dropout: [0, 0.5]`; any other key in `sweep`, which these lists
 are short for: `sweep: {features: [[global], [global, local]], head.dropout: [0, 0.5]}`.
@@ -47,7 +52,9 @@ from pydantic import (
 from pipeline.errors import nearest
 
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Feature = Literal["global", "local"]
+Feature = Literal["global", "local", "image", "text", "scalars"]
+Representation = Literal["unit_difference", "raw_difference", "hadamard", "concat", "cosine"]
+Pooling = Literal["mean", "max_norm", "top_k", "attention"]
 
 # what a head has to beat, in the table's order (`pipeline.head.baselines` says what each is)
 BASELINES = ("linear probe", "k-NN", "concat MLP", "caption text", "metadata", "cosine")
@@ -83,6 +90,10 @@ class Experiment(_Frozen):
     allow_overlap: bool = False  # whether a generator may be trained and tested on
     test_by: Literal["generator"] = "generator"
     features: tuple[Feature, ...] = Field(("global", "local"), min_length=1)
+    representation: Representation = "unit_difference"  # of global and local
+    pooling: Pooling = "mean"  # of the objects, into local
+    top_k: PositiveInt = 3  # objects that the pooling top_k takes
+    phrase_template: str = Field("{}", pattern=r"^[^{}]*\{\}[^{}]*$")  # embed_texts', where needed
     head: HeadConfig = HeadConfig()
     seed: NonNegativeInt = 0
     neighbours: PositiveInt = 9  # of the baseline k-NN

@@ -81,18 +81,20 @@ def save_head(
     folder: Path,
     widths: Mapping[str, int],
     config: HeadConfig,
+    features: Mapping[str, Any],
     inputs: Mapping[str, Any],
 ) -> None:
     """Writes head.safetensors and head.json.
 
     `widths`: feature -> its width, in the order of the head's input. `config`: what the head was
-    built from. `inputs`: the fingerprints of the nodes that made the features, which whoever
-    applies the head compares with his own.
+    built from. `features`: how misalignment is represented and pooled. `inputs`: the fingerprints
+    of the nodes that made the features, which whoever applies the head compares with his own.
     """
     (folder / WEIGHTS).write_bytes(save(head.state_dict()))  # save_file hides it from other users
     about = {
         "format": FORMAT,
         "input": dict(widths),
+        **features,
         "standardised": True,
         "without_objects": "zeros",
         "hidden": list(config.hidden),

@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 
 from pipeline import __version__
 from pipeline.errors import UserError
-from pipeline.head import data, evaluate, rows
+from pipeline.head import evaluate, rows
 from pipeline.head.experiment import Experiment
-from pipeline.head.inputs import gather_beside
+from pipeline.head.matrices import matrices
 from pipeline.head.publish import publish
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_experiment(
     JSON values that say what the features were made from (node -> fingerprint), saved with the
     head. `say` gets progress lines. Unless `again`, a run that the same inputs gave before is read,
     not trained, and neither torch nor scikit-learn is imported. Raises UserError for what
-    `rows.select`, `data.gather` and `train` refuse, for a name that is no folder name, and for a
+    `rows.select`, `matrices` and `train` refuse, for a name that is no folder name, and for a
     folder that cannot be written.
     """
     started = perf_counter()
@@ -145,7 +145,7 @@ def _compute(
     train, validation, test = selection.train, selection.validation, selection.test
     chunks = [side.table["image_id"].chunks for side in selection.sides.values()]
     ids = pa.chunked_array([chunk for side in chunks for chunk in side])
-    x = {**data.gather(connection, ids), **gather_beside(connection, ids)}
+    x = matrices(connection, ids, experiment)
     y = np.concatenate([train.label, validation.label])
     fitted = fit(x, y, len(validation.label), experiment, say)
     choices = {
@@ -166,7 +166,8 @@ def _compute(
 
     def write(folder: Path) -> None:
         widths = {feature: x[feature].shape[1] for feature in experiment.features}
-        save_head(fitted.head, folder, widths, experiment.head, about["fingerprints"])
+        how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
+        save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
         text = json.dumps(about, indent=1)
         (folder / "experiment.json").write_text(text + "\n", encoding="utf-8")
         pq.write_table(measured, folder / "metrics.parquet")

@@ -14,7 +14,9 @@ def trained(folder, **changes):
     config = HeadConfig(**{"hidden": (4, 3), "dropout": 0.5, **changes})
     head = Head(6, config.hidden, config.dropout, config.activation, config.norm)
     head.standardise(torch.randn(50, 6) * 3 + 1)
-    save_head(head, folder, {"global": 4, "local": 2}, config, {"features": "abc"})
+    save_head(
+        head, folder, {"global": 4, "local": 2}, config, {"pooling": "mean"}, {"features": "abc"}
+    )
     return head
 
 
@@ -44,6 +46,7 @@ def test_a_head_comes_back_from_its_file_to_the_last_bit(tmp_path, changes):
     assert about["hidden"] == list(changes.get("hidden", [4, 3]))
     assert about["activation"] == changes.get("activation", "relu")
     assert about["norm"] == changes.get("norm")
+    assert about["pooling"] == "mean"
     assert about["without_objects"] == "zeros"
     assert about["made_from"] == {"features": "abc"}
 
