@@ -264,6 +264,19 @@ def test_one_feature_has_one_head(content, store, tmp_path):
     assert load_head(result.folder)[1]["input"] == {"global": 8}
 
 
+def test_features_are_computed_from_the_cached_embeddings(content, store, tmp_path):
+    """The made embeddings tell fakes from reals, whatever the made features say."""
+    changes = {"features": ("global", "local", "scalars"), "representation": "concat"}
+    other = EXPERIMENT.model_copy(update={**changes, "pooling": "max_norm"})
+    result = run_experiment(store(content()), other, "other", tmp_path, {})
+    methods = pc.unique(result.metrics["method"]).to_pylist()
+    assert methods[:4] == ["global", "local", "scalars", "global+local+scalars"]
+    about = load_head(result.folder)[1]
+    assert about["input"] == {"global": 16, "local": 16, "scalars": 5}
+    assert (about["representation"], about["pooling"]) == ("concat", "max_norm")
+    assert result.means.to_pylist()[0]["ap"] > 0.99
+
+
 def test_a_generator_without_reals_has_no_ap_and_the_text_says_so(content, store, tmp_path):
     test = "split = 'test' and not (generator = 'flow' and label = 0)"
     odd = EXPERIMENT.model_copy(update={"test": test})
