@@ -29,7 +29,8 @@ and one on all side by side. An image without objects has zeros for `local` and 
 
 Several values make several runs, one of each combination: `seed: [0, 1, 2]`, and in the head
 `hidden: [[256], [512, 128]]` or `dropout: [0, 0.5]`; any other key in `sweep`, which these lists
-are short for: `sweep: {features: [[global], [global, local]], head.dropout: [0, 0.5]}`.
+are short for: `sweep: {features: [[global], [global, local]], head.dropout: [0, 0.5]}`. A `preset`
+is one of the field's protocols, and stands for plain experiments: `pipeline.head.presets`.
 """
 
 from itertools import product
@@ -54,6 +55,10 @@ from pipeline.errors import nearest
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Feature = Literal["global", "local", "image", "text", "scalars"]
 Representation = Literal["unit_difference", "raw_difference", "hadamard", "concat", "cosine"]
+Preset = Literal[
+    *("progan_4", "progan_20", "sdv14_genimage", "leave_one_out", "train_x_test"),
+    *("figure5", "ablation"),
+]
 Pooling = Literal["mean", "max_norm", "top_k", "attention"]
 
 # what a head has to beat, in the table's order (`pipeline.head.baselines` says what each is)
@@ -83,7 +88,8 @@ class HeadConfig(_Frozen):
 class Experiment(_Frozen):
     """One table: heads trained on some images, tested on others, beside their baselines."""
 
-    train: Predicate
+    preset: Preset | None = None
+    train: Predicate | None = None  # needed, but for a preset that brings its own
     validation: Predicate | None = None  # None: a share of the training rows
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
@@ -124,6 +130,12 @@ class Experiment(_Frozen):
                 place[key] = value[0]
         return raw
 
+    @model_validator(mode="after")
+    def _trained_on_something(self) -> Self:
+        if self.train is None and self.preset in (None, "figure5", "ablation"):
+            raise ValueError("`train` is missing: the predicate of the images to train on")
+        return self
+
     @field_validator("features")
     @classmethod
     def _once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
@@ -141,7 +153,7 @@ class Experiment(_Frozen):
     @model_validator(mode="after")
     def _each_run_is_sound(self) -> Self:
         for path, values in self.sweep.items():
-            known = {*Experiment.model_fields} - {"sweep", "head"}
+            known = {*Experiment.model_fields} - {"sweep", "head", "preset"}
             known |= {f"head.{key}" for key in HeadConfig.model_fields}
             if path not in known:
                 raise ValueError(f"sweep.{path}: there is no such key: {nearest(path, known)}")

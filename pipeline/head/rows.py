@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WORDS = {"train": "training", "validation": "validation", "test": "test"}  # in messages
 
 # A row a listed file. `state` is what can be done with it.
-_EXPERIMENT_ROWS = f"""
+EXPERIMENT_ROWS = f"""
 with experiment_rows as (
     select
         {", ".join(f"{view}.{column}" for column, view in COLUMNS.items())},
@@ -125,7 +125,7 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
 
 def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -> Rows:
     sql = (
-        f"{_EXPERIMENT_ROWS}select image_id, label, generator, split, state\n"
+        f"{EXPERIMENT_ROWS}select image_id, label, generator, split, state\n"
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
     )
     advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""

@@ -34,7 +34,7 @@ def shown(results: Sequence[Result]) -> pa.Table:
     columns["method"] = [row["method"] for row in rows]
     columns["generator"] = [_generator(row) for row in rows]
     for name, header in _SHOWN.items():
-        columns[header] = [_with_std(row[name], row[f"{name}_std"]) for row in rows]
+        columns[header] = [with_std(row[name], row[f"{name}_std"]) for row in rows]
     return pa.table({**columns, "runs": [row["runs"] for row in rows]})
 
 
@@ -44,7 +44,8 @@ def _generator(row: dict[str, object]) -> str:
     return f"{row['generator'] or '(none)'}{' (seen in training)' if row['seen'] else ''}"
 
 
-def _with_std(mean: float | None, std: float | None) -> str | None:
+def with_std(mean: float | None, std: float | None) -> str | None:
+    """Such as `0.981 ± 0.004`; without the deviation where there is none."""
     if mean is None or std is None:
         return digits(mean)
     return f"{mean:.3f} ± {std:.3f}"
@@ -76,8 +77,11 @@ def render_sweep(results: Sequence[Result]) -> str:
         stream.write(f"{line}\n")
     stream.write(
         "±: sample standard deviation over seeds, each with validation images of its own\n"
-        "choose between configurations by `validation ap`: the other figures are of test images\n"
     )
+    if any(configurations(results)):
+        stream.write(
+            "choose between configurations by `validation ap`: the rest is of test images\n"
+        )
     for result, configuration in zip(results, configurations(results), strict=True):
         what = f"{configuration}, seed {result.experiment.seed}".removeprefix(", ")
         stream.write(f"saved in {result.folder} ({what})\n")

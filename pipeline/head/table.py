@@ -57,7 +57,7 @@ def shown(result: Result) -> pa.Table:
     }
     for name, header in _VERDICTS.items():
         if name in WITH_INTERVAL and result.experiment.bootstrap:
-            columns[f"{header} [95 %]"] = [_with_interval(row, name) for row in rows]
+            columns[f"{header} [95 %]"] = [with_interval(row, name) for row in rows]
         else:
             columns[header] = [digits(row[name]) for row in rows]
     return pa.table({**columns, "n": table["n"]})
@@ -82,13 +82,13 @@ def differences(result: Result) -> pa.Table:
     """Of each method but the one compared to: its mean AP's difference from that one's."""
     other = result.experiment.compare_to
     rows = [row for row in result.means.to_pylist() if row["method"] != other]
-    values = [_with_interval(row, "ap_difference", "+") for row in rows]
+    values = [with_interval(row, "ap_difference", "+") for row in rows]
     return pa.table(
         {"method": [row["method"] for row in rows], f"mean ap - that of {other}": values}
     )
 
 
-def _with_interval(row: dict[str, float | None], name: str, sign: str = "") -> str | None:
+def with_interval(row: dict[str, float | None], name: str, sign: str = "") -> str | None:
     """Such as `0.981 [.970, .989]`; without the interval where there is none."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
