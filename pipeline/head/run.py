@@ -2,6 +2,7 @@
 
     OUT/<experiment>/<run id>/
         head.safetensors, head.json   the MLP on all features of the experiment
+        model_card.md                 what a reader of the head must know
         experiment.json               configuration, SQL, fingerprints, counts
         curves.parquet                a row a head and epoch
         validation.parquet            a row a method and validation image: what was chosen on
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 from pipeline import __version__
 from pipeline.errors import UserError
 from pipeline.head import evaluate, rows
+from pipeline.head.card import card
 from pipeline.head.experiment import Experiment
 from pipeline.head.matrices import matrices
 from pipeline.head.publish import publish
@@ -164,12 +166,17 @@ def _compute(
     )
     measured = _with_run(measured, about, experiment)
 
+    counts = {name: _counts(side) for name, side in selection.sides.items()}
+    method = "+".join(experiment.features)
+    described = card(about, measured, fitted.curves, counts, method)
+
     def write(folder: Path) -> None:
         widths = {feature: x[feature].shape[1] for feature in experiment.features}
         how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
         save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
         text = json.dumps(about, indent=1)
         (folder / "experiment.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "model_card.md").write_text(described, encoding="utf-8")
         pq.write_table(measured, folder / "metrics.parquet")
         pq.write_table(fitted.curves, folder / "curves.parquet")
         for name, side, p in (
