@@ -70,6 +70,13 @@ def scalars(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.
     return np.concatenate(columns, axis=1)[codes]
 
 
+def lengths(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.ndarray:
+    """float32 [n, 1]: the lengths of these images' embeddings before they were normalised."""
+    sql = "select position, norm as x from image_embeddings join item_positions using (image_id)"
+    with positions(connection, image_ids) as (count, codes):
+        return matrix(connection, sql, "image_embeddings.norm", count)[codes]
+
+
 @contextmanager
 def positions(
     connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray

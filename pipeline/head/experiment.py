@@ -27,6 +27,9 @@ Features are `global` and `local` misalignment (`representation`, `pooling`: wha
 cosine and distance, global and local, and the number of objects. The table has a head on each alone
 and one on all side by side. An image without objects has zeros for `local` and its scalars.
 
+`foreign: {UnivFD: fc_weights.pth}` adds a row with a linear head that others trained on CLIP's raw
+image embeddings (`pipeline.head.foreign`).
+
 Several values make several runs, one of each combination: `seed: [0, 1, 2]`, and in the head
 `hidden: [[256], [512, 128]]` or `dropout: [0, 0.5]`; any other key in `sweep`, which these lists
 are short for: `sweep: {features: [[global], [global, local]], head.dropout: [0, 0.5]}`. A `preset`
@@ -34,6 +37,7 @@ is one of the field's protocols, and stands for plain experiments: `pipeline.hea
 """
 
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -46,6 +50,7 @@ from pydantic import (
     PositiveInt,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -106,6 +111,7 @@ class Experiment(_Frozen):
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
     compare_to: str | None = "linear probe"  # the method that the differences are from
+    foreign: dict[str, str] = Field(default_factory=dict)  # row -> file of a linear head
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -136,6 +142,15 @@ class Experiment(_Frozen):
             raise ValueError("`train` is missing: the predicate of the images to train on")
         return self
 
+    @field_validator("foreign")
+    @classmethod
+    def _from_the_file(cls, foreign: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        """Paths are relative to the DAG file."""
+        base = (info.context or {}).get("base", Path())
+        if taken := set(foreign) & set(BASELINES):
+            raise ValueError(f"{min(taken)} is a baseline's name")
+        return {name: str(base / Path(path).expanduser()) for name, path in foreign.items()}
+
     @field_validator("features")
     @classmethod
     def _once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
@@ -145,6 +160,9 @@ class Experiment(_Frozen):
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
+        twice = set(self.foreign) & set(self.heads)
+        if twice:
+            raise ValueError(f"two methods are called {min(twice)}: rename it in `foreign`")
         if self.compare_to is not None and self.compare_to not in self.methods:
             hint = nearest(self.compare_to, self.methods)
             raise ValueError(f"compare_to names no method of the table: {hint}")
@@ -193,4 +211,4 @@ class Experiment(_Frozen):
     @property
     def methods(self) -> tuple[str, ...]:
         """The names in the table, in its order."""
-        return (*self.heads, *BASELINES)
+        return (*self.heads, *BASELINES, *self.foreign)

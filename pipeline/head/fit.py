@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.head.baselines import BASELINES
 from pipeline.head.experiment import Experiment
+from pipeline.head.foreign import apply_linear
 from pipeline.head.mlp import Head
 from pipeline.head.train import Trained, train
 
@@ -76,6 +77,9 @@ def fit(
             say(f"fitting the baseline: {method}")
             predict = baseline.fit(inputs[:start], y[:start], experiment)
             probabilities[method] = predict(inputs[start:])
+    for method, path in experiment.foreign.items():
+        say(f"applying the foreign head: {method}")
+        probabilities[method] = apply_linear(path, method, x["raw_image"][start:])
     return Fitted(
         trained[last].head,
         _curves(trained),

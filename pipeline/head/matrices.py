@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.head.data import gather, positions, scalars
+from pipeline.head.data import gather, lengths, positions, scalars
 from pipeline.head.experiment import Experiment
 from pipeline.head.inputs import gather_beside
 from pipeline.head.pairs import Pairs, global_pairs, local_pairs
@@ -22,12 +22,15 @@ def matrices(
     """Matrices for these images, in their order, an image once or often; float32 [n, width].
 
     By the names of the experiment's features, and by those of `data.gather` and
-    `inputs.gather_beside`, which the baselines read. `global` and `local` are the cached ones where
-    the experiment wants just these (unit differences, averaged), and otherwise come from the cached
-    embeddings: no image is opened and no stage is run. Raises UserError for what these refuse.
+    `inputs.gather_beside`, which the baselines read; `raw_image` for foreign heads. `global` and
+    `local` are the cached ones where the experiment wants just these (unit differences, averaged),
+    and otherwise come from the cached embeddings: no image is opened and no stage is run. Raises
+    UserError for what these refuse.
     """
     x = {**gather(connection, image_ids), **gather_beside(connection, image_ids)}
     x |= {"image": x["image_embedding"], "text": x["caption_embedding"]}
+    if experiment.foreign:
+        x["raw_image"] = x["image_embedding"] * lengths(connection, image_ids)
     if "scalars" in experiment.features:
         x["scalars"] = scalars(connection, image_ids)
     cached = (experiment.representation, experiment.pooling) == ("unit_difference", "mean")

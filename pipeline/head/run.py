@@ -32,6 +32,7 @@ from pipeline.errors import UserError
 from pipeline.head import evaluate, rows
 from pipeline.head.card import card
 from pipeline.head.experiment import Experiment
+from pipeline.head.foreign import digests
 from pipeline.head.matrices import matrices
 from pipeline.head.publish import publish
 
@@ -211,6 +212,8 @@ def _about(
     """What experiment.json says, and the run id that follows from it."""
     config = experiment.model_dump(mode="json")
     decisive = {"version": _VERSION, "config": config, "fingerprints": dict(fingerprints)}
+    if experiment.foreign:  # what is in the files counts, not where they lie
+        config["foreign"] = digests(experiment.foreign)
     digest = sha256(json.dumps(decisive, sort_keys=True).encode())
     for side in selection.sides.values():
         for column in side.table.columns:
