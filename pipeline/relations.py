@@ -75,6 +75,18 @@ RUN_FILES = {
             "configuration": "varchar",
         },
     ),
+    "curves": (
+        "curves.parquet",
+        {
+            "experiment": "varchar",
+            "run_id": "varchar",
+            "method": "varchar",
+            "epoch": "bigint",
+            **dict.fromkeys(("learning_rate", "train_loss"), "double"),
+            **dict.fromkeys(("validation_loss", "validation_ap"), "double"),
+            "best": "boolean",
+        },
+    ),
     "predictions": (
         "predictions.parquet",
         {
