@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.errors import UserError
 from pipeline.head.baselines import BASELINES
 from pipeline.head.experiment import Experiment
 from pipeline.head.foreign import apply_linear
@@ -50,7 +51,7 @@ def fit(
 
     The rows of each matrix of `x` are those of training, then `num_validation` of validation, and
     then the test's; `y` int8 [training + validation] are the labels of the first two. `say` gets a
-    line a method.
+    line a method that is fitted. Raises UserError as `train` and `apply_linear` do.
     """
     stop = len(y)
     start = stop - num_validation
@@ -63,9 +64,18 @@ def fit(
     def head(method: str, inputs: np.ndarray) -> None:
         say(f"training the head on {method}")
         held = (inputs[start:stop], y[start:])
-        trained[method] = train(inputs[:start], y[:start], experiment.head, experiment.seed, held)
+        try:
+            found = train(inputs[:start], y[:start], experiment.head, experiment.seed, held)
+        except UserError as error:
+            raise UserError(error.what, f"the head on {method}", error.hint) from None
+        trained[method] = found
         probabilities[method] = trained[method].head.probabilities(inputs[start:])
 
+    # first, so that a file of another width is said before anything is trained
+    foreign = {
+        method: apply_linear(path, method, x["raw_image"][start:])
+        for method, path in experiment.foreign.items()
+    }
     for method, features in experiment.heads.items():
         head(method, columns(features))
         last = method  # the one on all features
@@ -77,9 +87,7 @@ def fit(
             say(f"fitting the baseline: {method}")
             predict = baseline.fit(inputs[:start], y[:start], experiment)
             probabilities[method] = predict(inputs[start:])
-    for method, path in experiment.foreign.items():
-        say(f"applying the foreign head: {method}")
-        probabilities[method] = apply_linear(path, method, x["raw_image"][start:])
+    probabilities |= foreign
     return Fitted(
         trained[last].head,
         _curves(trained),

@@ -75,9 +75,8 @@ def render_sweep(results: Sequence[Result]) -> str:
     write(shown(results), "table", stream)
     for line in under_verdicts(first):
         stream.write(f"{line}\n")
-    stream.write(
-        "±: sample standard deviation over seeds, each with validation images of its own\n"
-    )
+    own = "" if first.experiment.validation else ", each with validation images of its own"
+    stream.write(f"±: sample standard deviation over seeds{own}\n")
     if any(configurations(results)):
         stream.write(
             "choose between configurations by `validation ap`: the rest is of test images\n"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.head.baselines import logistic
 from pipeline.head.experiment import Experiment
 from pipeline.head.fit import CURVES, fit
@@ -51,6 +52,14 @@ def test_baselines_see_training_rows_only(made):
     expected = logistic(x["cosine_global"][TRAIN], y[TRAIN])
     assert np.array_equal(fitted.test["cosine"], expected(x["cosine_global"][TEST]))
     assert np.array_equal(fitted.validation["cosine"], expected(x["cosine_global"][HELD]))
+
+
+def test_a_training_that_fails_names_its_head(made):
+    x, y = made
+    x["local"][3] = np.nan
+    with pytest.raises(UserError, match="loss became nan in epoch 1 of 3") as error:
+        fit(x, y, 20, EXPERIMENT, lambda line: None)
+    assert error.value.where == "the head on local"
 
 
 def test_a_line_is_said_of_each_method(made):
