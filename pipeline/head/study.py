@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Study = dict[str, list[Result]]  # name of a plain experiment -> its runs
+_MEAN = "mean of unseen"
 _WITH_INTERVALS = 5  # generators; with more the table is too wide for them
 
 
@@ -77,36 +78,41 @@ def matrix(study: Study) -> pa.Table:
     Where every experiment tests a generator of its own (leave_one_out), a row a method.
     """
     rows = _rows(study)
-    generators = sorted({row["generator"] or "(none)" for row in rows if row["scope"] != "mean"})
-    tested = [
-        {row["generator"] for row in rows if row["experiment"] == name and row["scope"] != "mean"}
-        for name in study
-    ]
-    apart = sum(map(len, tested)) == len(set().union(*tested))
-    lines: dict[tuple[str, ...], dict[str, object]] = {}
-    means: dict[tuple[str, ...], list[float]] = {}
+    generators = sorted({_column(row) for row in rows} - {_MEAN})
+    apart = _apart(rows, len(study))
     wide = len(generators) > _WITH_INTERVALS
+    lines: dict[tuple[str, str], dict[str, str | None]] = {}
+    means: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        part = row["experiment"].partition(".")[2] or row["experiment"]
-        label = ", ".join(filter(None, (part, row["configuration"])))
-        key = (row["method"], row["configuration"] if apart else label)
-        line = lines.setdefault(key, {})
-        if row["scope"] == "mean":
+        experiment = row["experiment"].partition(".")[2] or row["experiment"]
+        label = [] if apart else [experiment]
+        key = (row["method"], ", ".join([*label, *filter(None, [row["configuration"]])]))
+        figure = digits(row["ap"]) if wide else _figure(row)
+        star = "*" if row["seen"] and figure else ""
+        lines.setdefault(key, {})[_column(row)] = figure and f"{figure}{star}"
+        if row["scope"] == "mean" and row["ap"] is not None:
             means.setdefault(key, []).append(row["ap"])
-            line["mean of unseen"] = digits(row["ap"]) if apart or wide else _figure(row)
-        else:
-            figure = digits(row["ap"]) if wide else _figure(row)
-            line[row["generator"] or "(none)"] = f"{figure}*" if row["seen"] else figure
-    if apart:  # each mean is of one generator: theirs is the one over all
+    if apart:  # each mean is of one generator: the mean of these is the one over all
         for key, values in means.items():
-            lines[key]["mean of unseen"] = digits(sum(values) / len(values))
-    order = sorted(lines, key=lambda key: [method for method, _ in lines].index(key[0]))
-    columns: dict[str, list[object]] = {"method": [method for method, _ in order]}
-    if not apart or any(label for _, label in order):
+            lines[key][_MEAN] = digits(sum(values) / len(values))
+    methods = list(dict.fromkeys(method for method, _ in lines))
+    order = sorted(lines, key=lambda key: methods.index(key[0]))
+    columns: dict[str, list[str | None]] = {"method": [method for method, _ in order]}
+    if any(label for _, label in order):
         columns["configuration" if apart else "run"] = [label for _, label in order]
-    for name in (*generators, "mean of unseen"):
+    for name in (*generators, _MEAN):
         columns[name] = [lines[key].get(name) for key in order]
-    return pa.table(columns)
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _column(row: Mapping[str, Any]) -> str:
+    return _MEAN if row["scope"] == "mean" else row["generator"] or "(none)"
+
+
+def _apart(rows: list[dict[str, Any]], count: int) -> bool:
+    """Whether each of `count` experiments tests one generator, and no two the same."""
+    tested = {(row["experiment"], row["generator"]) for row in rows if row["scope"] != "mean"}
+    return len(tested) == len({generator for _, generator in tested}) == count
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:

@@ -264,38 +264,6 @@ def test_one_feature_has_one_head(content, store, tmp_path):
     assert load_head(result.folder)[1]["input"] == {"global": 8}
 
 
-def test_the_model_card_has_the_runs_own_numbers(content, store, result, tmp_path):
-    text = (result.folder / "model_card.md").read_text()
-    assert text.startswith(f"# Model card: cross {result.run_id}\n")
-    assert "## What is not known of the method" in text
-    assert "- train: 19 real and 19 fake images; `generator = 'gan' and split = 'train'`" in text
-    assert "- test: 72 real and 72 fake images; `split = 'test'`" in text
-    assert "`allow_overlap`: other images of gan were trained on and tested" in text
-    assert "no verdict `real` is sure; no verdict `fake` is sure" in text
-    rows = [*result.metrics.to_pylist(), *result.means.to_pylist()]
-    own = {row["generator"]: row for row in rows if row["method"] == "global+local"}
-    for generator, name in (("gan", "gan (seen in training)"), (None, "mean of 2 unseen")):
-        row = own[generator]
-        assert (
-            f"\n| {name} | {row['ap']:.3f} | {row['auroc']:.3f} | {row['accuracy']:.3f} |" in text
-        )
-    for method in METHODS:
-        assert f"\n| {method} | " in text
-    curves = pq.read_table(result.folder / "curves.parquet").to_pylist()
-    (best,) = (p for p in curves if p["method"] == "global+local" and p["best"])
-    assert f"The weights are those of epoch {best['epoch']}:" in text
-    assert "- `features`: 0123456789abcdef" in text
-    plain = {"validation": None, "bootstrap": 0, "features": ("local",), "allow_overlap": False}
-    plain |= {"test": "split = 'test' and generator = 'vae'", "head": {"patience": None}}
-    other = Experiment.model_validate({**EXPERIMENT.model_dump(), **plain})
-    folder = run_experiment(store(content()), other, "plain", tmp_path, {}).folder
-    text = (folder / "model_card.md").read_text()
-    assert "features: local (" in text
-    assert "no early stopping" in text
-    assert "allow_overlap" not in text
-    assert "- none given" in text
-
-
 def test_features_are_computed_from_the_cached_embeddings(content, store, tmp_path):
     """The made embeddings tell fakes from reals, whatever the made features say."""
     changes = {"features": ("global", "local", "scalars"), "representation": "concat"}

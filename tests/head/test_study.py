@@ -62,6 +62,20 @@ def test_left_out_generators_are_columns_of_one_row(run):
     assert float(first["mean of unseen"]) == pytest.approx(sum(values) / 3, abs=6e-4)
 
 
+def test_a_generator_without_reals_has_no_figure(content, store, tmp_path):
+    made = content(shift=1.0)
+    for row, label in enumerate(made.listing["label"]):
+        if label == 0 and made.listing["generator"][row] == "vae":
+            made.listing["label"][row] = None
+    some = "split = 'train' and generator <> 'vae'"
+    experiment = Experiment(preset="train_x_test", train=some, head=HEAD, bootstrap=0)
+    study = run_study(store(made), experiment, "x", tmp_path, {})
+    rows = matrix(study).to_pylist()
+    assert {row["vae"] for row in rows} == {None}
+    assert all(row["mean of unseen"] for row in rows)
+    assert "x.gan" in render_study(study)
+
+
 def test_with_seeds_the_matrix_has_deviations(run):
     study = run(preset="leave_one_out", seed=[0, 1], bootstrap=0)
     first = matrix(study).to_pylist()[0]
