@@ -6,7 +6,8 @@ What a connection holds (all read-only):
 - a view per node, and one per table: `captions` is the node called `captions` or, when no node is
   called so, the only one that makes captions;
 - `nodes`, `receipts` (a row a part) and `failures` (a row a failed row), over all nodes;
-- `store.runs` and `store.predictions`: the metrics and predictions of the store's trained runs;
+- `store.runs`, `store.predictions`, `store.curves`: metrics, predictions and learning curves of
+  the store's trained runs;
 - every further file of `sql/views`, in the order of their names.
 
 A view file is plain SQL with two slots: `{{ node }}`, the node it reads, and `{{ width }}`, the

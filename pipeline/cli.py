@@ -292,22 +292,21 @@ def train(
 def _experiments(
     graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
 ) -> dict[str, dict[str, object]]:
-    """Run folder, metrics and means of each experiment.
+    """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
 
     Unless `again`, a run that these very inputs gave before is read back.
     """
     if not names:
         return {}
     from pipeline.access import connect
-    from pipeline.head.run import run_experiment
-    from pipeline.head.table import render
+    from pipeline.head.study import plain_values, render_study, run_study
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
     # of all nodes: a run may read any of them through the views, whatever they are called
     fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
     measured: dict[str, dict[str, object]] = {}
     for name in names:
-        result = run_experiment(
+        study = run_study(
             connection,
             graph.experiments[name],
             name,
@@ -316,13 +315,9 @@ def _experiments(
             say=lambda line: typer.echo(line, err=True),
             again=again,
         )
-        measured[name] = {
-            "run": str(result.folder),
-            "metrics": result.metrics.to_pylist(),
-            "means": result.means.to_pylist(),
-        }
+        measured[name] = plain_values(study)
         if not quiet:
-            typer.echo(render(result))
+            typer.echo(render_study(study))
     return measured
 
 

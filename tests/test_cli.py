@@ -95,7 +95,10 @@ def test_parameters_of_a_query_are_listed_and_given(ready, item):
 
 def test_the_run_is_a_view(ready, item):
     folder, _ = ready
-    sql = "select distinct experiment, method from runs where method = 'linear probe'"
+    sql = (
+        "select distinct experiment, method from runs "
+        "where method = 'linear probe' and experiment = 'cross_generator'"
+    )
     answer = item("query", "demo", sql, "--limit", "160", "--format", "json", cwd=folder)
     assert rows(answer) == [{"experiment": "cross_generator", "method": "linear probe"}]
 

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.errors import UserError
 from pipeline.head.experiment import Experiment
-from pipeline.head.train import train
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -49,18 +48,15 @@ def nearest_neighbours(x: np.ndarray, y: np.ndarray, k: int) -> Predict:
     return predict
 
 
-def mlp(x: np.ndarray, y: np.ndarray, experiment: Experiment) -> Predict:
-    """The experiment's own head, trained as the others are, on x float32 [n, d]."""
-    head, _ = train(x, y, experiment.head, experiment.seed)
-    return head.probabilities
-
-
 @dataclass(frozen=True)
 class Baseline:
-    """`columns`: the matrices it reads, side by side (names of `data.gather`, `gather_beside`)."""
+    """`columns`: the matrices it reads, side by side (names of `data.gather`, `gather_beside`).
+
+    `fit` is None for the experiment's own head, trained and stopped as the others are.
+    """
 
     columns: tuple[str, ...]
-    fit: Callable[[np.ndarray, np.ndarray, Experiment], Predict]
+    fit: Callable[[np.ndarray, np.ndarray, Experiment], Predict] | None
 
 
 def _logistic(*columns: str) -> Baseline:
@@ -76,7 +72,7 @@ BASELINES = {
         lambda x, y, experiment: nearest_neighbours(x, y, min(experiment.neighbours, len(x))),
     ),
     # De-Fake: Sha et al., DE-FAKE (CCS 2023): an MLP on [image; caption], with our head's settings
-    "concat MLP": Baseline(("image_embedding", "caption_embedding"), mlp),
+    "concat MLP": Baseline(("image_embedding", "caption_embedding"), None),
     # Whether what is shown, and not how it is made, tells fakes apart
     "caption text": _logistic("caption_embedding"),
     # Whether the corpus gives its fakes away by file size, shape or format: no detector at all

@@ -1,13 +1,12 @@
-"""Rows and matrices of an experiment: SQL selects the images, Arrow brings their vectors.
+"""The matrices of an experiment's images, out of the cache by Arrow.
 
-Reads three views: `listing`, `features` and `image_embeddings`. Nothing is aligned by position
-across files: rows and vectors meet by image_id.
+Reads two views: `features` and `image_embeddings`. Nothing is aligned by position across files:
+rows and vectors meet by image_id.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -16,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError, nearest
-from pipeline.head.experiment import Experiment
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -29,135 +27,10 @@ COLUMNS = {
     **dict.fromkeys(("num_objects", "cosine_global", "distance_global"), "features"),
     **dict.fromkeys(("cosine_local", "distance_local"), "features"),
 }
-
-# A row a listed file. `state` is what can be done with it.
-_EXPERIMENT_ROWS = f"""
-with experiment_rows as (
-    select
-        {", ".join(f"{view}.{column}" for column, view in COLUMNS.items())},
-        case
-            when coalesce(listing.error, features.error, image_embeddings.error) is not null
-                then 'failed'
-            when listing.label is null then 'unlabelled'
-            when features.image_id is null or image_embeddings.image_id is null then 'missing'
-            else 'ok'
-        end as state
-    from listing
-    left join features on features.image_id = listing.image_id
-    left join image_embeddings on image_embeddings.image_id = listing.image_id
+SCALARS = (
+    *("cosine_global", "distance_global", "cosine_local", "distance_local"),
+    "num_objects",
 )
-"""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The images of one side: `table` has image_id, label, generator and split, in a fixed order.
-
-    `sql` is what selected them; `notes` say in words what was left out, and why.
-    """
-
-    table: pa.Table
-    sql: str
-    notes: tuple[str, ...]
-
-    @property
-    def label(self) -> np.ndarray:
-        """int8 [n]: 0 real, 1 fake."""
-        return self.table["label"].to_numpy()
-
-
-def select(
-    connection: "DuckDBPyConnection", experiment: Experiment, name: str
-) -> tuple[Rows, Rows]:
-    """Training rows (an image once) and test rows (an image once a generator) of an experiment.
-
-    Unlabelled and failed rows are left out and counted in the notes. Raises UserError for a wrong
-    predicate, one that selects nothing, training rows of one class, images that have no features
-    yet, an image with two labels, and an image that is in both training and test.
-    """
-    train_where = f"({experiment.train}\n)"
-    rest = f"(image_id in (select image_id from experiment_rows where {train_where})) is not true"
-    test_where = f"({experiment.test}\n)" if experiment.test else rest
-    key = f"experiments.{name}"
-    train = _side(connection, train_where, "image_id", f"{key}.train")
-    test = _side(connection, test_where, "image_id, generator", f"{key}.test")
-    classes = set(train.label.tolist())
-    if len(classes) < 2:
-        only = "fake (label 1)" if 1 in classes else "real (label 0)"
-        raise UserError(
-            f"all {train.table.num_rows:,} training rows are {only}: a head needs both",
-            f"{key}.train: {experiment.train}",
-            "widen the predicate so that it selects real and fake images",
-        )
-    _check_apart(train, test, key)
-    return train, test
-
-
-def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -> Rows:
-    sql = (
-        f"{_EXPERIMENT_ROWS}select image_id, label, generator, split, state\n"
-        f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
-    )
-    advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
-    rows = query(connection, sql, key, advice)
-    states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
-    if missing := states.get("missing", 0):
-        raise UserError(
-            f"{missing:,} of {rows.num_rows:,} selected images have no features yet",
-            key,
-            "compute them with `item run DAG --until features`, then train again",
-        )
-    ok = rows.filter(pc.equal(rows["state"], "ok")).drop_columns("state")
-    if not ok.num_rows:
-        found = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "no row"
-        raise UserError(
-            f"the predicate selects no usable image ({found})",
-            key,
-            '`item query DAG "select split, generator, label, count(*) from listing group by all"`'
-            " shows what there is",
-        )
-    kept = _once(ok, unique.split(", "), key)
-    notes = [f"{states[s]:,} {s} rows left out" for s in ("failed", "unlabelled") if s in states]
-    if ok.num_rows > kept.num_rows:
-        notes.append(f"{ok.num_rows - kept.num_rows:,} repeated files of the same images left out")
-    return Rows(kept, sql, tuple(notes))
-
-
-def _once(rows: pa.Table, unique: list[str], key: str) -> pa.Table:
-    """The first row of each `unique` of sorted rows; UserError when an image has two labels."""
-    labels = rows.group_by("image_id").aggregate([("label", "min"), ("label", "max")])
-    torn = labels.filter(pc.not_equal(labels["label_min"], labels["label_max"]))["image_id"]
-    if len(torn):
-        raise UserError(
-            f"{len(torn):,} images are labelled both real and fake, such as {_some(torn)}",
-            key,
-            "the same bytes lie in a real and in a fake folder: mend the corpus, or exclude them",
-        )
-    first = np.ones(rows.num_rows, bool)
-    if rows.num_rows > 1:
-        same = [_equal_to_previous(rows[column]) for column in unique]
-        first[1:] = ~np.logical_and.reduce(same)
-    return rows.filter(pa.array(first)).combine_chunks()
-
-
-def _equal_to_previous(column: pa.ChunkedArray) -> np.ndarray:
-    codes = pc.fill_null(column.combine_chunks().dictionary_encode().indices, -1).to_numpy()
-    return codes[1:] == codes[:-1]
-
-
-def _check_apart(train: Rows, test: Rows, key: str) -> None:
-    both = test.table.filter(pc.is_in(test.table["image_id"], value_set=train.table["image_id"]))
-    if both.num_rows:
-        ids = pc.unique(both["image_id"])
-        raise UserError(
-            f"{len(ids):,} images are in both training and test, such as {_some(ids)}",
-            key,
-            "say `split = …` in both predicates, or leave `test` out to test on all other images",
-        )
-
-
-def _some(ids: pa.ChunkedArray | pa.Array) -> str:
-    return ", ".join(ids.slice(0, 3).to_pylist())
 
 
 def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict[str, np.ndarray]:
@@ -182,6 +55,26 @@ def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict
             )
             matrices[name] = matrix(connection, sql, path, count)[codes]
     return matrices
+
+
+def scalars(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.ndarray:
+    """float32 [n, 5]: `SCALARS` of these images, in their order; zeros where there is no object."""
+    columns = []
+    with positions(connection, image_ids) as (count, codes):
+        for name in SCALARS:
+            sql = (
+                f"select position, {name}::float as x from features "
+                "join item_positions using (image_id)"
+            )
+            columns.append(matrix(connection, sql, f"features.{name}", count))
+    return np.concatenate(columns, axis=1)[codes]
+
+
+def lengths(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.ndarray:
+    """float32 [n, 1]: the lengths of these images' embeddings before they were normalised."""
+    sql = "select position, norm as x from image_embeddings join item_positions using (image_id)"
+    with positions(connection, image_ids) as (count, codes):
+        return matrix(connection, sql, "image_embeddings.norm", count)[codes]
 
 
 @contextmanager

@@ -1,16 +1,18 @@
 """Test probabilities in, tables out: predictions row by row, metrics by generator, their means."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.head import bootstrap
-from pipeline.head.metrics import NAMES, metrics
+from pipeline.head.choose import Choice
+from pipeline.head.metrics import CHOSEN, NAMES, chosen_metrics, metrics
 
 COUNTS = ("n", "num_real", "num_fake")
+CHOICES = tuple(field.name for field in fields(Choice))
 PREDICTIONS = pa.schema(
     {
         "method": pa.string(),
@@ -31,6 +33,8 @@ METRICS = pa.schema(
         **dict.fromkeys(NAMES, pa.float64()),  # null where a group lacks reals or fakes
         # the 95 % intervals; null without bootstrap
         **{f"{name}_{end}": pa.float64() for name in bootstrap.NAMES for end in ("low", "high")},
+        # chosen on validation images, and what came of it; null where nothing was chosen
+        **dict.fromkeys((*CHOICES, *CHOSEN), pa.float64()),
         "compare_to": pa.string(),
         "ap_difference": pa.float64(),  # of this method's ap from that one's
         "ap_difference_low": pa.float64(),
@@ -67,6 +71,7 @@ def measure(
     compare_to: str | None = None,
     resamples: int = 0,
     seed: int = 0,
+    choices: Mapping[str, Choice] | None = None,
 ) -> pa.Table:
     """METRICS: of each method a row a test generator (`trained_on` first), then their mean.
 
@@ -74,14 +79,16 @@ def measure(
     is macro, over the generators that were not trained on and that have the metric; there is none
     when all were. Intervals come from `resamples` bootstrap resamples (0: none), the mean's from
     resampling within each generator: real images that several generators share are drawn anew in
-    each. Differences are from the method `compare_to`, on the same resamples.
+    each. Differences are from the method `compare_to`, on the same resamples. `choices`: method ->
+    what was chosen on its validation images.
     """
     label = test["label"].to_numpy()
     stacked = np.stack(list(probabilities.values()))
     groups = {}
     for generator, rows in _groups(test["generator"], trained_on).items():
         rng = bootstrap.random(seed, generator)
-        figures = _figures(label[rows], stacked[:, rows], resamples, rng)
+        chosen = [(choices or {}).get(method) for method in probabilities]
+        figures = _figures(label[rows], stacked[:, rows], chosen, resamples, rng)
         groups[generator] = dict(zip(probabilities, figures, strict=True))
     unseen = [group for generator, group in groups.items() if generator not in trained_on]
     averages = {method: _average([group[method] for group in unseen]) for method in probabilities}
@@ -109,21 +116,30 @@ def _groups(
 
 
 def _figures(
-    label: np.ndarray, probabilities: np.ndarray, resamples: int, rng: np.random.Generator
+    label: np.ndarray,
+    probabilities: np.ndarray,
+    choices: list[Choice | None],
+    resamples: int,
+    rng: np.random.Generator,
 ) -> list[_Figures]:
     """Of one generator, a method each."""
     samples = bootstrap.resample(label, probabilities, resamples, rng) if resamples else {}
-    return [
-        _Figures(metrics(label, p), {name: drawn[m] for name, drawn in samples.items()})
-        for m, p in enumerate(probabilities)
-    ]
+    out = []
+    for m, (p, choice) in enumerate(zip(probabilities, choices, strict=True)):
+        values = metrics(label, p)
+        if choice:
+            values |= {**asdict(choice), **chosen_metrics(label, p, choice)}
+        out.append(_Figures(values, {name: drawn[m] for name, drawn in samples.items()}))
+    return out
 
 
 def _average(parts: list[_Figures]) -> _Figures:
     """The mean of each metric over the parts that have it, resample by resample; summed counts."""
     values: dict[str, float | int | None] = {
-        name: _mean(part.values[name] for part in parts) for name in NAMES
+        name: _mean(part.values.get(name) for part in parts) for name in (*NAMES, *CHOSEN)
     }
+    # what was chosen is the same for all generators
+    values.update({name: parts[0].values.get(name) for name in CHOICES if parts})
     values.update({name: sum(part.values[name] for part in parts) for name in COUNTS})
     samples = {}
     for name in bootstrap.NAMES:

@@ -2,7 +2,15 @@
 
 import numpy as np
 
+from pipeline.head.choose import Choice, scaled
+
 NAMES = ("ap", "auroc", "accuracy", "balanced_accuracy", "tnr", "tpr", "nll", "ece")
+# the same with what was chosen on validation images: threshold, temperature, unsure band
+AT_THRESHOLD = ("accuracy", "balanced_accuracy", "tnr", "tpr")
+CHOSEN = (
+    *(f"{name}_at_threshold" for name in AT_THRESHOLD),
+    *("nll_scaled", "ece_scaled", "share_unsure", "accuracy_sure"),
+)
 BINS = 15  # of the calibration error, as in Guo et al., On Calibration (ICML 2017)
 
 
@@ -18,20 +26,58 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     fake = label == 1
-    right = (probability >= 0.5) == fake
     both = bool(fake.any() and (~fake).any())
     return {
         "ap": float(average_precision_score(label, probability)) if both else None,
         "auroc": float(roc_auc_score(label, probability)) if both else None,
-        "accuracy": _mean(right),
-        "balanced_accuracy": float(right[~fake].mean() + right[fake].mean()) / 2 if both else None,
-        "tnr": _mean(right[~fake]),
-        "tpr": _mean(right[fake]),
+        **accuracies(label, probability, 0.5),
         "nll": log_loss(label, probability),
         "ece": calibration_error(label, probability),
         "n": len(label),
         "num_real": int((~fake).sum()),
         "num_fake": int(fake.sum()),
+    }
+
+
+def accuracies(
+    label: np.ndarray, probability: np.ndarray, threshold: float
+) -> dict[str, float | None]:
+    """`AT_THRESHOLD`, by name: shares of right verdicts, fake being from the threshold on."""
+    fake = label == 1
+    right = (probability >= threshold) == fake
+    both = bool(fake.any() and (~fake).any())
+    return {
+        "accuracy": _mean(right),
+        "balanced_accuracy": float(right[~fake].mean() + right[fake].mean()) / 2 if both else None,
+        "tnr": _mean(right[~fake]),
+        "tpr": _mean(right[fake]),
+    }
+
+
+def chosen_metrics(
+    label: np.ndarray, probability: np.ndarray, choice: Choice
+) -> dict[str, float | None]:
+    """`CHOSEN`, by name: what a method does with the choices made on its validation images.
+
+    Accuracies at `threshold`; `nll_scaled` and `ece_scaled` of the probabilities at `temperature`;
+    `share_unsure` of all images lies in the unsure band, and `accuracy_sure` is the share of right
+    verdicts among the others (None when there are none).
+    """
+    calibrated = scaled(probability, choice.temperature)
+    fake = np.zeros(len(label), bool)
+    real = np.zeros(len(label), bool)
+    if choice.unsure_high is not None:
+        fake = probability >= choice.unsure_high
+    if choice.unsure_low is not None:
+        real = probability < choice.unsure_low
+    sure = fake | real
+    at_threshold = accuracies(label, probability, choice.threshold)
+    return {
+        **{f"{name}_at_threshold": value for name, value in at_threshold.items()},
+        "nll_scaled": log_loss(label, calibrated),
+        "ece_scaled": calibration_error(label, calibrated),
+        "share_unsure": float(1 - sure.mean()),
+        "accuracy_sure": _mean(fake[sure] == (label[sure] == 1)),
     }
 
 

@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from pipeline.errors import UserError
+from pipeline.head.experiment import HeadConfig
 
-FORMAT = 1
+FORMAT = 2  # 1 had no activation and no norm of its own: both were fixed
 WEIGHTS, ABOUT = "head.safetensors", "head.json"
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 _CHUNK = 65_536  # rows a forward pass; bounds the memory of the hidden layers
 
 
@@ -25,13 +27,23 @@ class Head(nn.Module):
     the training rows' statistics. These travel in the head's file: x * scale + shift.
     """
 
-    def __init__(self, width: int, hidden: Sequence[int], dropout: float = 0.0):
+    def __init__(
+        self,
+        width: int,
+        hidden: Sequence[int],
+        dropout: float = 0.0,
+        activation: str = "relu",
+        norm: str | None = None,
+    ):
         super().__init__()
+        self.width = width
         self.register_buffer("scale", torch.ones(width))
         self.register_buffer("shift", torch.zeros(width))
         layers: list[nn.Module] = []
         for size in hidden:
-            layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(dropout)]
+            normalised = [nn.LayerNorm(size)] if norm == "layer" else []
+            layers += [nn.Linear(width, size), *normalised, ACTIVATIONS[activation]()]
+            layers.append(nn.Dropout(dropout))
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
@@ -45,33 +57,49 @@ class Head(nn.Module):
         return self.layers(torch.addcmul(self.shift, x, self.scale)).squeeze(-1)
 
     @torch.inference_mode()
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """The probability of fake, float64 [n], for float32 x [n, width]."""
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """float64 [n] for float32 x [n, width], without dropout, some rows at a time."""
         self.eval()
-        logits = [self(chunk) for chunk in torch.from_numpy(x).split(_CHUNK)]
-        return torch.sigmoid(torch.cat(logits).double()).numpy()
+        return torch.cat([self(chunk) for chunk in x.split(_CHUNK)]).double()
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """The probability of fake, float64 [n], for float32 x [n, width].
+
+        Raises UserError for features of another width than the head was trained on.
+        """
+        if x.shape[1] != self.width:
+            raise UserError(
+                f"the head reads {self.width} numbers an image, and these features have "
+                f"{x.shape[1]}",
+                hint="it was trained on another CLIP or other features: train it again on these",
+            )
+        return torch.sigmoid(self.logits(torch.from_numpy(x))).numpy()
 
 
 def save_head(
     head: Head,
     folder: Path,
     widths: Mapping[str, int],
-    hidden: Sequence[int],
+    config: HeadConfig,
+    features: Mapping[str, Any],
     inputs: Mapping[str, Any],
 ) -> None:
     """Writes head.safetensors and head.json.
 
-    `widths`: feature -> its width, in the order of the head's input. `inputs`: the fingerprints of
-    the nodes that made the features, which whoever applies the head compares with his own.
+    `widths`: feature -> its width, in the order of the head's input. `config`: what the head was
+    built from. `features`: how misalignment is represented and pooled. `inputs`: the fingerprints
+    of the nodes that made the features, which whoever applies the head compares with his own.
     """
     (folder / WEIGHTS).write_bytes(save(head.state_dict()))  # save_file hides it from other users
     about = {
         "format": FORMAT,
         "input": dict(widths),
+        **features,
         "standardised": True,
         "without_objects": "zeros",
-        "hidden": list(hidden),
-        "activation": "relu",
+        "hidden": list(config.hidden),
+        "activation": config.activation,
+        "norm": config.norm,
         "output": "logit of fake",
         "made_from": dict(inputs),
     }
@@ -91,7 +119,8 @@ def load_head(folder: Path) -> tuple[Head, dict[str, Any]]:
                 str(folder),
                 "train it again with `item train`",
             )
-        head = Head(sum(about["input"].values()), about["hidden"])
+        shape = (about["hidden"], 0.0, about["activation"], about["norm"])
+        head = Head(sum(about["input"].values()), *shape)
         head.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError as error:
         raise UserError(

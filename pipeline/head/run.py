@@ -2,18 +2,19 @@
 
     OUT/<experiment>/<run id>/
         head.safetensors, head.json   the MLP on all features of the experiment
-        experiment.json               configuration, SQL, fingerprints, counts, losses
-        metrics.parquet               a row a method and test generator, and a mean a method
+        model_card.md                 what a reader of the head must know
+        experiment.json               configuration, SQL, fingerprints, counts
+        curves.parquet                a row a head and epoch
+        validation.parquet            a row a method and validation image: what was chosen on
         predictions.parquet           a row a method and test row
+        metrics.parquet               a row a method and test generator, and a mean a method
 
 The run id is a hash of the configuration, the fingerprints and the selected rows: the same
 experiment on the same data replaces its own folder, any other makes a new one.
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -24,21 +25,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import __version__
 from pipeline.errors import UserError
-from pipeline.head import data, evaluate
+from pipeline.head import evaluate, rows
+from pipeline.head.card import card
 from pipeline.head.experiment import Experiment
-from pipeline.head.inputs import gather_beside
+from pipeline.head.foreign import digests
+from pipeline.head.matrices import matrices
+from pipeline.head.publish import publish
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pipeline.head.mlp import Head
-
-_VERSION = 2  # raised when the same experiment on the same data would give other numbers
+_VERSION = 3  # raised when the same experiment on the same data would give other numbers
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
 
@@ -50,8 +51,9 @@ class Result:
     name: str
     run_id: str
     folder: Path
-    num_real: int  # training images
-    num_fake: int
+    trained_on: tuple[int, int]  # real and fake images
+    validated_on: tuple[int, int]
+    overlap: tuple[str | None, ...]  # generators with fakes in training and in the test
     notes: tuple[str, ...]  # what was left out, and why
     metrics: pa.Table  # of metrics.parquet, a row a method and test generator
     means: pa.Table  # and a row a method, over the unseen generators
@@ -73,7 +75,7 @@ def run_experiment(
     JSON values that say what the features were made from (node -> fingerprint), saved with the
     head. `say` gets progress lines. Unless `again`, a run that the same inputs gave before is read,
     not trained, and neither torch nor scikit-learn is imported. Raises UserError for what
-    `data.select`, `data.gather` and `train` refuse, for a name that is no folder name, and for a
+    `rows.select`, `matrices` and `train` refuse, for a name that is no folder name, and for a
     folder that cannot be written.
     """
     started = perf_counter()
@@ -83,30 +85,43 @@ def run_experiment(
             f"experiments.{name}",
             "use letters, digits, '_', '-' and '.'",
         )
-    rows, test = data.select(connection, experiment, name)
-    if rows.table.num_rows < experiment.neighbours:  # a small sample must not stop the others
-        few = f"k-NN takes all {rows.table.num_rows} images, fewer than {experiment.neighbours}"
-        rows = replace(rows, notes=(*rows.notes, few))
-    about = _about(experiment, name, rows, test, fingerprints)
+    selection = rows.select(connection, experiment, name)
+    num_train = selection.train.table.num_rows
+    if num_train < experiment.neighbours:  # a small sample must not stop the others
+        few = f"k-NN takes all {num_train} images, fewer than {experiment.neighbours}"
+        train = replace(selection.train, notes=(*selection.train.notes, few))
+        selection = replace(selection, train=train)
+    about = _about(experiment, name, selection, fingerprints)
     folder = out / name / about["run_id"]
     measured = None if again else _saved(folder)
     seconds = None
     if measured is None:
-        say(f"{rows.table.num_rows:,} training images, {test.table.num_rows:,} test rows")
-        measured = _compute(connection, experiment, rows, test, about, folder, say)
+        numbers = (side.table.num_rows for side in selection.sides.values())
+        say("{:,} training, {:,} validation images, {:,} test rows".format(*numbers))
+        measured = _compute(connection, experiment, selection, about, folder, say)
         seconds = perf_counter() - started
-    num_fake = int(rows.label.sum())
+    notes = (
+        f"{'training' if side == 'train' else side}: {note}"
+        for side, found in selection.sides.items()
+        for note in found.notes
+    )
     return Result(
         experiment,
         name,
         about["run_id"],
         folder,
-        len(rows.label) - num_fake,
-        num_fake,
-        (*(f"training: {note}" for note in rows.notes), *(f"test: {note}" for note in test.notes)),
+        _counts(selection.train),
+        _counts(selection.validation),
+        tuple(selection.overlap),
+        tuple(notes),
         *evaluate.split(measured),
         seconds,
     )
+
+
+def _counts(side: rows.Rows) -> tuple[int, int]:
+    num_fake = int(side.label.sum())
+    return len(side.label) - num_fake, num_fake
 
 
 def _saved(folder: Path) -> pa.Table | None:
@@ -120,117 +135,96 @@ def _saved(folder: Path) -> pa.Table | None:
 def _compute(
     connection: "DuckDBPyConnection",
     experiment: Experiment,
-    rows: data.Rows,
-    test: data.Rows,
+    selection: rows.Selection,
     about: dict[str, Any],
     folder: Path,
     say: Callable[[str], None],
 ) -> pa.Table:
-    """Trains, tests and saves in `folder`; returns the metrics."""
+    """Trains, chooses, tests and saves in `folder`; returns the metrics."""
+    from pipeline.head.choose import choose
+    from pipeline.head.fit import fit
     from pipeline.head.mlp import save_head
 
-    ids = pa.chunked_array(rows.table["image_id"].chunks + test.table["image_id"].chunks)
-    x = {**data.gather(connection, ids), **gather_beside(connection, ids)}
-    head, losses, probabilities = _fit(x, rows.label, experiment, say)
-    fakes = rows.table.filter(pc.equal(rows.table["label"], 1))
+    train, validation, test = selection.train, selection.validation, selection.test
+    chunks = [side.table["image_id"].chunks for side in selection.sides.values()]
+    ids = pa.chunked_array([chunk for side in chunks for chunk in side])
+    x = matrices(connection, ids, experiment)
+    y = np.concatenate([train.label, validation.label])
+    fitted = fit(x, y, len(validation.label), experiment, say)
+    choices = {
+        method: choose(validation.label, p, experiment.sure_at)
+        for method, p in fitted.validation.items()
+    }
     say(f"measuring, with {experiment.bootstrap:,} bootstrap resamples")
-    predicted = evaluate.predictions(test.table, probabilities)
     measured = evaluate.measure(
         test.table,
-        probabilities,
-        set(fakes["generator"].to_pylist()),
+        fitted.test,
+        train.faked_by,
         experiment.compare_to,
         experiment.bootstrap,
         experiment.seed,
+        choices,
     )
-    for key in ("run_id", "experiment"):
-        measured = measured.add_column(0, key, pa.array([about[key]] * len(measured)))
-    measured = measured.append_column("train", pa.array([experiment.train] * len(measured)))
-    measured = measured.append_column("seed", pa.array([experiment.seed] * len(measured)))
+    measured = _with_run(measured, about, experiment)
+
+    counts = {name: _counts(side) for name, side in selection.sides.items()}
+    method = "+".join(experiment.features)
+    described = card(about, measured, fitted.curves, counts, method)
 
     def write(folder: Path) -> None:
         widths = {feature: x[feature].shape[1] for feature in experiment.features}
-        save_head(head, folder, widths, experiment.head.hidden, about["fingerprints"])
-        text = json.dumps({**about, "losses": losses}, indent=1)
+        how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
+        save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
+        text = json.dumps(about, indent=1)
         (folder / "experiment.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "model_card.md").write_text(described, encoding="utf-8")
         pq.write_table(measured, folder / "metrics.parquet")
-        pq.write_table(predicted, folder / "predictions.parquet", compression="zstd")
+        pq.write_table(fitted.curves, folder / "curves.parquet")
+        for name, side, p in (
+            ("predictions", test, fitted.test),
+            ("validation", validation, fitted.validation),
+        ):
+            predicted = evaluate.predictions(side.table, p)
+            pq.write_table(predicted, folder / f"{name}.parquet", compression="zstd")
 
-    _publish(folder, write)
+    publish(folder, write)
     return measured
 
 
-def _fit(
-    x: Mapping[str, np.ndarray], y: np.ndarray, experiment: Experiment, say: Callable[[str], None]
-) -> tuple["Head", dict[str, list[float]], dict[str, np.ndarray]]:
-    """The head on all features; losses of each head; each method's test probabilities.
-
-    The rows of `x` are the training rows, as many as `y` has, and then the test rows.
-    """
-    from pipeline.head.baselines import BASELINES
-    from pipeline.head.train import train
-
-    n = len(y)
-    losses: dict[str, list[float]] = {}
-    probabilities: dict[str, np.ndarray] = {}
-    for method, features in experiment.heads.items():
-        say(f"training the head on {method}")
-        inputs = np.concatenate([x[feature] for feature in features], axis=1)
-        head, losses[method] = train(inputs[:n], y, experiment.head, experiment.seed)
-        probabilities[method] = head.probabilities(inputs[n:])
-    for method, baseline in BASELINES.items():
-        say(f"fitting the baseline: {method}")
-        inputs = np.concatenate([x[column] for column in baseline.columns], axis=1)
-        probabilities[method] = baseline.fit(inputs[:n], y, experiment)(inputs[n:])
-    return head, losses, probabilities  # the last head is the one on all features
+def _with_run(measured: pa.Table, about: dict[str, Any], experiment: Experiment) -> pa.Table:
+    """The metrics with the columns that say whose they are."""
+    for key in ("run_id", "experiment"):
+        measured = measured.add_column(0, key, pa.array([about[key]] * len(measured)))
+    for key in ("train", "seed", "allow_overlap"):
+        column = pa.array([getattr(experiment, key)] * len(measured))
+        measured = measured.append_column(key, column)
+    configuration = json.dumps(experiment.configuration, sort_keys=True)
+    column = pa.array([configuration] * len(measured))
+    return measured.append_column("configuration", column)
 
 
 def _about(
     experiment: Experiment,
     name: str,
-    train_rows: data.Rows,
-    test_rows: data.Rows,
+    selection: rows.Selection,
     fingerprints: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What experiment.json says, and the run id that follows from it."""
     config = experiment.model_dump(mode="json")
     decisive = {"version": _VERSION, "config": config, "fingerprints": dict(fingerprints)}
+    if experiment.foreign:  # what is in the files counts, not where they lie
+        config["foreign"] = digests(experiment.foreign)
     digest = sha256(json.dumps(decisive, sort_keys=True).encode())
-    for rows in (train_rows, test_rows):
-        for column in rows.table.columns:
+    for side in selection.sides.values():
+        for column in side.table.columns:
             digest.update(json.dumps(column.to_pylist()).encode())
     return {
         "experiment": name,
         "run_id": digest.hexdigest()[:12],
         **decisive,
-        "sql": {"train": train_rows.sql, "test": test_rows.sql},
-        "rows": {"train": train_rows.table.num_rows, "test": test_rows.table.num_rows},
-        "left_out": {"train": train_rows.notes, "test": test_rows.notes},
+        "sql": {name: side.sql for name, side in selection.sides.items()},
+        "rows": {name: side.table.num_rows for name, side in selection.sides.items()},
+        "left_out": {name: side.notes for name, side in selection.sides.items()},
+        "overlap": selection.overlap,
         "libraries": {"item-pipeline": __version__, **{name: version(name) for name in _LIBRARIES}},
     }
-
-
-def _publish(folder: Path, write: Callable[[Path], None]) -> None:
-    """Writes a run beside its place and renames it: a killed run leaves no half one there."""
-    # a level above the runs, where `*/*/metrics.parquet` does not find them
-    beside, name = folder.parent.parent, f"{folder.parent.name}-{folder.name}-{os.getpid()}"
-    partial, replaced = beside / f".partial-{name}", beside / f".replaced-{name}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-        write(partial)
-        for path in partial.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        if folder.exists():  # a folder cannot be renamed onto another one
-            folder.rename(replaced)
-        partial.rename(folder)
-    except OSError as error:
-        raise UserError(
-            f"the run cannot be saved: {error}",
-            str(folder),
-            "free some space or give a --store that can be written, and train again",
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)

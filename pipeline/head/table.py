@@ -6,11 +6,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.head.bootstrap import NAMES as WITH_INTERVAL
-from pipeline.head.metrics import NAMES
+from pipeline.head.evaluate import CHOICES
+from pipeline.head.metrics import CHOSEN, NAMES
+from pipeline.head.rows import names
 from pipeline.head.run import Result
 from pipeline.output import write
 
-_HEADERS = {"balanced_accuracy": "bal acc"}  # short ones, for a table of some 120 columns
+# short headers, for tables of at most some 120 columns
+_VERDICTS = {
+    "ap": "ap",
+    "auroc": "auroc",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "bal acc",
+    "tnr": "tnr",
+    "tpr": "tpr",
+}
+# header -> (as it is, with what validation chose); one of them alone where there are not two
+_CHOSEN = {
+    "threshold": ("threshold",),
+    "bal acc": ("balanced_accuracy", "balanced_accuracy_at_threshold"),
+    "T": ("temperature",),
+    "nll": ("nll", "nll_scaled"),
+    "ece": ("ece", "ece_scaled"),
+    "unsure": ("share_unsure",),
+    "right": ("accuracy_sure",),
+}
 
 
 def summary(result: Result) -> pa.Table:
@@ -20,79 +40,139 @@ def summary(result: Result) -> pa.Table:
     for method in pc.unique(result.metrics["method"]).to_pylist():
         for row in result.metrics.filter(pc.equal(result.metrics["method"], method)).to_pylist():
             name = row["generator"] or "(none)"
-            rows.append({**row, "generator": f"{name} (seen)" if row["seen"] else name})
+            rows.append({**row, "generator": f"{name} (seen in training)" if row["seen"] else name})
         if mean := unseen.get(method):
             rows.append({**mean, "generator": f"mean of {mean['generators']} unseen"})
     ends = [f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")]
-    shown = ("method", "generator", *NAMES, *ends, "n")
+    shown = ("method", "scope", "seen", "generator", *NAMES, *ends, *CHOICES, *CHOSEN, "n")
     return pa.table({name: [row[name] for row in rows] for name in shown})
 
 
 def shown(result: Result) -> pa.Table:
-    """The summary as it is printed: three digits, and intervals beside their figures."""
+    """Ranking, and verdicts at 0.5: three digits, and intervals beside their figures."""
     table = summary(result)
     rows = table.to_pylist()
     columns: dict[str, list[object]] = {
-        name: table[name].to_pylist() for name in table.column_names[:2]
+        name: table[name].to_pylist() for name in ("method", "generator")
     }
-    for name in NAMES:
-        header = _HEADERS.get(name, name)
+    for name, header in _VERDICTS.items():
         if name in WITH_INTERVAL and result.experiment.bootstrap:
-            columns[f"{header} [95 %]"] = [_with_interval(row, name) for row in rows]
+            columns[f"{header} [95 %]"] = [with_interval(row, name) for row in rows]
         else:
-            columns[header] = [_digits(row[name]) for row in rows]
+            columns[header] = [digits(row[name]) for row in rows]
     return pa.table({**columns, "n": table["n"]})
+
+
+def chosen(result: Result) -> pa.Table:
+    """What validation chose, and what came of it on seen generators and in the mean of the unseen.
+
+    Without a mean, all generators.
+    """
+    rows = summary(result).to_pylist()
+    if result.means.num_rows:
+        rows = [row for row in rows if row["seen"] or row["scope"] == "mean"]
+    columns = {name: [row[name] for row in rows] for name in ("method", "generator")}
+    for header, figures in _CHOSEN.items():
+        pairs = [[digits(row[name]) for name in figures] for row in rows]
+        columns[header] = [None if None in pair else " -> ".join(pair) for pair in pairs]
+    return pa.table(columns)
 
 
 def differences(result: Result) -> pa.Table:
     """Of each method but the one compared to: its mean AP's difference from that one's."""
     other = result.experiment.compare_to
     rows = [row for row in result.means.to_pylist() if row["method"] != other]
-    values = [_with_interval(row, "ap_difference", "+") for row in rows]
+    values = [with_interval(row, "ap_difference", "+") for row in rows]
     return pa.table(
         {"method": [row["method"] for row in rows], f"mean ap - that of {other}": values}
     )
 
 
-def _with_interval(row: dict[str, float | None], name: str, sign: str = "") -> str | None:
+def with_interval(row: dict[str, float | None], name: str, sign: str = "") -> str | None:
     """Such as `0.981 [.970, .989]`; without the interval where there is none."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
-        return _digits(row[name], sign)
+        return digits(row[name], sign)
     # an end takes four characters, `.970` or `1.00`: two intervals have to fit beside the rest
-    ends = (
-        _digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high)
-    )
-    return f"{_digits(row[name], sign)} [{', '.join(ends)}]"
+    ends = (digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high))
+    return f"{digits(row[name], sign)} [{', '.join(ends)}]"
 
 
-def _digits(value: float | None, sign: str = "") -> str | None:
+def digits(value: float | None, sign: str = "") -> str | None:
+    """Three of them after the point."""
     return None if value is None else f"{value:{sign}.3f}"
+
+
+def never_sure(result: Result) -> list[str]:
+    """Of each method that no probability makes sure of a verdict: which, in words."""
+    lines = []
+    rows = {row["method"]: row for row in result.metrics.to_pylist()}
+    for method, row in rows.items():
+        columns = {"real": row["unsure_low"], "fake": row["unsure_high"]}
+        if never := [verdict for verdict, cut in columns.items() if cut is None]:
+            lines.append(f"{method} is never sure of: {', '.join(never)}")
+    return lines
 
 
 def render(result: Result) -> str:
     """The run as plain text: what it was trained on, what was left out, the tables, the folder."""
     experiment = result.experiment
     stream = io.StringIO()
-    stream.write(
-        f"{result.name}: trained on {result.num_real:,} real and {result.num_fake:,} fake images"
-        f" ({experiment.train}), seed {experiment.seed}\n"
-    )
-    for note in result.notes:
-        stream.write(f"  {note}\n")
+    for line in about(result, [result.experiment.seed]):
+        stream.write(f"{line}\n")
     write(shown(result), "table", stream)
+    for line in under_verdicts(result):
+        stream.write(f"{line}\n")
+    write(chosen(result), "table", stream)
+    stream.write(
+        "threshold, temperature T and unsure band were chosen on validation images, there so that "
+        f"{experiment.sure_at:.0%} of the sure\nverdicts are right; "
+        "->: from 0.5 to the threshold, and to the probabilities at T\n"
+    )
+    for line in never_sure(result):
+        stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
     if experiment.compare_to and result.means.num_rows:
         write(differences(result), "table", stream)
     if experiment.bootstrap:
         stream.write(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples\n")
-    one_class = pc.unique(result.metrics.filter(pc.is_null(result.metrics["ap"]))["generator"])
-    if len(one_class):
-        names = ", ".join(name or "(none)" for name in one_class.to_pylist())
-        stream.write(f"only real or only fake test images, so no AP and no AUROC: {names}\n")
-    if result.means.num_rows == 0:
-        stream.write("no unseen generator among the test images, so no mean\n")
     took = "trained before, on the same inputs"
     if result.seconds is not None:
         took = f"{result.seconds:.1f} s"
     stream.write(f"saved in {result.folder} ({took})\n")
     return stream.getvalue()
+
+
+def about(result: Result, seeds: list[int]) -> list[str]:
+    """What a run was trained and validated on, and what was left out."""
+    experiment = result.experiment
+    where = experiment.validation
+    if where is None:
+        where = f"{experiment.validation_share:.0%} of what `train` selects, set aside"
+    return [
+        "{}: trained on {:,} real and {:,} fake images ({}), {} {}".format(
+            result.name,
+            *result.trained_on,
+            experiment.train,
+            "seed" if len(seeds) == 1 else "seeds",
+            ", ".join(str(seed) for seed in seeds),
+        ),
+        "  validated on {:,} real and {:,} fake images ({})".format(*result.validated_on, where),
+        *(f"  {note}" for note in result.notes),
+    ]
+
+
+def under_verdicts(result: Result) -> list[str]:
+    """What has to be known to read the table: overlap, classes and means that are not there."""
+    lines = []
+    if result.overlap:
+        lines.append(
+            f"allow_overlap: fakes of {names(result.overlap)} were trained on, other ones tested; "
+            "in no mean over the unseen"
+        )
+    one_class = pc.unique(result.metrics.filter(pc.is_null(result.metrics["ap"]))["generator"])
+    if len(one_class):
+        without = ", ".join(name or "(none)" for name in one_class.to_pylist())
+        lines.append(f"only real or only fake test images, so no AP and no AUROC: {without}")
+    if result.means.num_rows == 0:
+        lines.append("no unseen generator among the test images, so no mean")
+    return lines

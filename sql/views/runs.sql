@@ -15,7 +15,27 @@
 -- accuracy    share of right answers
 -- tnr         share of reals called real
 -- tpr         share of fakes called fake
--- n           tested images
+-- balanced_accuracy  mean of tnr and tpr
+-- nll            mean -ln(probability of the truth), in nats
+-- ece            calibration error, in 15 bins
+-- validation_ap  average precision on validation images
+-- threshold      fake from here on; of the best balanced accuracy on these
+-- temperature    what logits are divided by; of the least nll on these
+-- unsure_low     surely real below; null: no verdict real is sure
+-- unsure_high    surely fake from here on; null: no verdict fake is sure
+-- accuracy_at_threshold           accuracy with that threshold
+-- balanced_accuracy_at_threshold  the same, balanced
+-- tnr_at_threshold                tnr with that threshold
+-- tpr_at_threshold                tpr with that threshold
+-- nll_scaled     nll at that temperature
+-- ece_scaled     ece at that temperature
+-- share_unsure   share of images between unsure_low and unsure_high
+-- accuracy_sure  share of right answers among the others
+-- n              tested images
+-- seed           of the heads and of what is set aside for validation
+-- allow_overlap  whether a generator might be trained and tested on
+-- train          the predicate of the training rows
+-- configuration  JSON of what is not at its default, without the seed
 
 with source as (
 

@@ -18,8 +18,10 @@ class Content:
 
     By default three generators, 24 real and 24 fake images a generator and split. Fakes are shifted
     in `global` (each component by `shift` standard deviations), in the embeddings, and in the
-    cosine; `local` is noise. Every eighth image has no objects. Captions (six, each embedded once
-    a part) and the files' facts are noise.
+    cosine; `local` is noise. Every eighth image has no objects, the others have two, with phrases
+    and regions that are noise; the second object of every ninth image failed. Captions (six, each
+    embedded once a part) and the files' facts are noise. Vectors of the features and of the
+    embeddings have nothing to do with each other; lengths (`norm`) lie between 2 and 6.
     """
 
     width: int = 8
@@ -32,6 +34,7 @@ class Content:
     images: dict[str, list] = field(default_factory=dict)
     captions: dict[str, list] = field(default_factory=dict)
     texts: dict[str, np.ndarray] = field(default_factory=dict)  # text -> its embedding
+    objects: dict[str, object] = field(default_factory=dict)  # a row an object, with its region
 
     def __post_init__(self):
         rows = [
@@ -60,8 +63,12 @@ class Content:
             "global": shifted * 0.1,
             "local": rng.standard_normal((n, self.width)) * 0.1,
             "embedding": shifted * 0.1,
+            "norm": np.linspace(4, 6, n).tolist(),
             "num_objects": [0 if i % 8 == 0 else 2 for i in range(n)],
             "cosine_global": (0.3 - 0.05 * fake + 0.01 * rng.standard_normal(n)).tolist(),
+            "distance_global": np.linspace(1, 1.3, n).tolist(),
+            "cosine_local": [None if i % 8 == 0 else 0.25 for i in range(n)],
+            "distance_local": [None if i % 8 == 0 else 1.2 for i in range(n)],
             "error": [None] * n,
         }
         self.images = {
@@ -75,6 +82,16 @@ class Content:
         self.texts = {f"scene {i}": rng.standard_normal(self.width) * 0.1 for i in range(6)}
         chosen = rng.integers(len(self.texts), size=n)
         self.captions = {"image_id": list(ids), "caption": [f"scene {i}" for i in chosen]}
+        named = [(i, number) for i in range(n) for number in (0, 1) if i % 8]
+        self.texts |= {f"thing {i}": rng.standard_normal(self.width) for i in range(5)}
+        self.objects = {
+            "image_id": [ids[i] for i, _ in named],
+            "object_no": [number for _, number in named],
+            "phrase": [f"thing {i}" for i in rng.integers(5, size=len(named))],
+            "embedding": rng.standard_normal((len(named), self.width)),
+            "norm": np.linspace(2, 4, len(named)).tolist(),
+            "error": ["no region" if i % 9 == 0 and number else None for i, number in named],
+        }
 
     def write(self, folder: Path, parts: int = 2) -> dict[str, tuple[str, list[Path]]]:
         """Writes the parts; returns what `pipeline.query.connect` takes."""
@@ -86,19 +103,30 @@ class Content:
             "global": tables.vectors(made["global"], ~failed),
             "local": tables.vectors(made["local"], ~failed & objects),
             "num_objects": made["num_objects"],
-            "cosine_global": made["cosine_global"],
+            **{name: made[name] for name in ("cosine_global", "distance_global")},
+            **{name: made[name] for name in ("cosine_local", "distance_local")},
             "error": made["error"],
         }
         embeddings = {
             "image_id": made["image_id"],
             "embedding": tables.vectors(made["embedding"], ~failed),
+            "norm": made["norm"],
             "error": made["error"],
+        }
+        found = np.array([error is None for error in self.objects["error"]])
+        keys = {name: self.objects[name] for name in ("image_id", "object_no")}
+        regions = {
+            **keys,
+            "embedding": tables.vectors(self.objects["embedding"], found),
+            "norm": self.objects["norm"],
+            "error": self.objects["error"],
         }
         vectors = np.tile(list(self.texts.values()), (parts, 1))
         texts = {
             "text_id": [f"{i:032x}" for i in range(len(self.texts))] * parts,
             "text": list(self.texts) * parts,
             "embedding": tables.vectors(vectors, np.ones(len(vectors), bool)),
+            "norm": [3.0] * len(vectors),
         }
         out = {}
         for name, columns in {
@@ -108,6 +136,8 @@ class Content:
             "text_embeddings": texts,
             "features": features,
             "image_embeddings": embeddings,
+            "objects": {**keys, "phrase": self.objects["phrase"]},
+            "object_embeddings": regions,
         }.items():
             width = self.width if "embedding" in tables.COLUMNS[name].values() else None
             table = tables.build(name, columns, width)

@@ -1,9 +1,13 @@
+from itertools import product
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipeline.head.bootstrap import interval, random, resample
-from pipeline.head.evaluate import measure, predictions, split
+from pipeline.head.choose import Choice
+from pipeline.head.evaluate import CHOICES, measure, predictions, split
+from pipeline.head.metrics import CHOSEN, chosen_metrics
 
 TEST = pa.table(
     {
@@ -123,3 +127,28 @@ def test_without_bootstrap_or_comparison_there_are_points_only():
     for name in ("ap", "nll", "ap_difference"):
         assert boot[name].equals(compared[name])
     assert boot.equals(measure(test, scores, {"gan"}, "by 2", resamples=30))
+
+
+def test_what_was_chosen_stands_beside_and_in_the_means():
+    test, scores = noisy()
+    choices = {
+        "by 0.5": Choice(0.7, 0.6, 1.5, 0.2, None),
+        "by 2": Choice(0.9, 0.4, 0.8, 0.3, 0.7),
+    }
+    rows, means = split(measure(test, scores, {"gan"}, choices=choices))
+    label = test["label"].to_numpy()
+    for line, (method, part) in zip(
+        rows.to_pylist(), product(scores, (0, 2, 1)), strict=True
+    ):  # gan is first, then flow, vae
+        own = slice(60 * part, 60 * part + 60)
+        expected = chosen_metrics(label[own], scores[method][own], choices[method])
+        assert {name: line[name] for name in expected} == expected
+        assert {name: line[name] for name in CHOICES} == vars(choices[method])
+    first = rows.to_pylist()[:3]
+    mean = means.to_pylist()[0]
+    assert mean["threshold"] == 0.6
+    assert mean["unsure_high"] is None
+    for name in CHOSEN:
+        assert mean[name] == pytest.approx((first[1][name] + first[2][name]) / 2)
+    plain = measure(test, scores, {"gan"})
+    assert all(plain[name].null_count == plain.num_rows for name in (*CHOICES, *CHOSEN))

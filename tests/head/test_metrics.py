@@ -3,7 +3,14 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics import log_loss as reference_log_loss
 
-from pipeline.head.metrics import calibration_error, log_loss, metrics
+from pipeline.head.choose import Choice
+from pipeline.head.metrics import (
+    CHOSEN,
+    calibration_error,
+    chosen_metrics,
+    log_loss,
+    metrics,
+)
 
 
 def test_values_by_hand():
@@ -59,3 +66,32 @@ def test_probabilities_that_are_meant_have_hardly_any_calibration_error():
     label = rng.random(200_000) < p
     assert calibration_error(label, p) < 0.005
     assert calibration_error(label, p**3) > 0.15
+
+
+def test_what_was_chosen_is_measured_beside_the_rest():
+    label = np.array([0, 0, 0, 1, 1, 1])
+    p = np.array([0.1, 0.3, 0.8, 0.2, 0.7, 0.9])
+    choice = Choice(0.9, threshold=0.75, temperature=2.0, unsure_low=0.25, unsure_high=0.75)
+    found = chosen_metrics(label, p, choice)
+    assert tuple(found) == CHOSEN
+    assert found["accuracy_at_threshold"] == pytest.approx(3 / 6)
+    assert found["balanced_accuracy_at_threshold"] == pytest.approx(0.5)
+    assert found["tnr_at_threshold"] == pytest.approx(2 / 3)
+    assert found["tpr_at_threshold"] == pytest.approx(1 / 3)
+    cooler = 1 / (1 + np.sqrt((1 - p) / p))  # half the logit is the square root of the odds
+    assert found["nll_scaled"] == pytest.approx(reference_log_loss(label, cooler), abs=1e-12)
+    assert found["ece_scaled"] == pytest.approx(calibration_error(label, cooler), abs=1e-12)
+    assert found["share_unsure"] == pytest.approx(2 / 6)  # 0.3 and 0.7
+    assert found["accuracy_sure"] == pytest.approx(2 / 4)  # 0.1 and 0.9; not 0.2 and 0.8
+
+
+def test_a_verdict_that_is_never_sure_is_never_given():
+    label = np.array([0, 1, 1])
+    p = np.array([0.1, 0.2, 0.9])
+    only_fake = chosen_metrics(label, p, Choice(0.9, 0.5, 1.0, None, 0.8))
+    assert only_fake["share_unsure"] == pytest.approx(2 / 3)
+    assert only_fake["accuracy_sure"] == 1
+    none = chosen_metrics(label, p, Choice(0.9, 0.5, 1.0, None, None))
+    assert (none["share_unsure"], none["accuracy_sure"]) == (1, None)
+    empty = chosen_metrics(label, p, Choice(0.9, 0.15, 1.0, 0.15, 0.15))  # no band at all
+    assert (empty["share_unsure"], empty["accuracy_sure"]) == (0, 1)

@@ -31,6 +31,7 @@ NAMES = [
     "run_errors",
     "run_means",
     "run_metrics",
+    "run_seeds",
     "separability",
     "storage",
     "thresholds",

@@ -1,9 +1,13 @@
 """The queries about trained runs: `old` (head, probe) and `new` (head) of the known store."""
 
 from datetime import datetime
+from math import sqrt
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.catalogue import connect
 from pipeline.errors import UserError
 from tests.sql.conftest import A, B, C, E, answer, approx
 
@@ -38,6 +42,34 @@ def test_run_means(connection):
         (0.0, 0.0, 0.0),
         (None, None, None),
     ]
+
+
+def test_run_seeds(known, tmp_path):
+    """Two seeds of one configuration, one of another; two unseen generators and a seen one."""
+    folders = []
+    for configuration, seed, unseen in (("{}", 0, 0.6), ("{}", 1, 0.8), ('{"a": 1}', 0, 0.65)):
+        folders.append(tmp_path / "cross" / f"{len(folders)}")
+        folders[-1].mkdir(parents=True)
+        shared = {"method": "head", "scope": "generator", "seed": seed, "validation_ap": unseen / 2}
+        shared["configuration"] = configuration
+        rows = [
+            {**shared, **dict.fromkeys(("ap", "auroc", "accuracy"), ap), "seen": seen}
+            for ap, seen in ((unseen - 0.1, False), (unseen + 0.1, False), (1.0, True))
+        ]
+        rows = [row | {"balanced_accuracy_at_threshold": row["ap"] / 2} for row in rows]
+        rows.append({**rows[0], "scope": "mean", "ap": 0.0})
+        pq.write_table(pa.Table.from_pylist(rows), folders[-1] / "metrics.parquet")
+    connection = connect(known, folders)
+    columns = ("configuration", "runs", "validation_ap", "ap", "ap_std", "at_threshold")
+    first = ("{}", 2, approx(0.35), approx(0.7), approx(0.1 * sqrt(2)), approx(0.35))
+    second = ('{"a": 1}', 1, approx(0.325), approx(0.65), None, approx(0.325))
+    assert answer(connection, "run_seeds", *columns) == [first, second]
+    columns = ("experiment", "method", "auroc", "auroc_std", "accuracy_std", "at_threshold_std")
+    std = approx(0.1 * sqrt(2))
+    expected = ("cross", "head", approx(0.7), std, std, approx(0.05 * sqrt(2)))
+    assert answer(connection, "run_seeds", *columns)[0] == expected
+    assert answer(connection, "run_seeds", given=("experiment=other",)) == []
+    assert answer(connection, "run_seeds", given=("method=probe",)) == []
 
 
 def test_hardest_images(connection):

@@ -10,9 +10,9 @@ from pipeline.tables import COLUMNS
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
-WIDE = ["misalignment_by_image", "predictions", "runs"]  # the views beyond one a table
+WIDE = ["curves", "misalignment_by_image", "predictions", "runs"]  # the views beyond one a table
 VIEWS = sorted((folder("sql") / "views").glob("*.sql"))
-ADDED = {"runs": ["ece"]}  # columns that a run of another version has
+ADDED = {"runs": ["brier"]}  # columns that a run of another version has
 EXTRA = {"images": ["content_id"]}  # columns that a view adds to those of its table
 
 
@@ -188,7 +188,7 @@ def test_runs_are_named_by_their_folders_and_dated_by_their_files(connection):
 
 
 def test_runs_with_other_columns_are_one_view(connection):
-    sql = "select run_id, method, generator, seen, ap, accuracy, n, ece from runs order by all"
+    sql = "select run_id, method, generator, seen, ap, accuracy, n, brier from runs order by all"
     assert [tuple(row.values()) for row in execute(connection, sql).to_pylist()] == [
         ("new", "head", "progan", True, 1.0, 0.5, 2, 0.25),
         ("old", "head", "biggan", False, 0.5, 0.0, 2, None),
@@ -199,9 +199,16 @@ def test_runs_with_other_columns_are_one_view(connection):
 
 
 def test_means_of_a_run_stay_in_the_store_and_out_of_the_view(connection):
-    sql = "select run_id, generator, ap, ece from store.runs where scope = 'mean'"
+    sql = "select run_id, generator, ap, brier from store.runs where scope = 'mean'"
     assert execute(connection, sql).to_pylist() == [
-        {"run_id": "new", "generator": None, "ap": 0.125, "ece": 0.25}
+        {"run_id": "new", "generator": None, "ap": 0.125, "brier": 0.25}
+    ]
+
+
+def test_curves_know_their_run(connection):
+    sql = "select experiment, run_id, method, epoch, validation_ap from curves where best"
+    assert [tuple(row.values()) for row in execute(connection, sql).to_pylist()] == [
+        ("cross", "new", "head", 2, 0.75)
     ]
 
 
