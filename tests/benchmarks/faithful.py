@@ -6,7 +6,8 @@
 Writes a DAG file, runs it with `python -m pipeline run` into a temporary store, and computes the
 same from the image files without a line of the pipeline (`direct.py`): one image or text at a time,
 in float32. `bundled` takes the demo's models; `full` takes ViT-B-32, ViT-L-14 and BLIP base at
-their real sizes with random weights (`full_size.py` builds them below FOLDER), for minutes.
+their real sizes with random weights (`full_size.py` builds them below FOLDER), for many minutes;
+`--clip`, `--captioner` and `--beams` choose some of them.
 
 Vectors are stored as float16. `cosine` compares after rounding the direct vector to float16 as
 well; `cosine, unrounded` compares what is stored with the direct float32 vector. Where an object
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +33,38 @@ import torch
 from tests.benchmarks import direct, full_size, outside
 
 FP32, BF16 = 0.99999, 0.999
-BEAMS = {"captions": 3, "captions_greedy": 1}
 Row = tuple[str, str, str, str, bool]  # what, how many, figure, asked, good
 
 
-def nodes(clips: dict[str, Path], captioner: Path, parser: Path, longest: int) -> dict[str, dict]:
-    """Every stage that runs a model; objects are cut out and embedded with the first CLIP."""
+@dataclass(frozen=True)
+class Models:
+    """Folders of the models, CLIPs by name; the beams to caption with, and the longest caption."""
+
+    clips: dict[str, Path]
+    captioner: Path
+    parser: Path
+    longest: int
+    beams: list[int]
+
+    @property
+    def captions(self) -> dict[str, int]:
+        """The caption nodes and their beams; the first is called `captions` and is parsed."""
+        return {"captions" if i == 0 else f"captions_{n}": n for i, n in enumerate(self.beams)}
+
+    @property
+    def first(self) -> tuple[str, Path]:
+        """The CLIP that objects are cut out for and embedded with."""
+        return next(iter(self.clips.items()))
+
+
+def nodes(models: Models) -> dict[str, dict]:
+    """Every stage that runs a model."""
     wired: dict[str, dict] = {
-        name: outside.captioner(captioner, num_beams=beams, max_new_tokens=longest)
-        for name, beams in BEAMS.items()
+        name: outside.captioner(models.captioner, num_beams=beams, max_new_tokens=models.longest)
+        for name, beams in models.captions.items()
     }
-    wired["objects"] = {"stage": "parse", "captions": "captions", "model": str(parser)}
-    first = outside.clip(next(iter(clips.values())))
+    wired["objects"] = {"stage": "parse", "captions": "captions", "model": str(models.parser)}
+    first = outside.clip(models.first[1])
     places = {"images": "images", "objects": "objects"}
     wired["regions"] = {"stage": "ground", **places, "method": "patches", "clip": first}
     wired["objects_embedded"] = {
@@ -52,7 +74,7 @@ def nodes(clips: dict[str, Path], captioner: Path, parser: Path, longest: int) -
         "clip": first,
     }
     texts = {"stage": "embed_texts", "captions": "captions", "objects": "objects"}
-    for name, folder in clips.items():
+    for name, folder in models.clips.items():
         for precision in ("fp32", "bf16"):
             clip = outside.clip(folder, precision=precision)
             pictures = {"stage": "embed_images", "images": "images", "clip": clip}
@@ -148,14 +170,14 @@ def objects(stored: Stored, name: str, folder: Path) -> Iterator[Row]:
     yield from found.rows(f"{name} fp32, regions", FP32)
 
 
-def captions(stored: Stored, folder: Path, longest: int) -> Iterator[Row]:
+def captions(stored: Stored, models: Models) -> Iterator[Row]:
     """Captions to the letter; a caption without a word is a failed row and nothing else is."""
-    blip = direct.Captioner(folder)
-    for node, beams in BEAMS.items():
+    blip = direct.Captioner(models.captioner)
+    for node, beams in models.captions.items():
         rows = stored.rows(node)
         same, texts = 0, set()
         for row, image in stored.pictures(rows):
-            again = blip.caption(image, beams, longest)
+            again = blip.caption(image, beams, models.longest)
             texts.add(again)
             if (row["caption"] or "") == again:
                 same += 1
@@ -188,25 +210,31 @@ def phrases(stored: Stored, folder: Path) -> Iterator[Row]:
     yield "phrases: all of each caption equal", count, str(same), count, same == len(written) > 0
 
 
-def chosen(options: argparse.Namespace, work: Path) -> tuple[dict[str, Path], Path, Path, int]:
-    """CLIPs by name, captioner, parser, and the longest caption in tokens."""
+def chosen(options: argparse.Namespace, work: Path) -> Models:
+    """The models asked for, built where they are not there yet."""
     bundled = outside.MODELS
-    if options.models == "bundled":
-        return {"bundled": bundled / "clip"}, bundled / "captioner", bundled / "parser", 40
-    wanted = tuple(options.clip or full_size.CLIPS)
-    built = full_size.build(options.checkpoints or work / "checkpoints", (*wanted, "blip-base"))
-    clips = {name: built[name] for name in wanted}
-    return clips, built["blip-base"], bundled / "parser", 16
+    full = options.models == "full"
+    clips = options.clip or (full_size.CLIPS if full else ["bundled"])
+    captioner = options.captioner or ("blip-base" if full else "bundled")
+    wanted = tuple(name for name in (*clips, captioner) if name != "bundled")
+    built = full_size.build(options.checkpoints or work / "checkpoints", wanted)
+    return Models(
+        {name: built.get(name, bundled / "clip") for name in clips},
+        built.get(captioner, bundled / "captioner"),
+        bundled / "parser",
+        longest=40 if captioner == "bundled" else 10,  # a step of 384 px and 223 M weights is slow
+        beams=options.beams,
+    )
 
 
 def compare(options: argparse.Namespace, work: Path) -> list[Row]:
     """Runs the pipeline in `work`, then everything again directly."""
-    clips, captioner, parser, longest = chosen(options, work)
+    models = chosen(options, work)
     corpus = {"root": str(options.images.resolve()), "layout": options.layout, "limit": options.n}
-    wired = nodes(clips, captioner, parser, longest)
     # a random captioner may write nothing at all about some image
-    share = 1.0 if options.models == "full" else 0.0
-    dag = outside.write_dag(work / "faithful.yaml", {**corpus, "part_size": 24}, wired, share)
+    share = 0.0 if models.captioner.name == "captioner" else 1.0
+    dag = work / "faithful.yaml"
+    outside.write_dag(dag, {**corpus, "part_size": 24}, nodes(models), share)
     started = time.monotonic()
     workers = ("--workers", options.workers) if options.workers else ()
     answer = outside.item("run", dag, *workers, "--store", work / "store", cwd=work)
@@ -216,10 +244,10 @@ def compare(options: argparse.Namespace, work: Path) -> list[Row]:
     stored = Stored(work / "store")
     rows: list[Row] = []
     for part in (
-        captions(stored, captioner, longest),
-        phrases(stored, parser),
-        objects(stored, *next(iter(clips.items()))),
-        *(embeddings(stored, name, folder) for name, folder in clips.items()),
+        captions(stored, models),
+        phrases(stored, models.parser),
+        objects(stored, *models.first),
+        *(embeddings(stored, name, folder) for name, folder in models.clips.items()),
     ):
         rows += part
     print(f"with the direct calls: {time.monotonic() - started:.0f} s")
@@ -233,8 +261,10 @@ def main() -> None:
     parser.add_argument("--layout", default="forensynths")
     parser.add_argument("-n", type=int, default=64, help="images, evenly spread over the folder")
     parser.add_argument("--models", choices=("bundled", "full"), default="bundled")
-    parser.add_argument("--clip", action="append", choices=full_size.CLIPS, help="only this one")
-    parser.add_argument("--checkpoints", type=Path, help="where `full` keeps its checkpoints")
+    parser.add_argument("--clip", action="append", choices=("bundled", *full_size.CLIPS))
+    parser.add_argument("--captioner", choices=("bundled", *full_size.BLIPS))
+    parser.add_argument("--beams", type=int, nargs="+", default=[3, 1])
+    parser.add_argument("--checkpoints", type=Path, help="where full-size models are, or go")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--threads", type=int, default=1, help="of the direct calls")
     options = parser.parse_args()

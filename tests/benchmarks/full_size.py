@@ -44,7 +44,8 @@ _BLIPS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-NAMES = (*CLIPS, *_BLIPS)
+BLIPS = tuple(_BLIPS)
+NAMES = (*CLIPS, *BLIPS)
 
 
 def build(root: Path, names: tuple[str, ...] = NAMES) -> dict[str, Path]:
