@@ -139,7 +139,8 @@ def ray(paths: list[str], out: Path, model: str, actors: int = 2) -> None:
     import ray as library
 
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    library.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    # an actor keeps its core: reading and writing wait for ever without one of their own
+    library.init(num_cpus=actors + 2, include_dashboard=False, log_to_driver=False)
     library.data.DataContext.get_current().enable_progress_bars = False
     marks = str(out / "marks")
 
