@@ -3,7 +3,7 @@
     python -m tests.benchmarks.peers [--count 2000] [--rounds 1] [--sweep] [--python PYTHON]
 
 A plain DataLoader loop, Hugging Face `datasets.map`, Ray Data and Daft (`rivals.py`), each in a
-process of its own and in its best setting on two cores; `--sweep` tries the others. They are no
+process of its own and in a setting for two cores; `--sweep` tries the others. They are no
 dependencies of the project: PYTHON (or ITEM_PEERS_PYTHON) is the interpreter of an environment that
 has them beside torch and open_clip; what it lacks is printed as `not installed`.
 """
@@ -30,13 +30,13 @@ from tests.benchmarks.rivals import NOT_INSTALLED
 
 CORPUS = outside.MODELS.parent / "corpus"
 CLIP = outside.MODELS / "clip"
-# of each, the first is the best on two cores
+# of each, the first is what `peers` takes; whether it is the best on a machine, `--sweep` says
 SETTINGS: dict[str, list[dict[str, int]]] = {
     "loader": [
-        {"workers": 1, "threads": 1},
-        {"workers": 2, "threads": 1},
         {"workers": 1, "threads": 2},
         {"workers": 2, "threads": 2},
+        {"workers": 1, "threads": 1},
+        {"workers": 2, "threads": 1},
     ],
     "datasets": [{"processes": 2}, {"processes": 1}],
     "ray": [{"actors": 2}, {"actors": 1}],
@@ -74,7 +74,7 @@ Peer = Callable[[Path, Path], Timing]
 
 
 def peers(python: str | None = None) -> dict[str, Peer]:
-    """Each peer in its best setting: `peer(images_dir, out_dir)` runs it and gives its Timing.
+    """Each peer in its first setting: `peer(images_dir, out_dir)` runs it and gives its Timing.
 
     `out_dir` must not exist. NotInstalled when the interpreter lacks the package; RuntimeError when
     the peer fails or leaves rows out.
