@@ -271,9 +271,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(options, Path(folder))
-    print(f"{'what':44} {'of':>18} {'found':>10} asked")
+    print(f"{'what':48} {'of':>18} {'found':>10} asked")
     for what, count, figure, asked, good in rows:
-        print(f"{what:44} {count:>18} {figure:>10} {asked:10} {'' if good else 'NO'}".rstrip())
+        print(f"{what:48} {count:>18} {figure:>10} {asked:10} {'' if good else 'NO'}".rstrip())
     if not all(good for *_, good in rows):
         sys.exit("not faithful")
 
