@@ -13,6 +13,7 @@ import spacy
 import torch
 from PIL import Image, ImageOps
 from transformers import BlipForConditionalGeneration, BlipProcessor
+from transformers.utils.logging import disable_progress_bar
 
 HYPHENS = ("-", "\u2010", "\u2011")
 
@@ -41,6 +42,7 @@ class Captioner:
     """transformers' BLIP in float32."""
 
     def __init__(self, folder: Path):
+        disable_progress_bar()  # of reading weights; it would run through the table
         self.model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
         self.processor = BlipProcessor.from_pretrained(folder)
         self.model.eval()
