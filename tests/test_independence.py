@@ -1,8 +1,8 @@
 """The same rows, whatever the batches, the parts and the processes that computed them.
 
 Captions, phrases and boxes are equal; vectors are within one step of float16, and not always equal:
-a matrix product of another size may add up its terms in another order, which changes float32 in its
-last places and, in about one component of a thousand, the float16 that it is rounded to.
+fewer than one component of a thousand is rounded to the neighbouring float16. (Matrix products of
+another shape, or on another number of threads, may add up their terms in another order.)
 """
 
 import shutil

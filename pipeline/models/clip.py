@@ -232,6 +232,7 @@ class Clip:
         import torch
 
         tokens = self.tokenizer(list(texts))
+        self._check_fits(tokens)
         with torch.inference_mode():
             features = self._text_tower(tokens, self._padding(), self.device)
         return features, self._truncated(texts, tokens)
@@ -254,6 +255,16 @@ class Clip:
 
     def _batch(self, prepared: Sequence[Any]) -> Any:
         return self._pixels.batch(prepared, self.device, self._dtype)
+
+    def _check_fits(self, tokens: Any) -> None:
+        """UserError when a token has no row in the text tower's embedding."""
+        rows = getattr(self._text_tower.embedding, "num_embeddings", None)
+        if rows is not None and int(tokens.max()) >= rows:
+            raise UserError(
+                f"this CLIP's tokenizer does not fit: it gave the token {int(tokens.max())}, and "
+                f"the text tower knows {rows}",
+                hint="get the tokenizer files again from where the weights came from",
+            )
 
     def _padding(self) -> int:
         inner = getattr(self.tokenizer, "tokenizer", None)  # open_clip's own tokenizer pads with 0

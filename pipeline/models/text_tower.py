@@ -18,6 +18,7 @@ class TextTower:
 
         self._model = model
         self._tower = model if type(model) is CLIP else getattr(model, "text", None)
+        self.embedding = getattr(self._tower, "token_embedding", None)  # None: of another make
         pooled = getattr(self._tower, "text_pool_type", getattr(self._tower, "pool_type", None))
         self._pool = pooled
         self._cuts = (
