@@ -21,7 +21,7 @@ class EmbedTextsParameters(Parameters):
 
     clip: ClipSpec
     phrase_template: str = "{}"  # e.g. "a photo of a {}"; misalign and features need the same
-    batch_size: Size = tuning(256)  # texts
+    batch_size: Size = tuning("auto")  # texts
 
     _template = field_validator("phrase_template")(check_template)
 
