@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 from pipeline.models.files import hash_folder
 from pipeline.models.noun_phrases import Phrase, Word, find_phrases
+from pipeline.resources import folder
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
 __all__ = ["Parser", "ParserModel", "Phrase", "identity", "load"]
 
+BUNDLED = "en_ud_ewt_captions"  # comes with this package; good for any English captions
 _PROBE = "a red ball on a wooden table"  # any tagger gives at least one of these words a tag
 _ZONE = 2048  # texts whose strings are kept before the memory is given back
 # spaCy's own components that set neither tags nor lemmas (or that merge tokens)
@@ -142,19 +144,19 @@ def identity(model: str) -> dict[str, Any]:
     version = _installed(name)
     if version is not None:
         return {"model": name, "version": version}
-    folder = Path(name)
-    if not folder.is_dir():
+    place = Path(name)
+    if not place.is_dir():
         raise _not_found(name)
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
         named = {"model": f"{meta['lang']}_{meta['name']}", "version": meta["version"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             "the folder holds no spaCy pipeline (no readable meta.json)",
-            str(folder),
+            str(place),
             "give the folder that `nlp.to_disk` wrote, or the name of an installed package",
         ) from error
-    return {**named, "sha256": hash_folder(folder)}
+    return {**named, "sha256": hash_folder(place)}
 
 
 def licence(model: str) -> str:
@@ -168,6 +170,8 @@ def licence(model: str) -> str:
 
 
 def _plain(model: str) -> str:
+    if model == BUNDLED and _installed(model) is None:
+        return str(folder("data") / "demo" / "models" / "parser")
     return model.removeprefix("local-dir:")
 
 

@@ -2,6 +2,9 @@
 
     python -m tests.benchmarks.peers [--count 2000] [--rounds 1] [--sweep] [--python PYTHON]
 
+`item` itself runs in the same rounds: its work is from the first part's start to the last commit,
+and what it does before, reading every file once to list it, is in its start-up.
+
 A plain DataLoader loop, Hugging Face `datasets.map`, Ray Data and Daft (`rivals.py`), each in a
 process of its own and in a setting for two cores; `--sweep` tries the others. They are no
 dependencies of the project: PYTHON (or ITEM_PEERS_PYTHON) is the interpreter of an environment that
@@ -27,11 +30,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.benchmarks import outside
 from tests.benchmarks.rivals import NOT_INSTALLED
+from tests.benchmarks.speed import times
 
 CORPUS = outside.MODELS.parent / "corpus"
 CLIP = outside.MODELS / "clip"
 # of each, the first is what `peers` takes; whether it is the best on a machine, `--sweep` says
 SETTINGS: dict[str, list[dict[str, int]]] = {
+    "item": [{"workers": 2}],
     "loader": [
         {"workers": 1, "threads": 2},
         {"workers": 2, "threads": 2},
@@ -43,6 +48,7 @@ SETTINGS: dict[str, list[dict[str, int]]] = {
     "daft": [{"processes": 2}, {"processes": 1}],
 }
 NAMES = {
+    "item": "item run",
     "loader": "DataLoader loop",
     "datasets": "datasets.map",
     "ray": "Ray Data map_batches",
@@ -82,13 +88,33 @@ def peers(python: str | None = None) -> dict[str, Peer]:
     return {
         NAMES[name]: partial(measure, name, settings[0], python=python)
         for name, settings in SETTINGS.items()
+        if name != "item"
     }
+
+
+def ours(setting: dict[str, int], images: Path, out: Path) -> Timing:
+    """The stage `embed_images` over the same folder, in parts of 125 images."""
+    out.mkdir(parents=True)
+    node = {"stage": "embed_images", "images": "images", "clip": outside.clip(CLIP)}
+    corpus = {"root": str(images), "layout": "folder", "part_size": 125}
+    dag = outside.write_dag(out / "peer.yaml", corpus, {"image_embeddings": node})
+    started = time.time()
+    workers = ("--workers", setting["workers"])
+    answer = outside.item("run", dag, "--store", out / "store", *workers, cwd=out)
+    ended = time.time()
+    if answer.returncode:
+        raise RuntimeError(f"item run\n{answer.stderr[-500:]}")
+    first, last = times(out / "store", "embed_images")
+    count = outside.table(out / "store", "image_embeddings").num_rows
+    return Timing(count, ended - started, first - started, last - first)
 
 
 def measure(
     name: str, setting: dict[str, int], images: Path, out: Path, python: str | None = None
 ) -> Timing:
     """Runs one rival in a process of its own; the times are those it left in its files."""
+    if name == "item":
+        return ours(setting, images, out)
     out.mkdir(parents=True)
     python = python or os.environ.get("ITEM_PEERS_PYTHON") or sys.executable
     settings = [f"{key}={value}" for key, value in setting.items()]

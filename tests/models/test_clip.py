@@ -229,3 +229,19 @@ def test_a_folder_without_weights_never_gives_a_random_model(clip_folder, tmp_pa
     shutil.copy(clip_folder / "open_clip_config.json", tmp_path)
     with pytest.raises(UserError, match="could not be loaded"):
         ClipSpec(model=f"local-dir:{tmp_path}", device="cpu").load()
+
+
+def test_the_image_tower_can_be_compiled(clip_folder, clip, pictures, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda call: compiled.append(call) or call)
+    plain = ClipSpec(model=f"local-dir:{clip_folder}", device="cpu")
+    spec = ClipSpec(model=f"local-dir:{clip_folder}", device="cpu", compile=True)
+    other = spec.load()
+    assert [call.__name__ for call in compiled] == ["encode_image"]
+    np.testing.assert_array_equal(embed(other, pictures)[0], embed(clip, pictures)[0])
+    assert output_parameters(spec) == output_parameters(plain)
+
+
+def test_what_is_used_is_known(clip_folder):
+    half = ClipSpec(model=f"local-dir:{clip_folder}", precision="bf16", device="cpu").load()
+    assert (half.precision_used, half.device_used) == ("bf16", "cpu")

@@ -11,7 +11,8 @@ from spacy.language import Language
 
 from pipeline.errors import UserError
 from pipeline.models import parser as parser_module
-from pipeline.models.parser import Parser, ParserModel, Phrase, identity, load
+from pipeline.models.parser import BUNDLED, Parser, ParserModel, Phrase, identity, load
+from pipeline.resources import folder as shipped
 
 _TAGS = {"a": "DET", "the": "DET", "and": "CCONJ", "on": "ADP", "red": "ADJ", "big": "ADJ"}
 
@@ -126,3 +127,11 @@ def test_the_module_does_not_import_spacy(folder):
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_the_bundled_pipeline_is_known_by_its_name():
+    found = identity(BUNDLED)
+    assert found["model"] == BUNDLED
+    assert found == identity(str(shipped("data") / "demo" / "models" / "parser"))
+    (phrases,) = load(BUNDLED).noun_phrases(["a dog sleeps on the red sofa"])
+    assert [phrase.phrase for phrase in phrases] == ["dog", "red sofa"]
