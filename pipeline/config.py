@@ -176,7 +176,8 @@ def _problem(model: type[Any], error: Any) -> str:
     if error["type"] == "missing":
         return f"the key '{key}' is missing"
     shown = f" (got {error['input']!r})" if not isinstance(error["input"], dict) else ""
-    return f"{key}: {error['msg']}{shown}"
+    said = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {said}{shown}" if steps else said
 
 
 def _keys(model: type[Any], steps: list[str]) -> list[str]:

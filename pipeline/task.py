@@ -1,5 +1,6 @@
 """One task: compute one part of one node, or of several, inside whatever process runs it."""
 
+import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from pipeline import __version__, isolate, joint, models, tables
 from pipeline.dag import Node
 from pipeline.errors import UserError
 from pipeline.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,12 @@ def execute(task: Task) -> Outcome:
     if len(missing) > 1 and not task.careful and _jointly(store, task, missing):
         missing = []
     failures: dict[str, str] = {}
+    lost: set[str] = set()  # what failed, and what waits for it
     for node in missing:
         if store.has(node, task.part):
             continue
-        if lacking := [name for name in node.inputs.values() if name in failures]:
-            failures[node.name] = f"{lacking[0]} is missing"
+        if lost & set(node.inputs.values()):
+            lost.add(node.name)
             continue
         try:
             _alone(store, task, node)
@@ -81,24 +85,25 @@ def execute(task: Task) -> Outcome:
             raise
         except Exception as error:  # a stage, or a library below it, may raise anything
             failures[node.name] = f"{type(error).__name__}: {error}"
-    done = [node for node in task.nodes if node.name not in failures]
+            lost.add(node.name)
+    done = [node for node in task.nodes if node.name not in lost]
     receipts = tuple(receipt(store, node, task.part) for node in done)
     return Outcome(receipts, tuple(failures.items()))
 
 
 def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
     """Computes several nodes in a joint pass. False when it failed: alone, each finds the cause."""
-    loaded = {node.name: _models(node) for node in nodes}
-    began, started = datetime.now(UTC), perf_counter()
-    outside = joint.outside(nodes)
-    inputs = {name: store.read(folder, task.part) for name, folder in task.sources}
-    inputs |= {name: store.read(_folder(task, name), task.part) for name in outside - set(inputs)}
-    read = perf_counter() - started
+    loaded: dict[str, list[Any]] = {}
 
     def compute(node: Node, tables_in: Mapping[str, pa.Table]) -> pa.Table:
         return node.stage.run(tables_in, node.parameters, loaded[node.name])
 
     try:
+        loaded |= {node.name: _models(node) for node in nodes}
+        began, started = datetime.now(UTC), perf_counter()
+        names = joint.outside(nodes)
+        inputs = {name: store.read(_folder(task, name), task.part) for name in names}
+        read = perf_counter() - started
         results = joint.run(nodes, inputs, compute)
         known = inputs | {name: table for name, (table, _) in results.items()}
         for number, node in enumerate(nodes):
@@ -109,7 +114,8 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
             _commit(store, task.part, node, given, table, began, took, used)
     except UserError:
         raise
-    except Exception:  # whatever it was, it comes again where single images can be told apart
+    except Exception as error:  # it comes again where single images can be told apart
+        _log.warning("%s: node by node, since together: %s", task.part, error)
         return False
     return True
 

@@ -113,10 +113,22 @@ def test_a_node_that_fails_altogether_costs_only_what_needs_it(opened):
 
     outcome = execute(task_of(dag, store, [broken, embeddings, objects]))
     assert [receipt.node for receipt in outcome.receipts] == ["image_embeddings"]
-    assert outcome.failures == (
-        ("captions", "RuntimeError: out of order"),
-        ("objects", "captions is missing"),
-    )
+    assert outcome.failures == (("captions", "RuntimeError: out of order"),)
+    assert not store.has(dag.nodes["objects"], outcome.receipts[0].part)
+
+
+def test_a_model_that_cannot_be_loaded_costs_only_what_needs_it(opened, monkeypatch):
+    dag, store = opened
+
+    def get(spec):
+        if "captioner" in str(spec.model):
+            raise RuntimeError("no memory for it")
+        return Words()
+
+    monkeypatch.setattr(models, "get", get)
+    outcome = execute(task_of(dag, store, [captions, embeddings, objects]))
+    assert [receipt.node for receipt in outcome.receipts] == ["image_embeddings"]
+    assert outcome.failures == (("captions", "RuntimeError: no memory for it"),)
 
 
 def test_what_the_user_can_mend_stops_the_task(opened):

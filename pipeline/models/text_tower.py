@@ -21,6 +21,7 @@ class TextTower:
         self.embedding = getattr(self._tower, "token_embedding", None)  # None: of another make
         pooled = getattr(self._tower, "text_pool_type", getattr(self._tower, "pool_type", None))
         self._pool = pooled
+        self._end = getattr(self._tower, "text_eos_id", getattr(self._tower, "eos_id", None))
         self._cuts = (
             type(self._tower) in (CLIP, TextTransformer)
             and getattr(self._tower, "attn_mask", None) is not None
@@ -34,10 +35,16 @@ class TextTower:
         if self._cuts:
             filled = (tokens != pad).any(0)
             length = int(filled.nonzero().max()) + 1 if filled.any() else 1
-            # where padding is the largest token, `argmax` pools in it
-            if self._pool != "argmax" or int(tokens.argmax(1).max()) < length:
-                return self._short(tokens[:, :length].to(device))
+            # the pooled position stays, also where padding is the end token, or the largest one
+            length = max(length, int(self._pooled(tokens).max()) + 1)
+            return self._short(tokens[:, :length].to(device))
         return self._model.encode_text(tokens.to(device))
+
+    def _pooled(self, tokens: Any) -> Any:
+        """The position that each row is pooled at, int64 [n], as `text_global_pool` finds it."""
+        if self._pool == "argmax":
+            return tokens.argmax(1)
+        return (tokens == self._end).int().argmax(1)
 
     def _short(self, tokens: Any) -> Any:
         """open_clip's own forward pass (`CLIP.encode_text`), for fewer positions."""
@@ -48,8 +55,9 @@ class TextTower:
         hidden = tower.token_embedding(tokens).to(dtype)
         hidden = hidden + tower.positional_embedding[:length].to(dtype)
         hidden = tower.transformer(hidden, attn_mask=tower.attn_mask[:length, :length])
-        end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
-        pooled = text_global_pool(tower.ln_final(hidden), tokens, self._pool, eos_token_id=end)
+        pooled = text_global_pool(
+            tower.ln_final(hidden), tokens, self._pool, eos_token_id=self._end
+        )
         if tower.text_projection is None:
             return pooled
         if callable(tower.text_projection):

@@ -64,11 +64,12 @@ def test_towers_that_look_at_padding_get_it(text):
         assert torch.equal(features, model.encode_text(tokens))
 
 
-def test_padding_that_is_the_largest_token_is_kept():
-    """`argmax` pools where the largest token first stands, and here that is in the padding."""
-    model = _model(vocab_size=12, context_length=6)
-    tokens = torch.tensor([[1, 5, 2, 11, 11, 11], [1, 5, 6, 2, 11, 11]])
+@pytest.mark.parametrize("pool", ["argmax", "eos"])
+def test_the_pooled_position_stays_where_it_looks_like_padding(pool):
+    """Padding by the end token, as CLIP's tokenizer of transformers does, which is the largest."""
+    model = _model(vocab_size=12, context_length=8, pool_type=pool, eos_id=11)
+    tokens = torch.tensor([[1, 5, 11, 11, 11, 11, 11, 11], [1, 5, 6, 2, 11, 11, 11, 11]])
     features, seen = _spied(model, tokens, pad=11)
-    assert seen == [6]
+    assert seen == [5]  # four tokens and the first end token of the longer row
     with torch.inference_mode():
-        assert torch.equal(features, model.encode_text(tokens))
+        torch.testing.assert_close(features, model.encode_text(tokens), atol=1e-6, rtol=1e-5)
