@@ -287,14 +287,10 @@ def _local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
     import dask
     from dask.distributed import LocalCluster
 
-    variables = {
-        **dask.config.get("distributed.nanny.pre-spawn-environ"),  # gives freed memory back
-        "MALLOC_ARENA_MAX": "2",  # decoding threads come and go; each would leave an arena behind
-        **dict.fromkeys(_THREAD_VARIABLES, str(max(1, cores() // workers))),
-    }
+    threads = str(max(1, cores() // workers))
     settings = {
         "distributed.scheduler.allowed-failures": 1,  # one retry; then the careful run
-        "distributed.nanny.pre-spawn-environ": variables,
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREAD_VARIABLES, threads),
         "distributed.comm.timeouts.connect": "30s",
     }
     with dask.config.set(settings):
