@@ -110,6 +110,7 @@ class _Pixels:
         )
 
     def prepare(self, image: Image.Image) -> Any:
+        """Of an RGB image: uint8 [h, w, 3], or float32 [3, h, w] from an unknown processor."""
         import torch
 
         own = self._processor
@@ -121,6 +122,7 @@ class _Pixels:
         return small[0].permute(1, 2, 0).contiguous()
 
     def batch(self, prepared: Sequence[Any], device: Any) -> Any:
+        """The tensor [n, 3, h, w] on `device`; copying to a GPU is not waited for."""
         import torch
 
         batch = torch.stack(list(prepared))
