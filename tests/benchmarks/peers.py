@@ -38,14 +38,22 @@ CLIP = outside.MODELS / "clip"
 SETTINGS: dict[str, list[dict[str, int]]] = {
     "item": [{"workers": 2}],
     "loader": [
-        {"workers": 1, "threads": 2},
-        {"workers": 2, "threads": 2},
-        {"workers": 1, "threads": 1},
-        {"workers": 2, "threads": 1},
+        {"workers": 1, "threads": 2, "batch": 16},
+        {"workers": 1, "threads": 2, "batch": 64},
+        {"workers": 2, "threads": 2, "batch": 16},
+        {"workers": 2, "threads": 1, "batch": 16},
     ],
-    "datasets": [{"processes": 2}, {"processes": 1}],
-    "ray": [{"actors": 2}, {"actors": 1}],
-    "daft": [{"processes": 2}, {"processes": 1}],
+    "datasets": [
+        {"processes": 2, "batch": 16},
+        {"processes": 2, "batch": 64},
+        {"processes": 1, "batch": 16},
+    ],
+    "ray": [{"actors": 2, "batch": 16}, {"actors": 2, "batch": 64}, {"actors": 1, "batch": 16}],
+    "daft": [
+        {"processes": 2, "batch": 16},
+        {"processes": 2, "batch": 64},
+        {"processes": 1, "batch": 16},
+    ],
 }
 NAMES = {
     "item": "item run",

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BATCH = 64
 NOT_INSTALLED = 3
 _models: dict[str, "Model"] = {}  # of this process
 
@@ -89,21 +88,23 @@ class Files:
         return self.paths[index], self.model.open(self.paths[index])
 
 
-def loader(paths: list[str], out: Path, model: str, workers: int = 2, threads: int = 1) -> None:
+def loader(
+    paths: list[str], out: Path, model: str, workers: int = 2, threads: int = 1, batch: int = 16
+) -> None:
     """A DataLoader that decodes in `workers` processes, and a loop over its batches."""
     from torch.utils.data import DataLoader
 
     clip = Model(model, str(out / "marks"), threads)
     names: list[str] = []
     vectors: list[pa.Array] = []
-    for some, pixels in DataLoader(Files(paths, clip), batch_size=BATCH, num_workers=workers):
+    for some, pixels in DataLoader(Files(paths, clip), batch_size=batch, num_workers=workers):
         names += some
         vectors.append(clip.encode(pixels))
     table = pa.table({"path": names, "embedding": pa.chunked_array(vectors)})
     pq.write_table(table, out / "embeddings.parquet", use_dictionary=False)
 
 
-def datasets(paths: list[str], out: Path, model: str, processes: int = 2) -> None:
+def datasets(paths: list[str], out: Path, model: str, processes: int = 2, batch: int = 16) -> None:
     """`Dataset.map` in forked processes, the image column decoded by the library."""
     from datasets import Dataset, Features, Image, List, Value, disable_progress_bars
 
@@ -111,11 +112,11 @@ def datasets(paths: list[str], out: Path, model: str, processes: int = 2) -> Non
     marks = str(out / "marks")
     rows = Dataset.from_dict({"path": paths, "image": paths}).cast_column("image", Image())
 
-    def embed(batch: dict[str, list[Any]]) -> dict[str, Any]:
+    def embed(some: dict[str, list[Any]]) -> dict[str, Any]:
         import torch
 
         clip = here(model, marks)
-        pixels = torch.stack([clip.preprocess(image.convert("RGB")) for image in batch["image"]])
+        pixels = torch.stack([clip.preprocess(image.convert("RGB")) for image in some["image"]])
         vectors = clip.encode(pixels)
         return {"embedding": list(vectors.values.to_numpy().reshape(len(vectors), -1))}
 
@@ -125,7 +126,7 @@ def datasets(paths: list[str], out: Path, model: str, processes: int = 2) -> Non
     done = rows.map(
         embed,
         batched=True,
-        batch_size=BATCH,
+        batch_size=batch,
         num_proc=processes if processes > 1 else None,
         remove_columns=["image"],
         features=features,
@@ -134,7 +135,7 @@ def datasets(paths: list[str], out: Path, model: str, processes: int = 2) -> Non
     done.to_parquet(str(out / "embeddings.parquet"))
 
 
-def ray(paths: list[str], out: Path, model: str, actors: int = 2) -> None:
+def ray(paths: list[str], out: Path, model: str, actors: int = 2, batch: int = 16) -> None:
     """Ray Data: actors of one thread over batches of paths."""
     import ray as library
 
@@ -155,19 +156,19 @@ def ray(paths: list[str], out: Path, model: str, actors: int = 2) -> None:
     rows = library.data.from_arrow(pa.table({"path": paths})).repartition(4 * actors)
     strategy = library.data.ActorPoolStrategy(size=actors)
     done = rows.map_batches(
-        Embed, batch_size=BATCH, batch_format="pyarrow", compute=strategy, num_cpus=1
+        Embed, batch_size=batch, batch_format="pyarrow", compute=strategy, num_cpus=1
     )
     done.write_parquet(str(out / "embeddings"))
 
 
-def daft(paths: list[str], out: Path, model: str, processes: int = 2) -> None:
+def daft(paths: list[str], out: Path, model: str, processes: int = 2, batch: int = 16) -> None:
     """Daft: a class in processes of one thread over batches of paths."""
     import daft as library
 
     kind = library.DataType.fixed_size_list(library.DataType.float16(), width(model))
     marks = str(out / "marks")
 
-    @library.udf(return_dtype=kind, batch_size=BATCH, concurrency=processes, use_process=True)
+    @library.udf(return_dtype=kind, batch_size=batch, concurrency=processes, use_process=True)
     class Embed:
         def __init__(self) -> None:
             self.clip = Model(model, marks)
@@ -175,7 +176,7 @@ def daft(paths: list[str], out: Path, model: str, processes: int = 2) -> None:
         def __call__(self, batch: Any) -> Any:
             return self.clip.files(batch.to_pylist())
 
-    rows = library.from_pydict({"path": paths}).into_batches(BATCH)
+    rows = library.from_pydict({"path": paths}).into_batches(batch)
     rows = rows.with_column("embedding", Embed(rows["path"]))
     rows.write_parquet(str(out / "embeddings"))
 

@@ -38,7 +38,7 @@ ASKED = {
     "objects": None,
     "regions": None,
 }
-BATCH = {"caption": 16, "embed_texts": 256, "parse": 256}
+BATCH = {"parse": 256}  # of the bare loop; elsewhere 16, which is its best on a CPU too
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -112,7 +112,7 @@ def jobs(dag: Path, store: Path) -> dict[str, dict[str, Any]]:
         stage = raw[name]["stage"]
         model = raw[name].get("model") or raw[name]["clip"]["model"].removeprefix("local-dir:")
         kind = "embed_images" if stage == "ground" else stage  # one forward pass for each image
-        found[name] = {"kind": kind, "model": model, "inputs": given, "batch": BATCH.get(kind, 64)}
+        found[name] = {"kind": kind, "model": model, "inputs": given, "batch": BATCH.get(kind, 16)}
     return found
 
 
