@@ -26,6 +26,7 @@ _BARE_WORKER = 1_500_000_000  # bytes: libraries, decoded images, the part at ha
 _MEMORY_SHARE = 0.9  # of the machine's memory that workers may fill
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 _CONNECT_WAIT = 15  # seconds to wait for a scheduler
+_GLANCE = 0.05  # seconds between two looks for a finished task: another one is waiting there
 _POLL = 5.0  # seconds between two looks whether any worker is left
 _WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -166,7 +167,7 @@ class OnDask:
             return None
         asked, alone = monotonic(), False
         while not self._completed.has_ready():
-            sleep(0.01)
+            sleep(_GLANCE)
             if monotonic() - asked > _POLL:
                 asked, was_alone = monotonic(), alone
                 alone = self._threads() == 0
@@ -292,6 +293,7 @@ def _local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": 1,  # one retry; then the careful run
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREAD_VARIABLES, threads),
         "distributed.comm.timeouts.connect": "30s",
+        "distributed.worker.profile.enabled": False,  # looks at the stack a hundred times a second
     }
     with dask.config.set(settings):
         with _interrupts_held():
