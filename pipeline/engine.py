@@ -207,7 +207,8 @@ def _why_fewer(workers: int, nodes: Sequence[Node]) -> str:
 
 
 def _gpu_here() -> bool:
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def needs_gpu(node: Node) -> bool:

@@ -163,3 +163,14 @@ def test_one_worker_has_the_gpu(write_dag, fake_models, monkeypatch):
     on_cpu = [f"{node}.clip.device=cpu" for node in ("image_embeddings", "text_embeddings")]
     nodes = load(str(path), on_cpu).nodes
     assert engine.default_workers([nodes["image_embeddings"]]) == 4
+
+
+@pytest.mark.parametrize(
+    ("visible", "here"), [("", False), ("-1", False), ("0", True), (None, True)]
+)
+def test_a_hidden_gpu_is_none(monkeypatch, visible, here):
+    monkeypatch.setattr(engine.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert engine._gpu_here() is here
