@@ -1,5 +1,7 @@
 """The store: `STORE/<stage>/<fingerprint>/part-00042-<members>.parquet`, and nothing else knows it.
 
+A part of images in a variant has a tag in its name: `part-00042-<tag>-<members>.parquet`, and 42 is
+the number of the clean part that has them unperturbed. Which tags count is for a DAG to say.
 A part file is its own commit mark: written to a temporary name in the same folder, fsynced and
 renamed. A killed run leaves at most temporary files, which the node's next run removes.
 """
@@ -8,7 +10,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
@@ -26,8 +28,8 @@ from pipeline import __version__
 from pipeline.dag import Node
 from pipeline.errors import UserError
 
-FORMAT = 1  # raised when the layout of the store or of its tables changes
-_PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
+FORMAT = 2  # raised when the layout of the store or of its tables changes
+_PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")
 _META = "item."
 
 
@@ -36,17 +38,26 @@ def members(keys: list[str]) -> str:
     return sha256("\n".join(keys).encode()).hexdigest()[:8]
 
 
-def part_name(number: int, keys: list[str]) -> str:
+def part_name(number: int, keys: list[str], tag: str = "") -> str:
     """The file name of part `number` with these keys (image ids; URIs for the listing)."""
-    return f"part-{number:05d}-{members(keys)}.parquet"
+    return f"part-{number:05d}-{tag}{'-' if tag else ''}{members(keys)}.parquet"
 
 
 def part_number(name: str) -> int:
     """The number in a part's file name."""
+    return int(_parsed(name)[1])
+
+
+def part_tag(name: str) -> str:
+    """The tag in a part's file name: empty for clean images, and for the listing."""
+    return _parsed(name)[2] or ""
+
+
+def _parsed(name: str) -> re.Match[str]:
     match = _PART.fullmatch(name)
     if match is None:
         raise ValueError(f"{name} is not the name of a part")
-    return int(match[1])
+    return match
 
 
 class Store:
@@ -108,7 +119,7 @@ class Store:
         return sorted(found, key=lambda recipe: recipe.get("created", ""), reverse=True)
 
     def parts(self, node: Node) -> list[Path]:
-        """The committed parts of a node, in order of their numbers."""
+        """The committed parts of a node, in order of their numbers, in every variant."""
         return self.parts_of(node.folder)
 
     def parts_of(self, node_folder: str) -> list[Path]:
@@ -119,10 +130,14 @@ class Store:
         names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
         return [folder / name for name in sorted(names, key=lambda name: (part_number(name), name))]
 
-    def current(self, node: Node, images: Node) -> list[Path]:
-        """A node's parts that belong to the present parts of `images`."""
+    def current(self, node: Node, images: Node, tags: Collection[str] = ()) -> list[Path]:
+        """A node's parts that belong to the present parts of `images`: clean ones and `tags`."""
         wanted = {path.name for path in self.parts(images)}
-        return [path for path in self.parts(node) if path.name in wanted]
+        return [
+            path
+            for path in self.parts(node)
+            if path.name in wanted and part_tag(path.name) in ("", *tags)
+        ]
 
     def images_part(self, name: str) -> Path | None:
         """The `images` part called `name`, of any corpus: the same name has the same images."""
