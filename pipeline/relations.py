@@ -59,6 +59,7 @@ RUN_FILES = {
             "run_id": "varchar",
             "saved": "timestamp",  # UTC
             "method": "varchar",
+            "variant": "varchar",  # of the tested images
             "scope": "varchar",  # 'generator', or 'mean' over the unseen; null: of one generator
             "generator": "varchar",
             "seen": "boolean",
@@ -71,10 +72,12 @@ RUN_FILES = {
             **dict.fromkeys(("tnr_at_threshold", "tpr_at_threshold"), "double"),
             **dict.fromkeys(("nll_scaled", "ece_scaled"), "double"),
             **dict.fromkeys(("share_unsure", "accuracy_sure"), "double"),
+            **dict.fromkeys(("ap_less_clean", "accuracy_less_clean"), "double"),
             "n": "bigint",
             "seed": "bigint",
             "allow_overlap": "boolean",
             "train": "varchar",
+            "train_variant": "varchar",
             "configuration": "varchar",
         },
     ),
@@ -97,6 +100,7 @@ RUN_FILES = {
             "run_id": "varchar",
             "method": "varchar",
             "image_id": "varchar",
+            "variant": "varchar",
             "generator": "varchar",
             "split": "varchar",
             "label": "tinyint",

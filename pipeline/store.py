@@ -10,8 +10,10 @@ import json
 import os
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from glob import escape
@@ -58,6 +60,16 @@ def _parsed(name: str) -> re.Match[str]:
     if match is None:
         raise ValueError(f"{name} is not the name of a part")
     return match
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A node folder that no DAG needs, or (`tag`) its parts in one variant; with its recipe."""
+
+    folder: str
+    tag: str | None
+    about: str
+    bytes: int
 
 
 class Store:
@@ -203,31 +215,44 @@ class Store:
         pairs = ((key.decode(), value.decode()) for key, value in metadata.items())
         return {key.removeprefix(_META): value for key, value in pairs if key.startswith(_META)}
 
-    def unused(self, kept: set[str]) -> list[tuple[str, str, int]]:
-        """Node folders not in `kept` (`<stage>/<fingerprint>`): (folder, what it is, bytes)."""
+    def unused(self, kept: Mapping[str, Collection[str]]) -> list[Unused]:
+        """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need."""
         found = []
         for recipe in sorted(self.root.glob("*/*/recipe.json")):
             folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
-            if folder in kept:
-                continue
-            size = sum(path.stat().st_size for path in recipe.parent.iterdir())
-            about = {}
+            about: dict[str, Any] = {}
             with suppress(ValueError):  # a damaged recipe: the folder is listed all the same
                 about = json.loads(recipe.read_text())
             words = f"{about.get('node')} of {about.get('dag')}"
             if about.get("corpus"):
                 words += f" over {about['corpus']}, {about.get('created')}"
-            found.append((folder, words, size))
+            if folder not in kept:
+                size = sum(path.stat().st_size for path in recipe.parent.iterdir())
+                found.append(Unused(folder, None, words, size))
+                continue
+            sizes: Counter[str] = Counter()
+            for path in self.parts_of(folder):
+                sizes[part_tag(path.name)] += path.stat().st_size
+            for tag in sorted(set(sizes) - {"", *kept[folder]}):
+                found.append(Unused(folder, tag, f"{tag} in {words}", sizes[tag]))
         return found
 
-    def delete(self, folder: str) -> None:
-        """Removes one node folder: its parts, its recipe, its lock; refuses anything else in it."""
-        path = self.root / folder
+    def delete(self, unused: Unused) -> None:
+        """Removes a node folder: its parts, its recipe, its lock; or its parts of one tag.
+
+        UserError when anything else lies in the folder, or it is being written.
+        """
+        path = self.root / unused.folder
         with (path / ".lock").open("a+") as handle, _explained(f"cannot delete {path}"):
             try:
                 flock(handle, LOCK_EX | LOCK_NB)
             except BlockingIOError:
                 raise UserError("this node is being written", str(path), "try later") from None
+            if unused.tag is not None:
+                for part in self.parts_of(unused.folder):
+                    if part_tag(part.name) == unused.tag:
+                        part.unlink()
+                return
             for name in sorted(os.listdir(path), reverse=True):  # the recipe goes before the lock
                 known = _PART.fullmatch(name) or name in (".lock", "recipe.json")
                 if not known and not name.startswith(".tmp-"):

@@ -18,8 +18,9 @@ import pyarrow as pa
 from PIL import Image, ImageFile
 
 from pipeline.corpus.describe import ImageError, open_image, orientation
+from pipeline.corpus.perturb import perturb
 from pipeline.corpus.source import read_bytes, reason
-from pipeline.corpus.variants import CLEAN, perturb
+from pipeline.corpus.variants import CLEAN
 
 # Pixels decoded and waiting; a larger image waits alone. 256 MiB: Pillow's RGB takes four bytes.
 PIXELS_AHEAD = 2**26

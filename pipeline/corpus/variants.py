@@ -1,4 +1,4 @@
-"""Variants: named perturbations of an image, to test what a detector's answer survives.
+"""Variants: the names of perturbations of an image, to test what a detector's answer survives.
 
     jpeg_Q     JPEG of quality Q, 1 to 100 (4:2:0, as Pillow's default), decoded again
     blur_S     Gaussian blur of S pixels standard deviation, up to 100
@@ -9,26 +9,22 @@
 A chain such as `resize_0.5+jpeg_75` is applied from left to right. Numbers are written in one way
 only, without needless zeros, so that a variant has one name. ITEM's Figure 4 (arXiv 2511.00427) is
 the preset `figure4`: it prints 0.001, 0.005 and 0.01 for the noise, which we read as the variance,
-since as a standard deviation they would be below one step of eight bits.
+since as a standard deviation they would be invisible. What they do to pixels: `corpus.perturb`.
 """
 
-import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 
-import numpy as np
-from PIL import Image
-
-from pipeline.corpus.describe import MAX_PIXELS, ImageError
 from pipeline.corpus.layouts import SPLITS
 from pipeline.errors import nearest
 
 CLEAN = "clean"
 ALL = "all"  # stands for every image, whatever its split
+ID_LENGTH = 32  # hex digits of a clean image's id
 VERSION = 1  # raised when a variant gives other pixels: its rows are then computed anew
 
 PRESETS = {
@@ -149,7 +145,7 @@ def variant_id(content_id: str, variant: str) -> str:
 
 def content_id(image_id: str) -> str:
     """The image_id without its variant."""
-    return image_id[:32]
+    return image_id[:ID_LENGTH]
 
 
 def tag(split: str, variant: str, share: float) -> str:
@@ -177,67 +173,3 @@ def check_splits(given: Mapping[str, Sequence[str]]) -> None:
         both = set(names) & set(given.get(ALL, ()))
         if split != ALL and both:
             raise ValueError(f"{min(both)} of '{split}' is in '{ALL}' already")
-
-
-def perturb(image: Image.Image, variant: str, content_id: str) -> tuple[Image.Image, bytes | None]:
-    """An upright RGB image in a variant, and the file it came from if the last step is JPEG.
-
-    Noise is drawn from `content_id` and the step's place in the chain, so it is the same wherever
-    and whenever it is drawn, and at every strength. ImageError when the result would be larger than
-    MAX_PIXELS.
-    """
-    data = None
-    for place, step in enumerate(parse(variant)):
-        if step.kind == "jpeg":
-            data = _jpeg(image, int(step.amount))
-            image = Image.open(io.BytesIO(data), formats=("JPEG",))
-            image.load()
-        else:
-            image, data = _PIXELS[step.kind](image, step.amount, f"{content_id} {place}"), None
-    return image, data
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
-
-
-def _blur(image: Image.Image, sigma: float, seed: str) -> Image.Image:
-    from scipy.ndimage import gaussian_filter
-
-    values = np.asarray(image, np.float32)
-    return _rounded(gaussian_filter(values, (sigma, sigma, 0), truncate=4.0))
-
-
-def _noise(image: Image.Image, variance: float, seed: str) -> Image.Image:
-    digest = sha256(f"noise {seed}".encode()).digest()
-    rng = np.random.default_rng(np.frombuffer(digest, "<u4").tolist())
-    values = np.asarray(image, np.float32)
-    drawn = rng.standard_normal(values.shape, np.float32)
-    return _rounded(values + np.float32(255 * variance**0.5) * drawn)
-
-
-def _rounded(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def _resize(image: Image.Image, factor: float, seed: str) -> Image.Image:
-    size = tuple(max(1, round(side * factor)) for side in image.size)
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(f"image is too large: {size[0]}x{size[1]} is over {MAX_PIXELS:,} pixels")
-    return image.resize(size, Image.Resampling.BICUBIC)
-
-
-def _crop(image: Image.Image, factor: float, seed: str) -> Image.Image:
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
-
-
-_PIXELS: Mapping[str, Callable[[Image.Image, float, str], Image.Image]] = {
-    "blur": _blur,
-    "noise": _noise,
-    "resize": _resize,
-    "crop": _crop,
-}

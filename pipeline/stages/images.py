@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.corpus.variants import CLEAN, content_id, parse, perturb
+from pipeline.corpus.perturb import perturb
+from pipeline.corpus.variants import CLEAN, content_id, parse
 from pipeline.stages import Parameters, Stage
 
 

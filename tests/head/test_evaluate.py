@@ -12,6 +12,7 @@ from pipeline.head.metrics import CHOSEN, chosen_metrics
 TEST = pa.table(
     {
         "image_id": pa.array(list("abcdefgh")),
+        "variant": pa.array(["clean"] * 8),
         "label": pa.array([0, 1, 0, 1, 0, 1, 1, 1], pa.int8()),
         "generator": pa.array(["gan", "gan", "vae", "vae", "flow", "flow", None, None]),
         "split": pa.array(["test"] * 8),
@@ -26,7 +27,8 @@ def noisy(n=60):
     """Three generators of n images each, half of them fakes; two methods, one better."""
     rng = np.random.default_rng(0)
     label = np.tile(np.arange(n) % 2, 3)
-    test = pa.table({"label": label, "generator": np.repeat(["gan", "vae", "flow"], n)})
+    generator, variant = np.repeat(["gan", "vae", "flow"], n), np.repeat(["clean"], 3 * n)
+    test = pa.table({"label": label, "generator": generator, "variant": variant})
     scores = {f"by {shift}": shift * label + rng.standard_normal(3 * n) for shift in (0.5, 2)}
     return test, {name: 1 / (1 + np.exp(-score)) for name, score in scores.items()}
 
@@ -37,6 +39,7 @@ def test_predictions_keep_key_label_and_probability():
     assert rows[9] == {
         "method": "bad",
         "image_id": "b",
+        "variant": "clean",
         "generator": "gan",
         "split": "test",
         "label": 1,
