@@ -67,9 +67,17 @@ def _crop(image: Image.Image, factor: float, seed: str) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
+def _square(image: Image.Image, side: float, seed: str) -> Image.Image:
+    short = min(image.size)
+    left, top = ((length - short) / 2 for length in image.size)
+    box = (left, top, left + short, top + short)
+    return image.resize((int(side), int(side)), Image.Resampling.BICUBIC, box)
+
+
 _PIXELS: Mapping[str, Callable[[Image.Image, float, str], Image.Image]] = {
     "blur": _blur,
     "noise": _noise,
     "resize": _resize,
     "crop": _crop,
+    "square": _square,
 }

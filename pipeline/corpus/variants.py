@@ -5,6 +5,7 @@
     noise_V    Gaussian noise of variance V, up to 1, where pixel values are 0 to 1
     resize_F   both sides times F, 0.01 to 4, bicubic; the image keeps its new size
     crop_F     the central part: both sides times F, below 1
+    square_S   the central square, bicubic to S x S pixels: makes all images of one size
 
 A chain such as `resize_0.5+jpeg_75` is applied from left to right. Numbers are written in one way
 only, without needless zeros, so that a variant has one name. ITEM's Figure 4 (arXiv 2511.00427) is
@@ -76,6 +77,7 @@ _KINDS: Mapping[str, _Kind] = {  # in the order of tables
     "jpeg": _Kind(1, 100, True, -1, whole=True),
     "resize": _Kind(0.01, 4, True, -1),
     "crop": _Kind(0.01, 0.99, True, -1),
+    "square": _Kind(1, 4096, True, -1, whole=True),
 }
 
 
