@@ -16,28 +16,7 @@
 -- run_id       the run that was asked
 -- method       the method that was asked
 
-with chosen as (
-
-    select
-        experiment,
-        run_id,
-        method
-    from runs
-    where
-        ($run::varchar is null or run_id = $run)
-        and ($method::varchar is null or method = $method)
-    group by experiment, run_id, method
-    order by
-        max(saved) desc,
-        experiment,
-        run_id,
-        avg(ap) desc nulls last,
-        method
-    limit 1
-
-),
-
-source as (
+with source as (
 
     select
         predictions.run_id,
@@ -49,7 +28,8 @@ source as (
             $bins::bigint - 1
         ) as bin
     from predictions
-    inner join chosen using (experiment, run_id, method)
+    inner join chosen_method($run, $method)
+        using (experiment, run_id, method)
     where $generator::varchar is null or predictions.generator = $generator
 
 )

@@ -23,22 +23,7 @@
 
 with chosen as (
 
-    select
-        experiment,
-        run_id,
-        method
-    from runs
-    where
-        ($run::varchar is null or run_id = $run)
-        and ($method::varchar is null or method = $method)
-    group by experiment, run_id, method
-    order by
-        max(saved) desc,
-        experiment,
-        run_id,
-        avg(ap) desc nulls last,
-        method
-    limit 1
+    from chosen_method($run, $method)
 
 ),
 
