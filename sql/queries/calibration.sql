@@ -7,6 +7,7 @@
 -- param method text null: of the run; null: its best mean average precision
 -- param bins integer 10: how many, equally wide
 -- param generator text null: only this tested generator
+-- param variant text null: of tested images; null: that of training images
 -- bin_from     lower edge, included
 -- bin_to       upper edge, excluded but for 1
 -- n            predictions
@@ -28,8 +29,8 @@ with source as (
             $bins::bigint - 1
         ) as bin
     from predictions
-    inner join chosen_method($run, $method)
-        using (experiment, run_id, method)
+    inner join chosen_method($run, $method, $variant)
+        using (experiment, run_id, method, variant)
     where $generator::varchar is null or predictions.generator = $generator
 
 )

@@ -5,6 +5,7 @@
 -- param method text null: of the run; null: its best mean average precision
 -- param images integer 10: reals, and as many fakes
 -- param generator text null: only this tested generator
+-- param variant text null: of tested images; null: that of training images
 -- kind           real: the hardest reals; fake: the most convincing fakes
 -- probability    of fake, as the run says
 -- generator      the tested one
@@ -20,8 +21,8 @@ with worst as (
 
     select predictions.*
     from predictions
-    inner join chosen_method($run, $method)
-        using (experiment, run_id, method)
+    inner join chosen_method($run, $method, $variant)
+        using (experiment, run_id, method, variant)
     where $generator::varchar is null or predictions.generator = $generator
     qualify
         row_number() over (

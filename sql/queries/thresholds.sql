@@ -6,6 +6,7 @@
 -- param method text null: of the run; null: its best mean average precision
 -- param steps integer 20: between 0 and 1
 -- param generator text null: only this tested generator
+-- param variant text null: of tested images; null: that of training images
 -- threshold          called fake from this probability
 -- tnr                share of reals called real
 -- tpr                share of fakes called fake
@@ -19,8 +20,8 @@ with source as (
 
     select predictions.*
     from predictions
-    inner join chosen_method($run, $method)
-        using (experiment, run_id, method)
+    inner join chosen_method($run, $method, $variant)
+        using (experiment, run_id, method, variant)
     where $generator::varchar is null or predictions.generator = $generator
 
 ),
