@@ -397,7 +397,7 @@ def test_a_run_by_variant_measures_each_variant_on_its_own_predictions(content, 
         if variant != "clean":
             change = row["ap"] - by[method, "clean", generator]["ap"]
             assert row["ap_less_clean"] == pytest.approx(change, abs=1e-12)
-    assert by["global", "blur_2", "vae"]["ap_less_clean"] < by["global", "jpeg_50", "vae"]["ap"] - 1
+    assert by["global", "blur_2", "vae"]["ap_less_clean"] < -0.02
     validation = pq.read_table(result.folder / "validation.parquet")
     assert set(validation["variant"].to_pylist()) == {"clean"}
     card = (result.folder / "model_card.md").read_text()
