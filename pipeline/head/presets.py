@@ -26,7 +26,8 @@ from pipeline.corpus.variants import PRESETS
 from pipeline.errors import UserError
 from pipeline.head.data import query
 from pipeline.head.experiment import Experiment, Pooling, Representation
-from pipeline.head.rows import experiment_rows, variants_of
+from pipeline.head.perturbed import variants_of
+from pipeline.head.rows import experiment_rows
 from pipeline.relations import literal
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.corpus.variants import CLEAN, ID_LENGTH, order
-from pipeline.errors import UserError, nearest
-from pipeline.head.data import COLUMNS, positions, query
+from pipeline.corpus.variants import CLEAN
+from pipeline.errors import UserError
+from pipeline.head.data import COLUMNS, query
 from pipeline.head.experiment import Experiment
+from pipeline.head.perturbed import check_variant, contents, in_every_variant, in_variant
 from pipeline.relations import literal
 
 if TYPE_CHECKING:
@@ -56,24 +57,6 @@ with experiment_rows as (
     left join image_embeddings on image_embeddings.image_id = {key}
     {images}
 )
-"""
-
-
-# of the images whose ids `item_positions` has, and of their variants
-_VARIANTS = """
-select
-    item_positions.position,
-    images.variant,
-    case
-        when coalesce(images.error, features.error, image_embeddings.error) is not null
-            then 'failed'
-        when features.image_id is null or image_embeddings.image_id is null then 'missing'
-        else 'ok'
-    end as state
-from item_positions
-join images on images.content_id = item_positions.image_id
-left join features on features.image_id = images.image_id
-left join image_embeddings on image_embeddings.image_id = images.image_id
 """
 
 
@@ -144,7 +127,7 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     where = {side: f"({predicate}\n)" for side, predicate in predicates.items()}
     rows_of = experiment_rows(experiment.variant)
     if experiment.variant != CLEAN:
-        _check_variant(connection, experiment.variant, f"{key}.variant")
+        check_variant(connection, experiment.variant, f"{key}.variant")
 
     def read(side: str, where: str, unique: str) -> Rows:
         return _side(connection, rows_of, where, unique, experiment.variant, f"{key}.{side}")
@@ -160,7 +143,9 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     sides["test"] = read("test", test_where, "image_id, generator")
     _check_images(sides, key)
     if "variant" in experiment.test_by:
-        sides["test"] = _in_variants(connection, sides["test"], f"{key}.test_by")
+        test = sides["test"]
+        table, notes = in_every_variant(connection, test.table, f"{key}.test_by")
+        sides["test"] = replace(test, table=table, notes=(*test.notes, *notes))
     if not experiment.validation:
         sides["train"], sides["validation"] = set_aside(
             sides["train"], experiment.validation_share, experiment.seed, f"{key}.train"
@@ -201,89 +186,7 @@ def _side(
     notes = [f"{states[s]:,} {word} left out" for s, word in words.items() if s in states]
     if ok.num_rows > kept.num_rows:
         notes.append(f"{ok.num_rows - kept.num_rows:,} repeated files of the same images left out")
-    return Rows(_in_variant(kept, variant), sql, tuple(notes))
-
-
-def _in_variant(rows: pa.Table, variant: str) -> pa.Table:
-    """Rows of clean images as those of a variant: its image_id and, after it, its name."""
-    names = pa.array([variant] * rows.num_rows, pa.string())
-    rows = rows.add_column(1, "variant", names)
-    if variant == CLEAN:
-        return rows
-    ids = pc.binary_join_element_wise(rows["image_id"], variant, "-")
-    return rows.set_column(0, "image_id", ids)
-
-
-def in_variant(rows: Rows, variant: str) -> Rows:
-    """Those of the rows that are of one variant."""
-    return replace(rows, table=rows.table.filter(pc.equal(rows.table["variant"], variant)))
-
-
-def _contents(table: pa.Table) -> pa.ChunkedArray:
-    """The image_ids without their variants."""
-    return pc.utf8_slice_codeunits(table["image_id"], 0, ID_LENGTH)
-
-
-def _check_variant(connection: "DuckDBPyConnection", variant: str, key: str) -> None:
-    there = variants_of(connection)
-    if variant not in there:
-        raise UserError(
-            f"the corpus has no variant '{variant}': {nearest(variant, there)}",
-            key,
-            f"write e.g. `variants: {{all: [{variant}]}}` below `corpus:`, then `item run` again",
-        )
-
-
-def variants_of(connection: "DuckDBPyConnection") -> set[str]:
-    """The variants that images are in, clean among them."""
-    sql = "select distinct variant from images"
-    return set(query(connection, sql, "images", "`item query DAG nodes`")["variant"].to_pylist())
-
-
-def _in_variants(connection: "DuckDBPyConnection", test: Rows, key: str) -> Rows:
-    """The test rows in every variant, clean included, each with the same images.
-
-    Images that lack one of the variants, or failed in one, are left out of all, and counted: so
-    what changes from one to the next is the variant, and nothing else.
-    """
-    own = test.table.drop_columns("variant").set_column(0, "image_id", _contents(test.table))
-    ids = pc.unique(own["image_id"])
-    with positions(connection, pa.chunked_array([ids])):
-        found = query(connection, _VARIANTS, "images", "`item query DAG nodes` shows its nodes")
-    names = order(pc.unique(found["variant"]).to_pylist())
-    if names == [CLEAN]:
-        raise UserError(
-            "there are no variants of the test images",
-            key,
-            "name some below `corpus:`, such as `variants: {test: [jpeg_50]}`, then `item run`",
-        )
-    if missing := found.filter(pc.equal(found["state"], "missing")).num_rows:
-        raise UserError(
-            f"{missing:,} of {found.num_rows:,} variants of test images have no features yet",
-            key,
-            "compute them with `item run DAG --until features`, then train again",
-        )
-    there, ok = np.zeros(len(ids), int), np.zeros(len(ids), int)
-    np.add.at(there, found["position"].to_numpy(), 1)
-    np.add.at(ok, found.filter(pc.equal(found["state"], "ok"))["position"].to_numpy(), 1)
-    lacking, failed = there < len(names), (there == len(names)) & (ok < len(names))
-    if not (ok == len(names)).any():
-        raise UserError(
-            f"no test image is usable in every one of {', '.join(names)}",
-            key,
-            "give the splits that are tested the same variants, or narrow `test`",
-        )
-    notes = [
-        f"{count:,} images {why} left out, so that all variants are of the same images"
-        for count, why in (
-            (int(lacking.sum()), "that are not in every variant"),
-            (int(failed.sum()), "that failed in a variant"),
-        )
-        if count
-    ]
-    kept = own.filter(pc.is_in(own["image_id"], ids.filter(pa.array(ok == len(names)))))
-    table = pa.concat_tables([_in_variant(kept, name) for name in names]).combine_chunks()
-    return Rows(table, test.sql, (*test.notes, *notes))
+    return Rows(in_variant(kept, variant), sql, tuple(notes))
 
 
 def _once(rows: pa.Table, unique: list[str], key: str) -> pa.Table:
@@ -316,7 +219,7 @@ def set_aside(rows: Rows, share: float, seed: int, key: str = "train") -> tuple[
     the least, so that neither the order of the rows nor other generators matter. Raises UserError
     when the share has no real or no fake image.
     """
-    ids = _contents(rows.table).to_pylist()  # an image is set aside in each of its variants
+    ids = contents(rows.table).to_pylist()  # an image is set aside in each of its variants
     digests = [sha256(f"{seed} {image_id}".encode()).digest() for image_id in ids]
     strata: dict[tuple[int, str | None], list[int]] = {}
     columns = (rows.table["label"].to_pylist(), rows.table["generator"].to_pylist())
@@ -354,8 +257,8 @@ def _check_classes(rows: Rows, side: str, where: str) -> None:
 def _check_images(sides: dict[str, Rows], key: str) -> None:
     """No image may be on two sides, under whatever generator and variant it is there."""
     for one, other in combinations(sides, 2):
-        ids = _contents(sides[other].table)
-        both = pc.unique(ids.filter(pc.is_in(ids, value_set=_contents(sides[one].table))))
+        ids = contents(sides[other].table)
+        both = pc.unique(ids.filter(pc.is_in(ids, value_set=contents(sides[one].table))))
         if len(both):
             advice = "say `split = …` in both predicates"
             if other == "test":

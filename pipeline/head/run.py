@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import __version__
@@ -168,8 +169,8 @@ def _compute(
     measured = _with_run(measured, about, experiment)
 
     counts = {name: _counts(side) for name, side in selection.sides.items()}
-    tested = rows.in_variant(test, experiment.variant)  # the card's counts are of images
-    counts["test"] = _counts(tested)
+    once = pc.equal(test.table["variant"], experiment.variant)  # the card counts images
+    counts["test"] = _counts(replace(test, table=test.table.filter(once)))
     method = "+".join(experiment.features)
     described = card(about, measured, fitted.curves, counts, method)
 
