@@ -356,26 +356,31 @@ def gc(
     limit: LimitOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """List (or delete) cached nodes that none of the given DAGs uses."""
+    """List (or delete) cached nodes, and variants of images, that none of the given DAGs uses."""
     with reported():
         from pipeline import pins
         from pipeline.store import Store
 
         cache = Store(store)
-        kept = set()
+        kept: dict[str, set[str]] = {}
         for dag in dags:
             graph = _load(dag, overrides, limit)
             pins.check(graph, cache)  # without its lock a DAG does not know its own cache
-            kept |= {node.folder for node in graph.nodes.values()}
+            for node in graph.nodes.values():
+                kept.setdefault(node.folder, set()).update(graph.corpus.tags)
         unused = cache.unused(kept)
-        rows = [(folder, about, f"{size / 1e6:.1f} MB") for folder, about, size in unused]
-        print_rows(("node folder", "recipe", "size"), rows)
+        rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
+        print_rows(("node folder", "what", "size"), rows)
         if delete:
-            for folder, _, _ in unused:
-                cache.delete(folder)
-        total = sum(size for _, _, size in unused) / 1e6
+            for one in unused:
+                cache.delete(one)
+        folders = sum(one.tag is None for one in unused)
+        total = sum(one.bytes for one in unused) / 1e6
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
-        typer.echo(f"{len(unused)} node folders, {total:.1f} MB {done}")
+        typer.echo(
+            f"{folders} node folders, and {len(unused) - folders} variants in others, "
+            f"{total:.1f} MB {done}"
+        )
 
 
 def main() -> None:

@@ -1,0 +1,311 @@
+"""Writes a store of a million images: `python -m tests.benchmarks.million_store FOLDER`.
+
+`FOLDER/dag.yaml` and `FOLDER/store`, on which `item query` and `item train` work as on any other:
+
+    item train FOLDER/dag.yaml --store FOLDER/store
+
+The DAG is that of the demo; its nodes name the bundled models, which ran on nothing here. Captions,
+objects, regions and embeddings are made up (`million_world` says how, and which AP the best head
+has), everything else is computed by the package: labels by the layout, `images` by its stage, the
+misalignment and the features by theirs, every part by the store. No image exists on disk. The same
+options give the same tables. A part is 4,096 files; at 768 wide a million images take 12 GB.
+"""
+
+import argparse
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from threadpoolctl import threadpool_limits
+
+from pipeline import tables
+from pipeline.corpus.layouts import labels
+from pipeline.dag import Dag, load
+from pipeline.resources import folder
+from pipeline.stages import features, misalign
+from pipeline.stages.images import first_occurrences
+from pipeline.stages.inherit import reasons
+from pipeline.store import Store, part_name
+from tests.benchmarks.million_world import (
+    DAMAGED,
+    GENERATORS,
+    LOCAL,
+    REPEATED,
+    STRENGTH,
+    Strata,
+    Vocabulary,
+    expected_ap,
+)
+
+PART = 4096
+_SIZES = ((256, 256), (512, 512), (500, 375), (640, 480), (1024, 1024))
+_DAMAGE = "image cannot be decoded: image file is truncated"
+
+
+def write_dag(out: Path) -> Path:
+    """`out/dag.yaml`: the demo's nodes over a corpus that is not there, and two experiments."""
+    dag = yaml.safe_load((folder("dags") / "demo.yaml").read_text("utf-8"))
+    here = (folder("data") / "demo" / "models").as_posix()
+    text = yaml.safe_dump(dag["nodes"]).replace("../data/demo/models", here)
+    sides = {"validation": "split = 'val'", "test": "split = 'test'", "allow_overlap": True}
+    head = {"hidden": [512], "epochs": 5}
+    one = f"generator = '{GENERATORS[4]}' and split"
+    dag = {
+        "name": "million",
+        "corpus": {
+            "root": str((out / "corpus").absolute()),
+            "layout": "forensynths",
+            "dataset": "million",
+            "part_size": PART,
+        },
+        "nodes": yaml.safe_load(text),
+        "experiments": {
+            "one_generator": {
+                "train": f"{one} = 'train'",
+                **sides,
+                "validation": f"{one} = 'val'",
+                "head": head,
+            },
+            "all_generators": {"train": "split = 'train'", **sides, "head": head},
+        },
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "dag.yaml"
+    path.write_text(yaml.safe_dump(dag, sort_keys=False))
+    return path
+
+
+def write(out: Path, images: int, width: int = 768, seed: int = 0, processes: int = 2) -> Path:
+    """Writes DAG and store; returns the DAG's path. Processes change nothing but the time."""
+    path = write_dag(out)
+    dag, store = load(str(path)), Store(out / "store")
+    store.create()
+    for node in dag.nodes.values():
+        store.open_node(node, dag.name, dag.corpus.root)
+    files = images + images // REPEATED
+    parts = range((files + PART - 1) // PART)
+    jobs = [(path, store.root, number, images, width, seed) for number in parts]
+    if processes == 1:
+        for job in jobs:
+            _write_part(job)
+    else:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            for _ in pool.map(_write_part, jobs):
+                pass
+    return path
+
+
+@cache
+def _opened(path: Path, width: int, seed: int) -> tuple[Dag, Vocabulary]:
+    threadpool_limits(1)
+    pa.set_cpu_count(1)
+    return load(str(path)), Vocabulary(width, seed)
+
+
+def _write_part(job: tuple[Path, Path, int, int, int, int]) -> None:
+    path, root, number, count, width, seed = job
+    dag, vocabulary = _opened(path, width, seed)
+    rng = np.random.default_rng([seed, 4, number])
+    total = count + count // REPEATED
+    files = np.arange(number * PART, min((number + 1) * PART, total))
+    made = {"listing": _listing(files, count, dag, seed)}
+    # the only image of an earlier part that a file can repeat is the last one
+    before = {_sha(seed, _image(files[:1] - 1)[0])[:32]} if number else set()
+    made["images"] = first_occurrences(made["listing"], before)
+    made |= _made_up(made["images"], made["listing"], vocabulary, rng)
+    for stage in (misalign, features):
+        node = next(node for node in dag.nodes.values() if node.stage is stage.STAGE)
+        made[node.name] = stage.run(made, node.parameters, ())
+    ids = made["images"]["image_id"].to_pylist()
+    names = {"listing": part_name(number, made["listing"]["uri"].to_pylist())}
+    store = Store(root)
+    for node in dag.nodes.values():
+        table = made[node.name]
+        tables.check(node.stage.output, table)
+        name = names.get(node.name) or part_name(number, ids)
+        store.write(node.folder, name, table, _facts(node, name, table))
+
+
+def _facts(node, name: str, table: pa.Table) -> dict[str, object]:
+    key = node.stage.key
+    rows = len(pc.unique(table[key]))
+    failed = len(pc.unique(table.filter(pc.is_valid(table["error"]))[key]))
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {
+        "node": node.name,
+        "stage": node.stage.name,
+        "fingerprint": node.fingerprint,
+        "part": name,
+        "rows_in": rows,
+        "rows_ok": rows - failed,
+        "rows_failed": failed,
+        "seconds_read": 0.0,
+        "seconds_infer": 0.0,
+        "started": now,
+        "finished": now,
+        "host": "made up",
+    }
+
+
+def _image(files: np.ndarray) -> np.ndarray:
+    """The image that each file holds: a file after REPEATED others repeats the one before it."""
+    return files - (files + 1) // (REPEATED + 1)
+
+
+def _sha(seed: int, image: int) -> str:
+    return sha256(f"million {seed} {image}".encode()).hexdigest()
+
+
+def _listing(files: np.ndarray, count: int, dag: Dag, seed: int) -> pa.Table:
+    images = _image(files)
+    shas = [_sha(seed, image) for image in images.tolist()]
+    # a file's facts follow from its content, which it may share with the file before it
+    dice = np.frombuffer(bytes.fromhex("".join(shas)), np.uint32).reshape(-1, 8)[:, -4:]
+    width, height = np.array(_SIZES)[dice[:, 0] % len(_SIZES)].T
+    jpeg = dice[:, 1] % 5 > 0
+    whole = images % DAMAGED != DAMAGED // 2
+    again = (files + 1) % (REPEATED + 1) == 0
+    folders = Strata(count).folders(images)
+    read = {name: labels(dag.corpus.layout, f"{name}/x", dag.corpus.dataset) for name in folders}
+    paths = zip(folders, images.tolist(), again.tolist(), jpeg.tolist(), strict=True)
+    columns = {
+        "uri": [
+            f"{dag.corpus.root}/{folder}/{image:07d}{'-again' * twice}.{'jpg' if j else 'png'}"
+            for folder, image, twice, j in paths
+        ],
+        "image_id": [sha[:32] for sha in shas],
+        **{
+            name: [getattr(read[folder], name) for folder in folders]
+            for name in ("label", "generator", "dataset", "split", "class_name")
+        },
+        "bytes": (width * height * (0.2 + dice[:, 2] / 2**34)).astype(np.int64),
+        "width": _where(whole, width),
+        "height": _where(whole, height),
+        "format": _where(whole, np.where(jpeg, "JPEG", "PNG")),
+        "mode": _where(whole, np.full(len(files), "RGB")),
+        "orientation": _where(whole, np.ones(len(files), np.int8)),
+        "jpeg_quality": _where(whole & jpeg, 75 + dice[:, 3] % 21),
+        "sha256": shas,
+        "error": _where(~whole, np.full(len(files), _DAMAGE)),
+    }
+    return tables.build("listing", columns)
+
+
+def _where(kept: np.ndarray, values: np.ndarray) -> list:
+    return [value if ok else None for value, ok in zip(values.tolist(), kept, strict=True)]
+
+
+def _made_up(
+    images: pa.Table, listing: pa.Table, vocabulary: Vocabulary, rng: np.random.Generator
+) -> dict[str, pa.Table]:
+    """What models would have made of the images: every table but the last two."""
+    count, width = len(images), vocabulary.width
+    whole = images["error"].is_null().to_numpy()
+    why = {"captions": images["error"].to_pylist()}
+    why["objects"] = reasons("caption", images["error"])
+    row = pc.index_in(images["image_id"], listing["image_id"])
+    fake = listing["label"].take(row).to_numpy().astype(np.float64)
+    strength = np.array([STRENGTH[name] for name in listing["generator"].take(row).to_pylist()])
+    drawn = rng.integers(len(vocabulary.captions), size=count)
+    captions = _where(whole, np.array(vocabulary.captions, object)[drawn])
+    said = np.array([vocabulary.place[caption] if caption else 0 for caption in captions])
+    z = rng.standard_normal(count) + fake * strength
+    found = {
+        "captions": {
+            "image_id": images["image_id"],
+            "caption": captions,
+            "num_tokens": [len(caption.split()) if caption else None for caption in captions],
+            "mean_logprob": _where(whole, -rng.gamma(4, 0.1, count)),
+            "error": why["captions"],
+        },
+        "image_embeddings": {
+            "image_id": images["image_id"],
+            "embedding": tables.vectors(vocabulary.seen(said, z, rng), whole),
+            "norm": _where(whole, rng.normal(10, 0.5, count)),
+            "error": why["captions"],
+        },
+    }
+    z = rng.standard_normal(count) + fake * LOCAL * strength
+    found |= _objects(images, drawn, whole, why["objects"], z, vocabulary, rng)
+    texts = [*captions, *found["objects"]["phrase"]]
+    places = [vocabulary.place[text] for text in dict.fromkeys(texts) if text]
+    found["text_embeddings"] = {
+        "text_id": [vocabulary.ids[place] for place in places],
+        "text": [vocabulary.texts[place] for place in places],
+        "embedding": tables.vectors(vocabulary.vectors[places]),
+        "norm": np.full(len(places), 10, np.float32),
+        "truncated": np.zeros(len(places), bool),
+    }
+    return {name: tables.build(name, columns, width) for name, columns in found.items()}
+
+
+def _objects(
+    images: pa.Table,
+    drawn: np.ndarray,
+    whole: np.ndarray,
+    why: np.ndarray,
+    z: np.ndarray,
+    vocabulary: Vocabulary,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, object]]:
+    """The tables with a row an object; an image without objects keeps a row."""
+    image, number, named = [], [], []
+    for row, (caption, ok) in enumerate(zip(drawn.tolist(), whole.tolist(), strict=True)):
+        objects = vocabulary.objects[caption] if ok else []
+        image += [row] * max(1, len(objects))
+        number += range(len(objects)) if objects else [None]
+        named += objects or [(None, None, None, None)]
+    place = np.array(image)
+    there = np.array([value is not None for value in number])
+    key = {"image_id": images["image_id"].take(pa.array(place)), "object_no": number}
+    error = {"error": why[place]}
+    phrase, head, start, end = zip(*named, strict=True)
+    said = np.array([vocabulary.place[text] if text else 0 for text in phrase])
+    low, high = rng.uniform(0, 0.5, (2, len(place))), rng.uniform(0.5, 1, (2, len(place)))
+    corners = dict(zip(("x0", "y0", "x1", "y1"), (*low, *high), strict=True))
+    return {
+        "objects": {**key, "phrase": phrase, "head": head, "start": start, "end": end, **error},
+        "regions": {
+            **key,
+            **{name: _where(there, values) for name, values in corners.items()},
+            "score": _where(there, rng.uniform(0.1, 0.5, len(place))),
+            **error,
+        },
+        "object_embeddings": {
+            **key,
+            "embedding": tables.vectors(vocabulary.seen(said, z[place], rng), there),
+            "norm": _where(there, rng.normal(10, 0.5, len(place))),
+            **error,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where dag.yaml and store/ go")
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    dag = write(options.folder, options.images, options.width, options.seed, options.processes)
+    size = sum(path.stat().st_size for path in (options.folder / "store").rglob("*.parquet"))
+    print(f"{dag}: {options.images:,} images, {size / 1e9:.1f} GB, ", end="")
+    print(f"{time.perf_counter() - started:.0f} s")
+    print("AP of the best head, reals and fakes of equal number:")
+    for generator in (*GENERATORS, None):
+        both = [expected_ap(generator, local) for local in (False, True)]
+        print(f"{generator or 'all of them':12} global {both[0]:.4f}  global+local {both[1]:.4f}")
+
+
+if __name__ == "__main__":
+    main()
