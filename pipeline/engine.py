@@ -31,6 +31,15 @@ _POLL = 5.0  # seconds between two looks whether any worker is left
 _WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
+# glibc's malloc in workers. One heap for all threads, never given back and without mappings of
+# their own for tensors: it stays as large as the largest part needs. By itself glibc gives each
+# thread that decodes a heap, and these fill up with holes, part by part.
+_MALLOC = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # the most that glibc takes
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+}
+
 
 def cores() -> int:
     """Processor cores that this process may use."""
@@ -292,7 +301,10 @@ def _local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
     threads = str(max(1, cores() // workers))
     settings = {
         "distributed.scheduler.allowed-failures": 1,  # one retry; then the careful run
-        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREAD_VARIABLES, threads),
+        "distributed.nanny.pre-spawn-environ": {
+            **dict.fromkeys(_THREAD_VARIABLES, threads),
+            **_MALLOC,
+        },
         "distributed.comm.timeouts.connect": "30s",
         "distributed.worker.profile.enabled": False,  # looks at the stack a hundred times a second
     }
