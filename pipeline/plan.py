@@ -62,12 +62,13 @@ def plan(
         variants = sum(sizes[name] for name in lacking if part_tag(name)) + perturbed.images
         reason = _reason(dag, store, node, done, lacking, fresh.images)
         images_todo = todo + sum(some.images for some in coming)
-        if calibrated is not None:
-            rate = calibrated.get(node.name)
+        # clean images are copied from the listing: only variants are opened, and cost
+        perturbing = node is images and variants > 0
+        if calibrated is not None:  # on clean images
+            rate = None if perturbing else calibrated.get(node.name)
         else:
-            # clean images are copied from the listing, and only variants are opened
-            rate = measured(store, node, variants > 0 if node is images else None)
-        costly = variants if node is images and variants else images_todo
+            rate = measured(store, node, perturbing if node is images else None)
+        costly = variants if perturbing else images_todo
         steps.append(
             Step(
                 node.name,

@@ -69,6 +69,14 @@ def test_adding_variants_changes_no_fingerprint_and_no_clean_part(opened):
     assert all(found[name].equals(clean[name]) for name in clean)
 
 
+def test_the_shipped_dag_shares_every_node_with_the_demo():
+    demo, robustness = load("demo"), load("demo-robustness")
+    assert {name: node.folder for name, node in demo.nodes.items()} == {
+        name: node.folder for name, node in robustness.nodes.items()
+    }
+    assert len(robustness.corpus.tags) == 9 and not demo.corpus.tags
+
+
 def test_a_part_a_clean_part_that_has_images_of_the_split(opened):
     dag, store = opened(JPEG)
     assert len(images(dag, store)) == 3  # of 5, 5 and 4 images; the last two are of train

@@ -74,6 +74,18 @@ def test_only_variants_are_computed_and_all_rows_reconcile(here, finished):
         assert total["rows_failed"] == (2 if name == "images" else 3), name
 
 
+def test_tables_show_how_many_rows_are_of_variants(here, finished, item):
+    lines = item("status", "perturbed.yaml", cwd=here).stdout.splitlines()
+    assert "rows in  of variants" in lines[0]
+    shown = {line.split()[0]: line.split()[1:6] for line in lines[1:]}
+    assert shown["listing"] == ["3/3", "29", "0", "29", "0"]
+    assert shown["captions"] == ["7/7", "55", "26", "52", "3"]
+    plain = item("status", "plain.yaml", cwd=here).stdout
+    assert "of variants" not in plain and ["captions", "3/3", "29", "28", "1"] in [
+        line.split()[:5] for line in plain.splitlines()
+    ]
+
+
 def test_the_broken_image_is_a_failed_row_in_each_variant(here, finished, item):
     sql = "select variant, error from images where ends_with(uri, 'flow/1_fake/9.jpg') order by 1"
     found = rows(item("query", "perturbed.yaml", sql, "--format", "json", cwd=here))

@@ -11,15 +11,15 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN, ID_LENGTH, order
 from pipeline.errors import UserError, nearest
-from pipeline.head.data import positions, query
+from pipeline.head.data import query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# of the images whose ids `item_positions` has, and of their variants
+# of the images in `item_tested` (image_id, position), and of their variants
 _VARIANTS = """
 select
-    item_positions.position,
+    item_tested.position,
     images.variant,
     case
         when coalesce(images.error, features.error, image_embeddings.error) is not null
@@ -27,8 +27,8 @@ select
         when features.image_id is null or image_embeddings.image_id is null then 'missing'
         else 'ok'
     end as state
-from item_positions
-join images on images.content_id = item_positions.image_id
+from item_tested
+join images on images.content_id = item_tested.image_id
 left join features on features.image_id = images.image_id
 left join image_embeddings on image_embeddings.image_id = images.image_id
 """
@@ -77,8 +77,11 @@ def in_every_variant(
     """
     own = test.drop_columns("variant").set_column(0, "image_id", contents(test))
     ids = pc.unique(own["image_id"])
-    with positions(connection, pa.chunked_array([ids])):
+    connection.register("item_tested", pa.table({"image_id": ids, "position": range(len(ids))}))
+    try:
         found = query(connection, _VARIANTS, "images", "`item query DAG nodes` shows its nodes")
+    finally:
+        connection.unregister("item_tested")
     names = order(pc.unique(found["variant"]).to_pylist())
     if names == [CLEAN]:
         raise UserError(

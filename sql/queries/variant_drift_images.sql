@@ -46,21 +46,40 @@ with pairs as (
     order by abs(cosine_change) desc, images.image_id
     limit $images::bigint
 
+),
+
+labels as (
+
+    select
+        image_id as content_id,
+        min(uri) as uri,
+        case
+            when min(label) <> max(label) then null
+            when min(label) = 0 then 'real'
+            when min(label) = 1 then 'fake'
+        end as kind,
+        case
+            when min(generator) = max(generator) then min(generator)
+        end as generator
+    from listing
+    where image_id in (select content_id from pairs)
+    group by image_id
+
 )
 
 select
     pairs.image_id,
-    aligned.uri,
+    labels.uri,
     pairs.variant,
-    case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
-    aligned.generator,
+    labels.kind,
+    labels.generator,
     pairs.cosine_change,
     pairs.cosine_clean,
     pairs.cosine,
     said_clean.caption as caption_clean,
     said.caption
 from pairs
-left join misalignment_by_image as aligned using (image_id)
+left join labels using (content_id)
 left join captions as said on pairs.image_id = said.image_id
 left join captions as said_clean on pairs.content_id = said_clean.image_id
 order by abs(pairs.cosine_change) desc, pairs.image_id

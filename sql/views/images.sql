@@ -1,4 +1,6 @@
--- One row: one distinct image, in one variant.
+-- One row: one distinct image, in one variant. Of a variant, width and height
+-- are those of the perturbed, upright image; bytes, format and jpeg_quality are
+-- those of the file that it would be if its last step is JPEG, and else null.
 --
 -- image_id      first 32 hex digits of sha256, then -variant unless clean
 -- content_id    those 32 digits: joins to listing.image_id

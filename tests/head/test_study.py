@@ -82,3 +82,41 @@ def test_with_seeds_the_matrix_has_deviations(run):
     row = over_seeds(study["x.gan"]).to_pylist()[0]
     assert first["gan"] == f"{row['ap']:.3f} ± {row['ap_std']:.3f}"
     assert "mean ± sample standard deviation over seeds" in render_study(study)
+
+
+@pytest.fixture
+def perturbed(content, store, tmp_path):
+    """As `run`, with the test images in one more variant."""
+    made = content(shift=1.0)
+    made.perturb("blur_1", scale=0.2)
+
+    def study(**raw):
+        raw = {"head": HEAD, "features": ["global"], "bootstrap": 50, **raw}
+        experiment = Experiment.model_validate({**raw, "test_by": "variant"})
+        return run_study(store(made), experiment, "x", tmp_path / "runs", {})
+
+    return study
+
+
+def test_a_matrix_has_a_row_each_variant(perturbed):
+    table = matrix(perturbed(preset="train_x_test"))
+    rows = [row["run"] for row in table.to_pylist() if row["method"] == "global"]
+    assert rows == [f"{name}, {v}" for name in ("flow", "gan", "vae") for v in ("clean", "blur_1")]
+
+
+def test_runs_over_seeds_are_shown_by_variant_too(perturbed):
+    study = perturbed(
+        train="generator = 'gan' and split = 'train'",
+        test="split = 'test' and generator = 'vae'",
+        seed=[0, 1],
+    )
+    (results,) = study.values()
+    found = over_seeds(results).to_pylist()
+    assert {(row["variant"], row["runs"]) for row in found} == {("clean", 2), ("blur_1", 2)}
+    own = [row for row in found if row["method"] == "global" and row["scope"] == "mean"]
+    clean, blurred = sorted(own, key=lambda row: row["variant"] != "clean")
+    assert blurred["ap_less_clean"] == pytest.approx(blurred["ap"] - clean["ap"])
+    text = render_study(study)
+    change = f"{blurred['ap']:.3f} {blurred['ap_less_clean']:+.3f}".replace(" -0.", " -.")
+    assert change.replace(" +0.", " +.") in text
+    assert "accuracy at 0.5, mean of 1 unseen" in text and "~:" not in text
