@@ -213,11 +213,18 @@ def query(
         str, typer.Option("--format", metavar="table|csv|json|parquet", help="Of the answer.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the answer to this file.")] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Let the SQL do all that you may: any file, any write.")
+    ] = False,
     limit: LimitOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the cache in SQL (DuckDB, read-only): `item query demo by_generator`."""
+    """Ask the cache in SQL (DuckDB, read-only): `item query demo by_generator`.
+
+    With --unsafe the SQL may be several statements, and attach databases, read and write files.
+    Only the file system then protects the store's own.
+    """
     with reported():
         from pipeline import query as room
         from pipeline.access import connect
@@ -232,8 +239,8 @@ def query(
                 hint="item query demo by_generator; item query --list shows the names",
             )
         sql = room.resolve(text)  # a misspelt name is said before anything is opened
-        connection = connect(_load(dag, overrides, limit), Store(store))
-        room.deliver(room.execute(connection, sql, given or []), form, out)
+        connection = connect(_load(dag, overrides, limit), Store(store), unsafe=unsafe)
+        room.deliver(room.execute(connection, sql, given or [], unsafe), form, out)
 
 
 @app.command()
