@@ -99,6 +99,7 @@ class Experiment(_Frozen):
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
     allow_overlap: bool = False  # whether a generator may be trained and tested on
+    partial: bool = False  # goes on without the selected images that are not computed yet
     test_by: Literal["generator"] = "generator"
     features: tuple[Feature, ...] = Field(("global", "local"), min_length=1)
     representation: Representation = "unit_difference"  # of global and local

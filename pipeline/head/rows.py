@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.head.data import COLUMNS, query
+from pipeline.head.data import COLUMNS, lacking, query
 from pipeline.head.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     """The training, validation and test rows of an experiment.
 
     Without a `validation` predicate a share of the training rows is set aside (`set_aside`).
-    Unlabelled and failed rows are left out and counted in the notes. Raises UserError for a wrong
+    Unlabelled and failed rows are left out and counted in the notes, and with `partial` also rows
+    that are not computed yet. Raises UserError for a wrong
     predicate, one that selects nothing, training or validation rows of one class, images that have
     no features yet, an image with two labels, an image on two sides, a validation generator that
     is not trained on, and, unless the experiment says `allow_overlap`, a test generator that is.
@@ -104,7 +105,10 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     if experiment.validation:
         predicates["validation"] = experiment.validation
     where = {side: f"({predicate}\n)" for side, predicate in predicates.items()}
-    sides = {side: _side(connection, where[side], "image_id", f"{key}.{side}") for side in where}
+    partial = experiment.partial
+    sides = {
+        side: _side(connection, where[side], "image_id", f"{key}.{side}", partial) for side in where
+    }
     for side, rows in sides.items():
         _check_classes(rows, _WORDS[side], f"{key}.{side}: {predicates[side]}")
     rest = " and ".join(
@@ -112,7 +116,7 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
         for taken in where.values()
     )
     test_where = f"({experiment.test}\n)" if experiment.test else rest
-    sides["test"] = _side(connection, test_where, "image_id, generator", f"{key}.test")
+    sides["test"] = _side(connection, test_where, "image_id, generator", f"{key}.test", partial)
     _check_images(sides, key)
     if not experiment.validation:
         sides["train"], sides["validation"] = set_aside(
@@ -123,7 +127,9 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     return selection
 
 
-def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -> Rows:
+def _side(
+    connection: "DuckDBPyConnection", where: str, unique: str, key: str, partial: bool
+) -> Rows:
     sql = (
         f"{EXPERIMENT_ROWS}select image_id, label, generator, split, state\n"
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
@@ -131,11 +137,15 @@ def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -
     advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
     rows = query(connection, sql, key, advice)
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
-    if missing := states.get("missing", 0):
+    missing = states.get("missing", 0)
+    if missing and not partial:
+        lost = rows.filter(pc.equal(rows["state"], "missing"))["image_id"]
         raise UserError(
-            f"{missing:,} of {rows.num_rows:,} selected images have no features yet",
+            f"{missing:,} of {rows.num_rows:,} selected images are not computed yet: rows missing "
+            f"in {lacking(connection, lost)}",
             key,
-            "compute them with `item run DAG --until features`, then train again",
+            "compute them with `item run DAG --until features`, or go on without them: "
+            "`item train DAG --partial`",
         )
     ok = rows.filter(pc.equal(rows["state"], "ok")).drop_columns("state")
     if not ok.num_rows:
@@ -148,6 +158,9 @@ def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -
         )
     kept = _once(ok, unique.split(", "), key)
     notes = [f"{states[s]:,} {s} rows left out" for s in ("failed", "unlabelled") if s in states]
+    if missing:
+        there = rows.num_rows - missing
+        notes.insert(0, f"partial: {there:,} of {rows.num_rows:,} images are computed")
     if ok.num_rows > kept.num_rows:
         notes.append(f"{ok.num_rows - kept.num_rows:,} repeated files of the same images left out")
     return Rows(kept, sql, tuple(notes))
