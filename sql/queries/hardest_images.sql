@@ -29,6 +29,12 @@ with worst as (
             order by abs(label - probability) desc, image_id, generator
         ) <= $images::bigint
 
+),
+
+aligned as (
+
+    from about_images((select list(image_id) from worst))
+
 )
 
 select
@@ -43,7 +49,7 @@ select
     worst.run_id,
     worst.method
 from worst
-left join misalignment_by_image as aligned using (image_id)
+left join aligned using (image_id)
 order by
     worst.label,
     abs(worst.label - worst.probability) desc,

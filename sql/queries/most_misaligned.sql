@@ -5,6 +5,34 @@
 -- param images integer 20: how many
 -- param generator text null: only this generator
 
+with labels as (
+
+    select image_id as content_id
+    from listing
+    where image_id is not null and $generator::varchar is not null
+    group by image_id
+    having min(generator) = $generator and max(generator) = $generator
+
+),
+
+least as (
+
+    select
+        image_id,
+        cosine
+    from misalignment
+    where
+        level = 'global'
+        and cosine is not null
+        and (
+            $generator::varchar is null
+            or left(image_id, 32) in (select content_id from labels)
+        )
+    order by cosine, image_id
+    limit $images::bigint
+
+)
+
 select
     image_id,
     uri,
@@ -17,9 +45,5 @@ select
     cosine_local,
     worst_phrase,
     worst_cosine
-from misalignment_by_image
-where
-    cosine_global is not null
-    and ($generator::varchar is null or generator = $generator)
+from about_images((select list(image_id) from least))
 order by cosine_global, image_id
-limit $images::bigint

@@ -18,8 +18,8 @@ with source as (
         label,
         generator,
         cosine_global
-    from misalignment_by_image
-    where variant = 'clean' and caption is not null
+    from clean_images
+    where caption is not null
 
 )
 

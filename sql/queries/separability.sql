@@ -28,7 +28,7 @@ aligned as (
         level,
         avg(cosine) as cosine
     from misalignment
-    where cosine is not null
+    where cosine is not null and length(image_id) = 32
     group by image_id, level
 
 ),
@@ -40,10 +40,22 @@ joined as (
         groups.label,
         aligned.level,
         aligned.cosine
-    from images
-    inner join groups using (content_id)
-    inner join aligned using (image_id)
-    where images.variant = 'clean'
+    from aligned
+    inner join groups on aligned.image_id = groups.content_id
+
+),
+
+-- of each cosine how many have it, then how many have that or a lower one
+tied as (
+
+    select
+        generator,
+        level,
+        cosine,
+        count(*) filter (where label = 0) as reals,
+        count(*) filter (where label = 1) as fakes
+    from joined
+    group by generator, level, cosine
 
 ),
 
@@ -51,10 +63,9 @@ ranked as (
 
     select
         *,
-        rank() over (partition by generator, level order by cosine)
-        + (count(*) over (partition by generator, level, cosine) - 1) / 2
-            as position
-    from joined
+        sum(fakes) over (partition by generator, level order by cosine)
+        - fakes / 2 as fakes_below
+    from tied
 
 ),
 
@@ -63,17 +74,20 @@ summed as (
     select
         generator,
         level,
-        count(*) filter (where label = 0) as reals,
-        count(*) filter (where label = 1) as fakes,
-        sum(position) filter (where label = 0) as positions
+        sum(reals) as reals,
+        sum(fakes) as fakes,
+        sum(reals * fakes_below) as pairs
     from ranked
     group by generator, level
 
 )
 
 select
-    * exclude (positions),
-    (positions - reals * (reals + 1) / 2) / (reals * fakes) as auroc
+    generator,
+    level,
+    reals,
+    fakes,
+    pairs / (reals * fakes) as auroc
 from summed
 where reals > 0 and fakes > 0
 order by level, generator
