@@ -27,8 +27,8 @@ def run(
     """For each image its global row, then one local row for each object.
 
     `cosine` is that of the two unit vectors, `distance` the length of their difference D; float32
-    throughout. A local row names its object's phrase and head. An image whose objects are missing because something failed has one local row,
-    with a null object_no and the reason.
+    throughout. A local row names its object's phrase and head. An image whose objects are missing
+    because something failed has one local row, with a null object_no and the reason.
     """
     width(inputs)
     levels = {

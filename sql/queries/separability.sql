@@ -25,11 +25,11 @@ aligned as (
 
     select
         image_id,
-        level,
-        avg(cosine) as cosine
+        avg(cosine) filter (where level = 'global') as global_cosine,
+        avg(cosine) filter (where level = 'local') as local_cosine
     from misalignment
     where cosine is not null and length(image_id) = 32
-    group by image_id, level
+    group by image_id
 
 ),
 
@@ -38,34 +38,27 @@ joined as (
     select
         groups.generator,
         groups.label,
-        aligned.level,
-        aligned.cosine
+        unnest(['global', 'local']) as level,
+        unnest([aligned.global_cosine, aligned.local_cosine]) as cosine
     from aligned
     inner join groups on aligned.image_id = groups.content_id
 
 ),
 
--- of each cosine how many have it, then how many have that or a lower one
-tied as (
+-- fakes of no higher cosine, those of the same counted half
+ranked as (
 
     select
         generator,
         level,
-        cosine,
-        count(*) filter (where label = 0) as reals,
-        count(*) filter (where label = 1) as fakes
+        label,
+        sum(label) over (partition by generator, level order by cosine)
+        - sum(label) over (
+            partition by generator, level order by cosine
+            range between current row and current row
+        ) / 2 as fakes_below
     from joined
-    group by generator, level, cosine
-
-),
-
-ranked as (
-
-    select
-        *,
-        sum(fakes) over (partition by generator, level order by cosine)
-        - fakes / 2 as fakes_below
-    from tied
+    where cosine is not null
 
 ),
 
@@ -74,9 +67,9 @@ summed as (
     select
         generator,
         level,
-        sum(reals) as reals,
-        sum(fakes) as fakes,
-        sum(reals * fakes_below) as pairs
+        count(*) filter (where label = 0) as reals,
+        count(*) filter (where label = 1) as fakes,
+        sum(fakes_below) filter (where label = 0) as pairs
     from ranked
     group by generator, level
 
