@@ -23,7 +23,8 @@
 -- distance_local   mean distance of the objects; null without objects
 -- worst_cosine     the lowest cosine of the objects; null without objects
 
--- one table below the other, grouped once: half the work of joining them
+-- one table below the other, grouped once: half the work of joining them; the
+-- ids of variants are longer
 with source as (
 
     select
@@ -49,6 +50,7 @@ with source as (
         num_tokens,
         mean_logprob
     from captions
+    where length(image_id) = 32
 
     union all by name
 
@@ -59,6 +61,7 @@ with source as (
         cosine,
         distance
     from store.misalignment
+    where length(image_id) = 32
 
 )
 
