@@ -16,18 +16,35 @@
 -- run_id         the run that was asked
 -- method         the method that was asked
 
-with worst as (
+with tested as (
 
     select predictions.*
     from predictions
     inner join chosen_method($run, $method)
         using (experiment, run_id, method)
     where $generator::varchar is null or predictions.generator = $generator
-    qualify
-        row_number() over (
-            partition by label
-            order by abs(label - probability) desc, image_id, generator
-        ) <= $images::bigint
+
+),
+
+worst as (
+
+    (
+        select *
+        from tested
+        where label = 0
+        order by probability desc, image_id, generator
+        limit $images::bigint
+    )
+
+    union all
+
+    (
+        select *
+        from tested
+        where label = 1
+        order by probability, image_id, generator
+        limit $images::bigint
+    )
 
 ),
 
