@@ -96,6 +96,17 @@ def positions(
         connection.unregister("item_positions")
 
 
+def misspelt(connection: "DuckDBPyConnection", predicate: str) -> str:
+    """The first text in a predicate that no listed file has, with the nearest one; or nothing."""
+    texts = r"\b(generator|dataset|split|class_name)\s*=\s*'([^']*)'"
+    for column, text in re.findall(texts, predicate):
+        sql = f"select distinct {column} from listing where {column} is not null"
+        known = [value for (value,) in connection.execute(sql).fetchall()]
+        if text not in known:
+            return f"no file has {column} '{text}': {nearest(text, known)} "
+    return ""
+
+
 def lacking(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> str:
     """The nodes that have no row of some of these images, each with how many, in words."""
     sql = "select node from nodes where table_name not in ('listing', 'text_embeddings')"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.head.data import COLUMNS, lacking, query
+from pipeline.head.data import COLUMNS, lacking, misspelt, query
 from pipeline.head.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def _side(
         raise UserError(
             f"the predicate selects no usable image ({found})",
             key,
+            f"{misspelt(connection, where)}"
             '`item query DAG "select split, generator, label, count(*) from listing group by all"`'
             " shows what there is",
         )
