@@ -17,18 +17,22 @@ except PackageNotFoundError:  # running from a checkout that was never installed
 
 
 def open_store(
-    dag: str, store: Path | str = "store", overrides: Sequence[str] | None = None
+    dag: str,
+    store: Path | str = "store",
+    overrides: Sequence[str] | None = None,
+    unsafe: bool = False,
 ) -> "duckdb.DuckDBPyConnection":
     """The connection that `item query` asks, for Python: every view of the DAG, and of the runs.
 
     `dag`: a path or a shipped name. `store`: the folder of the cache. `overrides`: as `--set`, e.g.
     `["captions.num_beams=1"]`. Answers leave it as Arrow (`.sql(…).to_arrow_table()`), pandas
     (`.df()`) or polars (`.pl()`). It sees the parts that are there when it is opened, cannot write
-    them, and can open no other file. Raises UserError for a DAG that is wrong and a store that has
-    nothing of it.
+    them, and can open no other file; with `unsafe` it can do all that DuckDB can: join data frames
+    of yours, attach, read and write files, those of the store included. Raises UserError for a DAG
+    that is wrong and a store that has nothing of it.
     """
     from pipeline.access import connect  # here, so that `import pipeline` stays light
     from pipeline.dag import load
     from pipeline.store import Store
 
-    return connect(load(str(dag), list(overrides or [])), Store(store))
+    return connect(load(str(dag), list(overrides or [])), Store(store), unsafe=unsafe)

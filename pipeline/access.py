@@ -32,13 +32,16 @@ def tables(graph: "Dag", cache: "Store") -> dict[str, tuple[str, list[Path]]]:
     return found
 
 
-def connect(graph: "Dag", cache: "Store", runs: bool = True) -> "duckdb.DuckDBPyConnection":
-    """A confined connection over the DAG's parts and, unless `runs` is false, the store's runs.
+def connect(
+    graph: "Dag", cache: "Store", runs: bool = True, unsafe: bool = False
+) -> "duckdb.DuckDBPyConnection":
+    """A connection over the DAG's parts and, unless `runs` is false, the store's runs.
 
-    The runs are those of every DAG that uses this store. Raises UserError as `catalogue.connect`
-    does, and when the store has nothing of the DAG.
+    The runs are those of every DAG that uses this store. It is confined to reading these files,
+    unless `unsafe`. Raises UserError as `catalogue.connect` does, and when the store has nothing of
+    the DAG.
     """
-    return catalogue.connect(tables(graph, cache), cache.runs() if runs else [])
+    return catalogue.connect(tables(graph, cache), cache.runs() if runs else [], unsafe)
 
 
 def save(graph: "Dag", cache: "Store", out: Path) -> None:

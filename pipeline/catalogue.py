@@ -59,6 +59,7 @@ def connect(
     import duckdb
 
     connection = duckdb.connect(":memory:")
+    connection.execute("set parquet_metadata_cache = true")  # a part never changes
     _fill(connection, tables, runs)
     if unsafe:
         return connection

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +13,6 @@ from pipeline.console import (
     print_checks,
     print_json,
     print_plan,
-    print_queries,
     print_rows,
     print_totals,
     reported,
@@ -27,10 +26,13 @@ from pipeline.options import (
     LimitOption,
     SetOption,
     StoreOption,
+    limited,
 )
+from pipeline.query_command import db, query
 
 if TYPE_CHECKING:
     from pipeline.dag import Dag, Draft
+    from pipeline.head.experiment import Experiment
     from pipeline.run import NodeTotal
     from pipeline.store import Store
 
@@ -49,7 +51,7 @@ app.add_typer(models, name="models")
 def _read(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Draft":
     from pipeline.dag import read
 
-    return read(dag, [*(overrides or []), *([f"corpus.limit={limit}"] if limit else [])])
+    return read(dag, limited(overrides, limit))
 
 
 def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Dag":
@@ -196,70 +198,8 @@ def status(
             print_totals(found)
 
 
-@app.command()
-def query(
-    dag: Annotated[
-        str | None, typer.Argument(help="Path of a DAG file, or a shipped name.")
-    ] = None,
-    text: Annotated[
-        str | None, typer.Argument(metavar="NAME|SQL", help="A named query, or one SELECT.")
-    ] = None,
-    list_queries: Annotated[bool, typer.Option("--list", help="The named queries.")] = False,
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the query."),
-    ] = None,
-    form: Annotated[
-        str, typer.Option("--format", metavar="table|csv|json|parquet", help="Of the answer.")
-    ] = "table",
-    out: Annotated[Path | None, typer.Option(help="Write the answer to this file.")] = None,
-    limit: LimitOption = None,
-    overrides: SetOption = None,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Ask the cache in SQL (DuckDB, read-only): `item query demo by_generator`."""
-    with reported():
-        from pipeline import query as room
-        from pipeline.access import connect
-        from pipeline.store import Store
-
-        if list_queries:
-            print_queries(list(room.named_queries().values()))
-            return
-        if dag is None or text is None:
-            raise UserError(
-                "a query needs a DAG and a name or SQL",
-                hint="item query demo by_generator; item query --list shows the names",
-            )
-        sql = room.resolve(text)  # a misspelt name is said before anything is opened
-        connection = connect(_load(dag, overrides, limit), Store(store))
-        room.deliver(room.execute(connection, sql, given or []), form, out)
-
-
-@app.command()
-def db(
-    dag: DagArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="The file to write (default: NAME.duckdb, of the DAG).")
-    ] = None,
-    limit: LimitOption = None,
-    overrides: SetOption = None,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Write a small DuckDB database of the views, for its shell, notebooks and BI tools.
-
-    It reads the store's parts as they are when it is asked, so it goes on working after the store
-    grows; parts of images that are no longer current do not count. Write it again when the DAG
-    changes, and after the first parts of a node or the first run.
-    """
-    with reported():
-        from pipeline.access import save
-        from pipeline.store import Store
-
-        graph = _load(dag, overrides, limit)
-        target = out or Path(f"{graph.name}.duckdb")
-        save(graph, Store(store), target)
-        typer.echo(f"{target}: open it read-only, e.g. `duckdb -readonly {target}`")
+app.command()(query)
+app.command()(db)
 
 
 @app.command()
@@ -268,12 +208,18 @@ def train(
     experiment: Annotated[
         str | None, typer.Argument(help="One experiment of the DAG (default: all).")
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Go on without images that are not computed yet.")
+    ] = False,
     limit: LimitOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and evaluate heads on cached features; no image is opened."""
+    """Train and evaluate heads on cached features; no image is opened.
+
+    Selected images that are not computed yet are an error, unless --partial.
+    """
     with reported():
         from pipeline.store import Store
 
@@ -284,9 +230,17 @@ def train(
         names = [experiment] if experiment else list(graph.experiments)
         if not names:
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
+        if partial:
+            graph = replace(graph, experiments=_partial(graph))
         measured = _experiments(graph, Store(store), names, again=True, quiet=as_json)
         if as_json:
             print_json({"experiments": measured})
+
+
+def _partial(graph: "Dag") -> "dict[str, Experiment]":
+    """The experiments, content with what is computed."""
+    found = graph.experiments.items()
+    return {name: one.model_copy(update={"partial": True}) for name, one in found}
 
 
 def _experiments(

@@ -17,3 +17,8 @@ LimitOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 DEFAULT_STORE = Path("store")
+
+
+def limited(overrides: list[str] | None, limit: int | None) -> list[str]:
+    """The overrides of a command, with its --limit as one of them."""
+    return [*(overrides or []), *([f"corpus.limit={limit}"] if limit else [])]

@@ -78,24 +78,33 @@ def resolve(text: str) -> str:
 
 
 def execute(
-    connection: "duckdb.DuckDBPyConnection", sql: str, given: Iterable[str] = ()
+    connection: "duckdb.DuckDBPyConnection",
+    sql: str,
+    given: Iterable[str] = (),
+    unsafe: bool = False,
 ) -> "pa.Table":
     """The rows of one `select` (or `describe`, `show`, `explain`) as an Arrow table.
 
     `given`: `NAME=VALUE` for parameters that the SQL declares (see `pipeline.parameters`); the
-    others have their defaults. Raises UserError with DuckDB's own message (and the place in the
-    SQL) for a query that is wrong, reaches outside the store, or would change anything.
+    others have their defaults. `unsafe`: of a connection that is not confined, any statements of
+    any kind, one after the other; the rows are the last one's. Raises UserError with DuckDB's own
+    message (and the place in the SQL) for a query that is wrong, reaches outside the store, or
+    would change anything.
     """
     import duckdb
     import pyarrow as pa
 
     values = bind(declared(sql), given)
     try:
-        explained = _check_statement(connection, sql)
+        if unsafe:
+            *before, sql = [s.query for s in connection.extract_statements(sql)] or [sql]
+            for statement in before:
+                connection.execute(statement)
+        explained = _check_statement(connection, sql, unsafe)
         _check_parameters(connection, sql, set(values))
         data = (_explanation if explained else _rows)(connection, sql, values)
     except (duckdb.Error, pa.ArrowException) as error:
-        raise UserError(str(error).strip(), hint=_hint(connection, str(error))) from error
+        raise UserError(str(error).strip(), hint=_hint(connection, sql, str(error))) from error
     for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             data = _narrowed(data, number, field.name)
@@ -135,8 +144,10 @@ def _narrowed(data: "pa.Table", number: int, name: str) -> "pa.Table":
         return data
 
 
-def _check_statement(connection: "duckdb.DuckDBPyConnection", sql: str) -> bool:
-    """Exactly one statement, and one that reads; true for `explain` of such a one.
+def _check_statement(
+    connection: "duckdb.DuckDBPyConnection", sql: str, unsafe: bool = False
+) -> bool:
+    """Exactly one statement, and, unless `unsafe`, one that reads; true for `explain` of one.
 
     What is not known to read is refused: `explain analyze` runs what it explains.
     """
@@ -147,12 +158,13 @@ def _check_statement(connection: "duckdb.DuckDBPyConnection", sql: str) -> bool:
     kind = statements[0].type.name
     explained = _EXPLAIN.match(sql)
     if kind == "EXPLAIN" and explained:
-        _check_statement(connection, explained[1])
+        _check_statement(connection, explained[1], unsafe)
         return True
-    if kind != "SELECT":
+    if kind != "SELECT" and not unsafe:
         raise UserError(
             f"queries only read the store: a statement of the kind {kind} is not allowed",
-            hint="write one `select` (`pivot` needs its values listed: `on … in (…)`)",
+            hint="write one `select` (`pivot` needs its values listed: `on … in (…)`); "
+            "`item query --unsafe` allows everything",
         )
     return False
 
@@ -172,9 +184,15 @@ def _check_parameters(connection: "duckdb.DuckDBPyConnection", sql: str, names: 
         )
 
 
-def _hint(connection: "duckdb.DuckDBPyConnection", message: str) -> str | None:
+def _hint(connection: "duckdb.DuckDBPyConnection", sql: str, message: str) -> str | None:
     if message.startswith("Permission Error"):
-        return "a query can read the store's parts through its views, and nothing else"
+        return (
+            "a query can read the store's parts through its views, and nothing else; "
+            "`item query --unsafe` lets it open and write files"
+        )
+    column = re.search(r'Referenced column "([^"]+)" not found', message)
+    if column and f'"{column[1]}"' in sql:
+        return f"\"…\" is a column's name; text goes between single quotes: '{column[1]}'"
     missing = re.match(r'Catalog Error: Table with name "?([\w.]+)"? does not exist', message)
     if not missing:
         return None

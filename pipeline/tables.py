@@ -87,6 +87,8 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         **_IMAGE_KEY,
         "level": pa.string(),  # 'global' or 'local'
         "object_no": pa.int32(),  # null on the global row
+        "phrase": pa.string(),  # as in objects: what is asked of objects needs no other table
+        "head": pa.string(),
         "cosine": pa.float32(),
         "distance": pa.float32(),  # |v/|v| - t/|t||
         **_ERROR,

@@ -20,9 +20,9 @@ def connection(part):
     return connect({"captions": ("captions", [part])})
 
 
-def refusal(connection, sql):
+def refusal(connection, sql, unsafe=False):
     with pytest.raises(UserError) as caught:
-        execute(connection, sql)
+        execute(connection, sql, unsafe=unsafe)
     return str(caught.value)
 
 
@@ -150,6 +150,7 @@ def test_statements_that_do_not_read_are_refused(connection, sql, kind, tmp_path
     text = refusal(connection, sql)
     assert f"a statement of the kind {kind}" in text
     assert "next:  write one `select`" in text
+    assert "--unsafe" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -238,6 +239,56 @@ def test_a_syntax_error_shows_its_place(connection):
     text = refusal(connection, "select caption captions\nfrom where")
     assert 'syntax error at or near "where"' in text
     assert "LINE 2" in text
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select length(caption, 2) from captions",
+        "select caption from captions group by image_id",
+        "select caption from captions where count(*) > 1",
+        "select caption from captions order by 5",
+        "select lenght(caption) from captions",
+        "select caption from capton",
+        "select date '2026-13-01' from captions",
+        "select caption from captions where error = 1 and",
+    ],
+)
+def test_every_kind_of_mistake_shows_its_place(connection, sql):
+    assert "LINE 1: select" in refusal(connection, sql)
+    declared = sql.replace("select", "-- param key text null: a key\nselect $key,", 1)
+    declared = declared.replace("order by 5", "order by 6")
+    assert "LINE 2: select $key" in refusal(connection, declared)
+
+
+def test_text_between_double_quotes_is_explained(connection):
+    text = refusal(connection, 'select caption from captions where caption = "a cup"')
+    assert "text goes between single quotes: 'a cup'" in text
+    assert "single quotes" not in refusal(connection, "select capton from captions")
+
+
+def test_unsafe_sql_may_write_attach_and_read_other_files(part, tmp_path):
+    connection = connect({"captions": ("captions", [part])}, unsafe=True)
+    out, other = tmp_path / "out.csv", tmp_path / "other.duckdb"
+    copied = execute(connection, f"copy (from captions) to '{out}'", unsafe=True)
+    assert copied.to_pylist() == [{"Count": 2}]
+    sql = f"select caption from '{out}' where error is null"
+    assert execute(connection, sql).to_pylist() == [{"caption": "a cup"}]
+    sql = (
+        f"attach '{other}' as other; create table other.kept as from captions; "
+        "select count(*) as n from other.kept"
+    )
+    assert execute(connection, sql, unsafe=True).to_pylist() == [{"n": 2}]
+    assert other.exists()
+
+
+def test_unsafe_sql_has_mistakes_too(part):
+    connection = connect({"captions": ("captions", [part])}, unsafe=True)
+    assert "LINE 1" in refusal(connection, "select 1; from capton", unsafe=True)
+    assert "Cannot open file" in refusal(connection, "attach '/none/x.duckdb'", unsafe=True)
+    assert "no statement" in refusal(connection, ";", unsafe=True)
+    text = refusal(connection, "delete from captions", unsafe=True)  # a view has no rows to lose
+    assert "Can only delete from base table" in text
 
 
 def test_an_unknown_table_gets_the_nearest_view(connection):

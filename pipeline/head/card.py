@@ -109,7 +109,7 @@ def _data(about: Mapping[str, Any], counts: Mapping[str, tuple[int, int]]) -> st
         for side, (real, fake) in counts.items()
     ]
     lines += [
-        f"- left out of {side}: {note}"
+        f"- {side if note.startswith('partial') else f'left out of {side}'}: {note}"
         for side, notes in about["left_out"].items()
         for note in notes
     ]

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError, nearest
+from pipeline.relations import identifier
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -93,6 +94,30 @@ def positions(
         yield len(ids), slice(None) if len(ids) == len(codes) else codes
     finally:
         connection.unregister("item_positions")
+
+
+def misspelt(connection: "DuckDBPyConnection", predicate: str) -> str:
+    """The first text in a predicate that no listed file has, with the nearest one; or nothing."""
+    texts = r"\b(generator|dataset|split|class_name)\s*=\s*'([^']*)'"
+    for column, text in re.findall(texts, predicate):
+        sql = f"select distinct {column} from listing where {column} is not null"
+        known = [value for (value,) in connection.execute(sql).fetchall()]
+        if text not in known:
+            return f"no file has {column} '{text}': {nearest(text, known)} "
+    return ""
+
+
+def lacking(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> str:
+    """The nodes that have no row of some of these images, each with how many, in words."""
+    sql = "select node from nodes where table_name not in ('listing', 'text_embeddings')"
+    nodes = [name for (name,) in connection.execute(f"{sql} order by position").fetchall()]
+    found = []
+    with positions(connection, image_ids):
+        for node in nodes:
+            sql = f"select count(*) from item_positions anti join store.{identifier(node)} using"
+            ((count,),) = connection.execute(f"{sql} (image_id)").fetchall()
+            found += [f"{node} {count:,}"] if count else []
+    return ", ".join(found)
 
 
 def matrix(connection: "DuckDBPyConnection", sql: str, name: str, rows: int) -> np.ndarray:

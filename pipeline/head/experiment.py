@@ -107,6 +107,7 @@ class Experiment(_Frozen):
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
     allow_overlap: bool = False  # whether a generator may be trained and tested on
+    partial: bool = False  # goes on without the selected images that are not computed yet
     variant: Variant = CLEAN  # in which the rows of all three are read
     test_by: tuple[TestBy, ...] = Field(("generator",), min_length=1)  # what a table's row is
     features: tuple[Feature, ...] = Field(("global", "local"), min_length=1)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
 from pipeline.errors import UserError
-from pipeline.head.data import COLUMNS, query
+from pipeline.head.data import COLUMNS, lacking, misspelt, query
 from pipeline.head.experiment import Experiment
 from pipeline.head.perturbed import check_variant, contents, in_every_variant, in_variant
 from pipeline.relations import literal
@@ -115,10 +115,11 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
 
     Without a `validation` predicate a share of the training rows is set aside (`set_aside`).
     Unlabelled and failed rows are left out and counted in the notes, and so are rows without the
-    experiment's variant. Raises UserError for a wrong predicate, one that selects nothing, training
-    or validation rows of one class, images that have no features yet, a variant that is not there,
-    an image with two labels, an image on two sides, a validation generator that is not trained on,
-    and, unless the experiment says `allow_overlap`, a test generator that is.
+    experiment's variant, and with `partial` rows that are not computed yet. Raises UserError for a
+    wrong predicate, one that selects nothing, training or validation rows of one class, images that
+    have no features yet, a variant that is not there, an image with two labels, an image on two
+    sides, a validation generator that is not trained on, and, unless the experiment says
+    `allow_overlap`, a test generator that is.
     """
     key = f"experiments.{name}"
     predicates = {"train": experiment.train}
@@ -130,7 +131,7 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
         check_variant(connection, experiment.variant, f"{key}.variant")
 
     def read(side: str, where: str, unique: str) -> Rows:
-        return _side(connection, rows_of, where, unique, experiment.variant, f"{key}.{side}")
+        return _side(connection, rows_of, where, unique, experiment, f"{key}.{side}")
 
     sides = {side: read(side, where[side], "image_id") for side in where}
     for side, rows in sides.items():
@@ -156,7 +157,12 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
 
 
 def _side(
-    connection: "DuckDBPyConnection", rows_of: str, where: str, unique: str, variant: str, key: str
+    connection: "DuckDBPyConnection",
+    rows_of: str,
+    where: str,
+    unique: str,
+    experiment: Experiment,
+    key: str,
 ) -> Rows:
     sql = (
         f"{rows_of}select image_id, label, generator, split, state\n"
@@ -165,11 +171,15 @@ def _side(
     advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
     rows = query(connection, sql, key, advice)
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
-    if missing := states.get("missing", 0):
+    missing = states.get("missing", 0)
+    if missing and not experiment.partial:
+        lost = rows.filter(pc.equal(rows["state"], "missing"))["image_id"]
         raise UserError(
-            f"{missing:,} of {rows.num_rows:,} selected images have no features yet",
+            f"{missing:,} of {rows.num_rows:,} selected images are not computed yet: rows missing "
+            f"in {lacking(connection, lost)}",
             key,
-            "compute them with `item run DAG --until features`, then train again",
+            "compute them with `item run DAG --until features`, or go on without them: "
+            "`item train DAG --partial`",
         )
     ok = rows.filter(pc.equal(rows["state"], "ok")).drop_columns("state")
     if not ok.num_rows:
@@ -177,16 +187,20 @@ def _side(
         raise UserError(
             f"the predicate selects no usable image ({found})",
             key,
+            f"{misspelt(connection, where)}"
             '`item query DAG "select split, generator, label, count(*) from listing group by all"`'
             " shows what there is",
         )
     kept = _once(ok, unique.split(", "), key)
     words = {"failed": "failed rows", "unlabelled": "unlabelled rows"}
-    words |= {"absent": f"rows that are not there in {variant}"}
+    words |= {"absent": f"rows that are not there in {experiment.variant}"}
     notes = [f"{states[s]:,} {word} left out" for s, word in words.items() if s in states]
+    if missing:
+        there = rows.num_rows - missing
+        notes.insert(0, f"partial: {there:,} of {rows.num_rows:,} images are computed")
     if ok.num_rows > kept.num_rows:
         notes.append(f"{ok.num_rows - kept.num_rows:,} repeated files of the same images left out")
-    return Rows(in_variant(kept, variant), sql, tuple(notes))
+    return Rows(in_variant(kept, experiment.variant), sql, tuple(notes))
 
 
 def _once(rows: pa.Table, unique: list[str], key: str) -> pa.Table:

@@ -69,6 +69,9 @@ def render_study(study: Study) -> str:
                 f"{name}: trained on {real:,} real and {fake:,} fake images, seed "
                 f"{result.experiment.seed}, saved in {result.folder}\n"
             )
+            for note in result.notes:
+                if ": partial" in note:
+                    stream.write(f"  {note}\n")
     return stream.getvalue()
 
 

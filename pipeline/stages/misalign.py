@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from pipeline import tables
 from pipeline.stages import Parameters, Stage
-from pipeline.stages.pairs import INPUTS, Pairs, global_pairs, local_pairs, width
+from pipeline.stages.pairs import INPUTS, Pairs, expected, global_pairs, local_pairs, width
 from pipeline.stages.phrases import check_template
 
 
@@ -27,8 +27,8 @@ def run(
     """For each image its global row, then one local row for each object.
 
     `cosine` is that of the two unit vectors, `distance` the length of their difference D; float32
-    throughout. An image whose objects are missing because something failed has one local row,
-    with a null object_no and the reason.
+    throughout. A local row names its object's phrase and head. An image whose objects are missing
+    because something failed has one local row, with a null object_no and the reason.
     """
     width(inputs)
     levels = {
@@ -37,8 +37,12 @@ def run(
     }
     image = np.concatenate([pairs.image for pairs in levels.values()])
     order = np.argsort(image, kind="stable")  # global before local, objects in their order
-    parts = [_measured(level, pairs) for level, pairs in levels.items()]
-    table = pa.concat_tables(parts).take(pa.array(order))
+    whole, local = (_measured(level, pairs) for level, pairs in levels.items())
+    objects = expected(inputs["objects"])
+    for name in ("phrase", "head"):
+        local = local.append_column(name, objects[name])
+    parts = pa.concat_tables([whole, local], promote_options="default")
+    table = parts.take(pa.array(order))
     ids = inputs["captions"]["image_id"].take(pa.array(image[order]))
     columns = {name: table[name] for name in table.column_names}
     return tables.build("misalignment", {"image_id": ids, **columns})
@@ -59,4 +63,4 @@ def _measured(level: str, pairs: Pairs) -> pa.Table:
     )
 
 
-STAGE = Stage("misalign", 1, INPUTS, "misalignment", MisalignParameters, run)
+STAGE = Stage("misalign", 2, INPUTS, "misalignment", MisalignParameters, run)

@@ -69,9 +69,7 @@ def local_pairs(inputs: Mapping[str, pa.Table], phrase_template: str) -> Pairs:
     Images whose caption names no object have no pair; images whose objects are missing because
     something failed have one pair with a null object_no and that error.
     """
-    objects, embeddings = inputs["objects"], inputs["object_embeddings"]
-    kept = pc.or_(pc.is_valid(objects["object_no"]), pc.is_valid(objects["error"]))
-    objects = objects.filter(kept)
+    objects, embeddings = expected(inputs["objects"]), inputs["object_embeddings"]
     place = positions(_object_key(objects), _object_key(embeddings), "object_embeddings")
     visual = _Side(embeddings, place, "object embedding")
     textual = _text_side(inputs["text_embeddings"], fill(phrase_template, objects["phrase"]))
@@ -79,6 +77,12 @@ def local_pairs(inputs: Mapping[str, pa.Table], phrase_template: str) -> Pairs:
     image = positions(objects["image_id"], inputs["captions"]["image_id"], "captions")
     number = objects["object_no"].to_numpy().astype(np.float64)
     return _paired(image, number, visual, textual, errors)
+
+
+def expected(objects: pa.Table) -> pa.Table:
+    """The rows of `objects` that have a local pair: all but those of captions that name none."""
+    kept = pc.or_(pc.is_valid(objects["object_no"]), pc.is_valid(objects["error"]))
+    return objects.filter(kept)
 
 
 class _Side:

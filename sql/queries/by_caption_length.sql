@@ -2,7 +2,7 @@
 -- A row is one caption length and kind (real, fake), with means per image.
 --
 -- Clean images with a global cosine only.
--- param generator text null: only this generator, as in misalignment_by_image
+-- param generator text null: only this generator, as in clean_images
 -- num_tokens       tokens of the caption, as in captions
 -- kind             real, fake, or null where the label is unknown
 -- images           distinct images
@@ -15,18 +15,16 @@
 with source as (
 
     select
-        captions.num_tokens,
-        case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
-        aligned.cosine_global,
-        aligned.distance_global,
-        aligned.cosine_local,
-        aligned.worst_cosine
-    from misalignment_by_image as aligned
-    inner join captions using (image_id)
+        num_tokens,
+        case label when 0 then 'real' when 1 then 'fake' end as kind,
+        cosine_global,
+        distance_global,
+        cosine_local,
+        worst_cosine
+    from clean_images
     where
-        aligned.variant = 'clean'
-        and aligned.cosine_global is not null
-        and ($generator::varchar is null or aligned.generator = $generator)
+        cosine_global is not null
+        and ($generator::varchar is null or generator = $generator)
 
 )
 

@@ -2,8 +2,8 @@
 -- A row is one class of content and kind (real, fake), with means per image.
 --
 -- Clean images with a global cosine only.
--- param generator text null: only this generator, as in misalignment_by_image
--- class_name       as in misalignment_by_image; null without classes
+-- param generator text null: only this generator, as in clean_images
+-- class_name       as in clean_images; null without classes
 -- kind             real, fake, or null where the label is unknown
 -- images           distinct images
 -- cosine_global    mean cosine of image and caption
@@ -15,17 +15,16 @@
 with source as (
 
     select
-        aligned.class_name,
-        case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
-        aligned.cosine_global,
-        aligned.distance_global,
-        aligned.cosine_local,
-        aligned.worst_cosine
-    from misalignment_by_image as aligned
+        class_name,
+        case label when 0 then 'real' when 1 then 'fake' end as kind,
+        cosine_global,
+        distance_global,
+        cosine_local,
+        worst_cosine
+    from clean_images
     where
-        aligned.variant = 'clean'
-        and aligned.cosine_global is not null
-        and ($generator::varchar is null or aligned.generator = $generator)
+        cosine_global is not null
+        and ($generator::varchar is null or generator = $generator)
 
 )
 

@@ -3,7 +3,7 @@
 --
 -- Clean images with a global cosine only.
 -- If formats differ by kind, a detector can learn the format instead.
--- param generator text null: only this generator, as in misalignment_by_image
+-- param generator text null: only this generator, as in clean_images
 -- format           as in images
 -- jpeg_quality     as in images; null for other formats
 -- kind             real, fake, or null where the label is unknown
@@ -17,19 +17,17 @@
 with source as (
 
     select
-        images.format,
-        images.jpeg_quality,
-        case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
-        aligned.cosine_global,
-        aligned.distance_global,
-        aligned.cosine_local,
-        aligned.worst_cosine
-    from misalignment_by_image as aligned
-    inner join images using (image_id)
+        format,
+        jpeg_quality,
+        case label when 0 then 'real' when 1 then 'fake' end as kind,
+        cosine_global,
+        distance_global,
+        cosine_local,
+        worst_cosine
+    from clean_images
     where
-        aligned.variant = 'clean'
-        and aligned.cosine_global is not null
-        and ($generator::varchar is null or aligned.generator = $generator)
+        cosine_global is not null
+        and ($generator::varchar is null or generator = $generator)
 
 )
 

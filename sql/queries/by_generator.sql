@@ -25,16 +25,37 @@ with groups as (
 
 ),
 
-aligned as (
+-- both in one grouping: less work than a join of two
+source as (
 
     select
         image_id,
+        variant
+    from images
+
+    union all by name
+
+    select
+        image_id,
+        level,
+        cosine,
+        distance
+    from misalignment
+
+),
+
+aligned as (
+
+    select
+        left(image_id, 32) as content_id,
+        any_value(variant) as variant,
         avg(cosine) filter (where level = 'global') as cosine_global,
         avg(distance) filter (where level = 'global') as distance_global,
         avg(cosine) filter (where level = 'local') as cosine_local,
         avg(distance) filter (where level = 'local') as distance_local
-    from misalignment
+    from source
     group by image_id
+    having count(variant) > 0
 
 ),
 
@@ -43,7 +64,7 @@ joined as (
     select
         groups.generator,
         groups.kind,
-        images.variant,
+        aligned.variant,
         count(*) as images,
         count(aligned.cosine_global) as measured,
         count(aligned.cosine_local) as with_objects,
@@ -52,10 +73,9 @@ joined as (
         avg(aligned.distance_global) as distance_global,
         avg(aligned.cosine_local) as cosine_local,
         avg(aligned.distance_local) as distance_local
-    from images
+    from aligned
     inner join groups using (content_id)
-    left join aligned using (image_id)
-    group by groups.generator, groups.kind, images.variant
+    group by groups.generator, groups.kind, aligned.variant
 
 )
 

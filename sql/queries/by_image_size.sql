@@ -3,7 +3,7 @@
 --
 -- Clean images with a global cosine only.
 -- If sizes differ by kind, a detector can learn the size instead.
--- param generator text null: only this generator, as in misalignment_by_image
+-- param generator text null: only this generator, as in clean_images
 -- width            pixels, as in images
 -- height           pixels, as in images
 -- kind             real, fake, or null where the label is unknown
@@ -17,19 +17,17 @@
 with source as (
 
     select
-        images.width,
-        images.height,
-        case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
-        aligned.cosine_global,
-        aligned.distance_global,
-        aligned.cosine_local,
-        aligned.worst_cosine
-    from misalignment_by_image as aligned
-    inner join images using (image_id)
+        width,
+        height,
+        case label when 0 then 'real' when 1 then 'fake' end as kind,
+        cosine_global,
+        distance_global,
+        cosine_local,
+        worst_cosine
+    from clean_images
     where
-        aligned.variant = 'clean'
-        and aligned.cosine_global is not null
-        and ($generator::varchar is null or aligned.generator = $generator)
+        cosine_global is not null
+        and ($generator::varchar is null or generator = $generator)
 
 )
 

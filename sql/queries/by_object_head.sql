@@ -25,25 +25,10 @@ with labels as (
 
 ),
 
-measured as (
-
-    select
-        image_id,
-        object_no,
-        cosine,
-        distance
-    from misalignment
-    where
-        level = 'local'
-        and cosine is not null
-        and length(image_id) = 32  -- a variant's id is longer
-
-),
-
 joined as (
 
     select
-        objects.head,
+        measured.head,
         count(*) as objects,
         count(distinct measured.image_id) as images,
         avg(measured.cosine) as cosine,
@@ -52,10 +37,13 @@ joined as (
         avg(measured.cosine) filter (where labels.label = 0) as cosine_real,
         count(*) filter (where labels.label = 1) as objects_fake,
         avg(measured.cosine) filter (where labels.label = 1) as cosine_fake
-    from measured
-    inner join objects using (image_id, object_no)
+    from misalignment as measured
     left join labels using (image_id)
-    group by objects.head
+    where
+        measured.level = 'local'
+        and measured.cosine is not null
+        and length(measured.image_id) = 32  -- a variant's id is longer
+    group by measured.head
 
 )
 

@@ -2,7 +2,7 @@
 -- A row is one kind (real, fake).
 --
 -- Clean images with a caption only.
--- param generator text null: only this generator, as in misalignment_by_image
+-- param generator text null: only this generator, as in clean_images
 -- kind              real, fake, or null where the label is unknown
 -- images            distinct images
 -- num_tokens        mean number of tokens of the captions
@@ -16,16 +16,14 @@
 with joined as (
 
     select
-        case aligned.label when 0 then 'real' when 1 then 'fake' end as kind,
-        aligned.cosine_global,
-        captions.num_tokens,
-        captions.mean_logprob
-    from misalignment_by_image as aligned
-    inner join captions using (image_id)
+        case label when 0 then 'real' when 1 then 'fake' end as kind,
+        cosine_global,
+        num_tokens,
+        mean_logprob
+    from clean_images
     where
-        aligned.variant = 'clean'
-        and captions.caption is not null
-        and ($generator::varchar is null or aligned.generator = $generator)
+        num_tokens is not null
+        and ($generator::varchar is null or generator = $generator)
 
 )
 

@@ -3,7 +3,7 @@
 --
 -- Clean images with one known label only.
 -- param width number 0.05: of a bin
--- param generator text null: only this generator, as in misalignment_by_image
+-- param generator text null: only this generator, as in clean_images
 -- bin_from    lower edge, included
 -- bin_to      upper edge, excluded
 -- reals       images labelled real
@@ -16,10 +16,9 @@ with source as (
     select
         label,
         floor(cosine_global / $width::double)::bigint as bin
-    from misalignment_by_image
+    from clean_images
     where
-        variant = 'clean'
-        and label is not null
+        label is not null
         and cosine_global is not null
         and ($generator::varchar is null or generator = $generator)
 

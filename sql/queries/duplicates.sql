@@ -9,13 +9,23 @@
 -- splits        the splits it is listed in: more than one can be a leak
 -- uris          the files
 
-with source as (
+with repeated as (
+
+    select image_id
+    from listing
+    where image_id is not null
+    group by image_id
+    having count(*) > 1
+
+),
+
+source as (
 
     select
         *,
         case label when 0 then 'real' when 1 then 'fake' end as kind
     from listing
-    where image_id is not null
+    where image_id in (select image_id from repeated)
 
 )
 
@@ -29,5 +39,4 @@ select
     list(uri order by uri) as uris
 from source
 group by image_id
-having count(*) > 1
 order by labels_agree, files desc, image_id

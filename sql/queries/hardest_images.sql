@@ -17,18 +17,41 @@
 -- run_id         the run that was asked
 -- method         the method that was asked
 
-with worst as (
+with tested as (
 
     select predictions.*
     from predictions
     inner join chosen_method($run, $method, $variant)
         using (experiment, run_id, method, variant)
     where $generator::varchar is null or predictions.generator = $generator
-    qualify
-        row_number() over (
-            partition by label
-            order by abs(label - probability) desc, image_id, generator
-        ) <= $images::bigint
+
+),
+
+worst as (
+
+    (
+        select *
+        from tested
+        where label = 0
+        order by probability desc, image_id, generator
+        limit $images::bigint
+    )
+
+    union all
+
+    (
+        select *
+        from tested
+        where label = 1
+        order by probability, image_id, generator
+        limit $images::bigint
+    )
+
+),
+
+aligned as (
+
+    from about_images((select list(image_id) from worst))
 
 )
 
@@ -44,7 +67,7 @@ select
     worst.run_id,
     worst.method
 from worst
-left join misalignment_by_image as aligned using (image_id)
+left join aligned using (image_id)
 order by
     worst.label,
     abs(worst.label - worst.probability) desc,

@@ -15,20 +15,36 @@
 -- unlabelled  distinct images without a label
 -- fake_share  fake / (real + fake)
 
-with joined as (
+with counted as (
 
     select
         dataset,
         split,
         generator,
+        image_id,
         count(*) as files,
-        count(*) filter (where image_id is null) as unreadable,
-        count(distinct image_id) as images,
-        count(image_id) - count(distinct image_id) as duplicates,
-        count(distinct image_id) filter (where label = 0) as real,
-        count(distinct image_id) filter (where label = 1) as fake,
-        count(distinct image_id) filter (where label is null) as unlabelled
+        bool_or(label = 0) as real,
+        bool_or(label = 1) as fake,
+        bool_or(label is null) as unlabelled
     from listing
+    group by dataset, split, generator, image_id
+
+),
+
+joined as (
+
+    select
+        dataset,
+        split,
+        generator,
+        sum(files) as files,
+        coalesce(sum(files) filter (where image_id is null), 0) as unreadable,
+        count(image_id) as images,
+        sum(files) - unreadable - count(image_id) as duplicates,
+        count(image_id) filter (where real) as real,
+        count(image_id) filter (where fake) as fake,
+        count(image_id) filter (where unlabelled) as unlabelled
+    from counted
     group by dataset, split, generator
 
 )

@@ -5,7 +5,7 @@
 -- is below the given quantile of the cosines of all objects in reals.
 -- param share number 0.05: the quantile
 -- param at_least integer 10: heads with so many objects in reals and in fakes
--- param generator text null: only this generator, as in misalignment_by_image
+-- param generator text null: only this generator, as in clean_images
 -- head             the lemma of the phrase's head noun
 -- objects_real     measured objects in reals
 -- objects_fake     measured objects in fakes
@@ -14,21 +14,33 @@
 -- difference       misaligned_fake - misaligned_real
 -- threshold        the cosine at the quantile, the same in every row
 
-with measured as (
+with labels as (
 
     select
-        objects.head,
-        aligned.label,
+        image_id,
+        min(label) as label
+    from listing
+    where image_id is not null
+    group by image_id
+    having
+        min(label) = max(label)
+        and (
+            $generator::varchar is null
+            or (min(generator) = $generator and max(generator) = $generator)
+        )
+
+),
+
+measured as (
+
+    -- a variant's image_id is no listed one: these are clean
+    select
+        misalignment.head,
+        labels.label,
         misalignment.cosine
     from misalignment
-    inner join objects using (image_id, object_no)
-    inner join misalignment_by_image as aligned using (image_id)
-    where
-        misalignment.level = 'local'
-        and misalignment.cosine is not null
-        and aligned.variant = 'clean'
-        and aligned.label is not null
-        and ($generator::varchar is null or aligned.generator = $generator)
+    inner join labels using (image_id)
+    where misalignment.level = 'local' and misalignment.cosine is not null
 
 ),
 

@@ -41,7 +41,7 @@ sampled as (
     select groups.*
     from groups
     inner join image_embeddings using (image_id)
-    where image_embeddings.embedding is not null
+    where image_embeddings.norm is not null
     qualify
         row_number() over (partition by generator order by image_id)
         <= $sample::bigint
@@ -51,10 +51,20 @@ sampled as (
 embedded as (
 
     select
+        image_id,
+        embedding
+    from image_embeddings
+    where image_id in (select image_id from sampled)
+
+),
+
+paired as (
+
+    select
         sampled.*,
-        image_embeddings.embedding
+        embedded.embedding
     from sampled
-    inner join image_embeddings using (image_id)
+    inner join embedded using (image_id)
 
 ),
 
@@ -69,8 +79,8 @@ joined as (
         a.kind as kind_a,
         b.kind as kind_b,
         array_cosine_similarity(a.embedding, b.embedding) as cosine
-    from embedded as a
-    inner join embedded as b
+    from paired as a
+    inner join paired as b
         on
             a.generator is not distinct from b.generator
             and a.image_id < b.image_id

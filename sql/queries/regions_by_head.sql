@@ -12,17 +12,29 @@
 -- score_real  the same, in reals
 -- score_fake  the same, in fakes
 
-with joined as (
+with labels as (
 
     select
+        image_id,
+        case when min(label) = max(label) then min(label) end as label
+    from listing
+    where image_id is not null
+    group by image_id
+
+),
+
+joined as (
+
+    -- a variant's image_id is no listed one: these are clean
+    select
         objects.head,
-        aligned.label,
+        labels.label,
         (regions.x1 - regions.x0) * (regions.y1 - regions.y0) as area,
         regions.score
     from regions
     inner join objects using (image_id, object_no)
-    inner join misalignment_by_image as aligned using (image_id)
-    where aligned.variant = 'clean' and regions.x0 is not null
+    inner join labels using (image_id)
+    where regions.x0 is not null
 
 )
 

@@ -11,27 +11,68 @@
 -- generators     how many generators they come from
 -- cosine_global  mean cosine of image and caption
 
-with source as (
+with described as (
 
     select
-        caption,
-        label,
-        generator,
-        cosine_global
-    from misalignment_by_image
-    where variant = 'clean' and caption is not null
+        image_id,
+        caption
+    from captions
+    where caption is not null and length(image_id) = 32  -- no variants
+
+),
+
+frequent as (
+
+    select caption
+    from described
+    group by caption
+    having count(*) >= $at_least::bigint
+    order by count(*) desc, caption
+    limit $captions::bigint
+
+),
+
+chosen as (
+
+    select *
+    from described
+    where caption in (select caption from frequent)
+
+),
+
+labels as (
+
+    select
+        image_id,
+        case when min(label) = max(label) then min(label) end as label,
+        case
+            when min(generator) = max(generator) then min(generator)
+        end as generator
+    from listing
+    where image_id in (select image_id from chosen)
+    group by image_id
+
+),
+
+whole as (
+
+    select
+        image_id,
+        cosine
+    from misalignment
+    where level = 'global' and image_id in (select image_id from chosen)
 
 )
 
 select
-    caption,
+    chosen.caption,
     count(*) as images,
-    count(*) filter (where label = 0) as reals,
-    count(*) filter (where label = 1) as fakes,
-    count(distinct generator) as generators,
-    avg(cosine_global) as cosine_global
-from source
-group by caption
-having count(*) >= $at_least::bigint
+    count(*) filter (where labels.label = 0) as reals,
+    count(*) filter (where labels.label = 1) as fakes,
+    count(distinct labels.generator) as generators,
+    avg(whole.cosine) as cosine_global
+from chosen
+left join labels using (image_id)
+left join whole using (image_id)
+group by chosen.caption
 order by images desc, caption
-limit $captions::bigint

@@ -66,31 +66,57 @@ others as (
     from predictions
     inner join other using (experiment, run_id, method, variant)
 
+),
+
+joined as (
+
+    select
+        ones.label,
+        ones.generator,
+        ones.image_id,
+        ones.probability,
+        others.probability as other_probability,
+        ones.run_id,
+        ones.method,
+        others.run_id as other_run_id,
+        others.method as other_method
+    from ones
+    inner join others
+        on
+            ones.image_id = others.image_id
+            and ones.generator is not distinct from others.generator
+    where (ones.probability >= 0.5) <> (others.probability >= 0.5)
+    order by
+        abs(ones.probability - others.probability) desc,
+        ones.image_id,
+        ones.generator
+    limit $images::bigint
+
+),
+
+aligned as (
+
+    from about_images((select list(image_id) from joined))
+
 )
 
 select
-    case ones.label when 0 then 'real' when 1 then 'fake' end as kind,
-    ones.generator,
-    ones.image_id,
+    case joined.label when 0 then 'real' when 1 then 'fake' end as kind,
+    joined.generator,
+    joined.image_id,
     aligned.uri,
     aligned.caption,
-    ones.probability,
-    others.probability as other_probability,
-    if((ones.probability >= 0.5) = (ones.label = 1), 'one', 'other')
+    joined.probability,
+    joined.other_probability,
+    if((joined.probability >= 0.5) = (joined.label = 1), 'one', 'other')
         as right_is,
-    ones.run_id,
-    ones.method,
-    others.run_id as other_run_id,
-    others.method as other_method
-from ones
-inner join others
-    on
-        ones.image_id = others.image_id
-        and ones.generator is not distinct from others.generator
-left join misalignment_by_image as aligned on ones.image_id = aligned.image_id
-where (ones.probability >= 0.5) <> (others.probability >= 0.5)
+    joined.run_id,
+    joined.method,
+    joined.other_run_id,
+    joined.other_method
+from joined
+left join aligned using (image_id)
 order by
-    abs(ones.probability - others.probability) desc,
-    ones.image_id,
-    ones.generator
-limit $images::bigint
+    abs(joined.probability - joined.other_probability) desc,
+    joined.image_id,
+    joined.generator

@@ -33,19 +33,9 @@ with errors as (
 
 ),
 
-phrases as (
+aligned as (
 
-    select
-        image_id,
-        string_agg(
-            format('{} {:.2f}', objects.phrase, misalignment.cosine),
-            ', '
-            order by object_no
-        ) as objects
-    from objects
-    inner join misalignment using (image_id, object_no)
-    where image_id in (select image_id from errors)
-    group by image_id
+    from about_images((select list(image_id) from errors))
 
 )
 
@@ -56,15 +46,14 @@ select
     errors.image_id,
     aligned.uri,
     aligned.caption,
-    phrases.objects,
+    aligned.objects,
     aligned.cosine_global,
     aligned.worst_phrase,
     aligned.worst_cosine,
     errors.run_id,
     errors.method
 from errors
-left join misalignment_by_image as aligned using (image_id)
-left join phrases using (image_id)
+left join aligned using (image_id)
 order by
     abs(errors.label - errors.probability) desc,
     errors.image_id,

@@ -25,11 +25,11 @@ aligned as (
 
     select
         image_id,
-        level,
-        avg(cosine) as cosine
+        avg(cosine) filter (where level = 'global') as global_cosine,
+        avg(cosine) filter (where level = 'local') as local_cosine
     from misalignment
-    where cosine is not null
-    group by image_id, level
+    where cosine is not null and length(image_id) = 32
+    group by image_id
 
 ),
 
@@ -38,23 +38,27 @@ joined as (
     select
         groups.generator,
         groups.label,
-        aligned.level,
-        aligned.cosine
-    from images
-    inner join groups using (content_id)
-    inner join aligned using (image_id)
-    where images.variant = 'clean'
+        unnest(['global', 'local']) as level,
+        unnest([aligned.global_cosine, aligned.local_cosine]) as cosine
+    from aligned
+    inner join groups on aligned.image_id = groups.content_id
 
 ),
 
+-- fakes of no higher cosine, those of the same counted half
 ranked as (
 
     select
-        *,
-        rank() over (partition by generator, level order by cosine)
-        + (count(*) over (partition by generator, level, cosine) - 1) / 2
-            as position
+        generator,
+        level,
+        label,
+        sum(label) over (partition by generator, level order by cosine)
+        - sum(label) over (
+            partition by generator, level order by cosine
+            range between current row and current row
+        ) / 2 as fakes_below
     from joined
+    where cosine is not null
 
 ),
 
@@ -65,15 +69,18 @@ summed as (
         level,
         count(*) filter (where label = 0) as reals,
         count(*) filter (where label = 1) as fakes,
-        sum(position) filter (where label = 0) as positions
+        sum(fakes_below) filter (where label = 0) as pairs
     from ranked
     group by generator, level
 
 )
 
 select
-    * exclude (positions),
-    (positions - reals * (reals + 1) / 2) / (reals * fakes) as auroc
+    generator,
+    level,
+    reals,
+    fakes,
+    pairs / (reals * fakes) as auroc
 from summed
 where reals > 0 and fakes > 0
 order by level, generator

@@ -5,6 +5,8 @@
 -- image_id   as in images
 -- level      global or local
 -- object_no  as in objects; null on the global row
+-- phrase     as in objects; null on the global row
+-- head       as in objects; null on the global row
 -- cosine     of the two embeddings, in float32
 -- distance   length of the difference of the two unit vectors:
 --            sqrt(2 - 2 cosine)
@@ -22,6 +24,8 @@ renamed as (
         image_id,
         level,
         object_no,
+        phrase,
+        head,
         cosine,
         distance,
         error

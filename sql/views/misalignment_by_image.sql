@@ -71,31 +71,22 @@ parsed as (
 
 ),
 
-whole as (
+measured as (
 
     select
         image_id,
-        cosine,
-        distance,
-        error
+        any_value(cosine) filter (where level = 'global') as cosine_global,
+        any_value(distance) filter (where level = 'global') as distance_global,
+        avg(cosine) filter (where level = 'local') as cosine_local,
+        avg(distance) filter (where level = 'local') as distance_local,
+        arg_min(phrase, cosine) filter (where level = 'local') as worst_phrase,
+        min(cosine) filter (where level = 'local') as worst_cosine,
+        coalesce(
+            any_value(error) filter (where level = 'global'),
+            min(error) filter (where level = 'local')
+        ) as error
     from misalignment
-    where level = 'global'
-
-),
-
-worst as (
-
-    select
-        misalignment.image_id,
-        avg(misalignment.cosine) as cosine,
-        avg(misalignment.distance) as distance,
-        arg_min(objects.phrase, misalignment.cosine) as worst_phrase,
-        min(misalignment.cosine) as worst_cosine,
-        min(misalignment.error) as error
-    from misalignment
-    left join objects using (image_id, object_no)
-    where misalignment.level = 'local'
-    group by misalignment.image_id
+    group by image_id
 
 ),
 
@@ -114,25 +105,23 @@ joined as (
         labels.disagreement,
         captions.caption,
         parsed.num_objects,
-        whole.cosine as cosine_global,
-        whole.distance as distance_global,
-        worst.cosine as cosine_local,
-        worst.distance as distance_local,
-        worst.worst_phrase,
-        worst.worst_cosine,
+        measured.cosine_global,
+        measured.distance_global,
+        measured.cosine_local,
+        measured.distance_local,
+        measured.worst_phrase,
+        measured.worst_cosine,
         coalesce(
             images.error,
             captions.error,
             parsed.error,
-            whole.error,
-            worst.error
+            measured.error
         ) as error
     from images
     left join labels using (content_id)
     left join captions on images.image_id = captions.image_id
     left join parsed on images.image_id = parsed.image_id
-    left join whole on images.image_id = whole.image_id
-    left join worst on images.image_id = worst.image_id
+    left join measured on images.image_id = measured.image_id
 
 )
 

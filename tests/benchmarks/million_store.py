@@ -50,7 +50,7 @@ _SIZES = ((256, 256), (512, 512), (500, 375), (640, 480), (1024, 1024))
 _DAMAGE = "image cannot be decoded: image file is truncated"
 
 
-def write_dag(out: Path) -> Path:
+def write_dag(out: Path, part_size: int = PART) -> Path:
     """`out/dag.yaml`: the demo's nodes over a corpus that is not there, and two experiments."""
     dag = yaml.safe_load((folder("dags") / "demo.yaml").read_text("utf-8"))
     here = (folder("data") / "demo" / "models").as_posix()
@@ -64,7 +64,7 @@ def write_dag(out: Path) -> Path:
             "root": str((out / "corpus").absolute()),
             "layout": "forensynths",
             "dataset": "million",
-            "part_size": PART,
+            "part_size": part_size,
         },
         "nodes": yaml.safe_load(text),
         "experiments": {
@@ -83,15 +83,22 @@ def write_dag(out: Path) -> Path:
     return path
 
 
-def write(out: Path, images: int, width: int = 768, seed: int = 0, processes: int = 2) -> Path:
+def write(
+    out: Path,
+    images: int,
+    width: int = 768,
+    seed: int = 0,
+    processes: int = 2,
+    part_size: int = PART,
+) -> Path:
     """Writes DAG and store; returns the DAG's path. Processes change nothing but the time."""
-    path = write_dag(out)
+    path = write_dag(out, part_size)
     dag, store = load(str(path)), Store(out / "store")
     store.create()
     for node in dag.nodes.values():
         store.open_node(node, dag.name, dag.corpus.root)
     files = images + images // REPEATED
-    parts = range((files + PART - 1) // PART)
+    parts = range((files + part_size - 1) // part_size)
     jobs = [(path, store.root, number, images, width, seed) for number in parts]
     if processes == 1:
         for job in jobs:
@@ -115,7 +122,8 @@ def _write_part(job: tuple[Path, Path, int, int, int, int]) -> None:
     dag, vocabulary = _opened(path, width, seed)
     rng = np.random.default_rng([seed, 4, number])
     total = count + count // REPEATED
-    files = np.arange(number * PART, min((number + 1) * PART, total))
+    size = dag.corpus.part_size
+    files = np.arange(number * size, min((number + 1) * size, total))
     made = {"listing": _listing(files, count, dag, seed)}
     # the only image of an earlier part that a file can repeat is the last one
     before = {_sha(seed, _image(files[:1] - 1)[0])[:32]} if number else set()

@@ -142,6 +142,8 @@ def test_a_real_image_shared_by_generators_is_tested_once_for_each(content, stor
         ({"train": "generator = 'progan'"}, "selects no usable image"),
         ({"train": f"{TRAIN} and label = 1"}, "all 24 training rows are fake (label 1)"),
         ({"train": f"{TRAIN} and label = 0"}, "all 24 training rows are real (label 0)"),
+        ({"train": "generator = 'gam'"}, "no file has generator 'gam': did you mean 'gan'?"),
+        ({"test": "split = 'tset'"}, "no file has split 'tset': did you mean 'test'?"),
         ({"test": "split = 'val'"}, "experiments.x.test"),
         ({"train": "generator <> 'flow'"}, "48 images are in both training and test"),
         ({"validation": "splitt = 'val'"}, "experiments.x.validation"),

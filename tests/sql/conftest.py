@@ -82,9 +82,14 @@ def _listing() -> dict[str, list]:
         "split": ["test"] * 5 + ["train"] * 2 + ["test"],
         "class_name": [None] * 8,
         "bytes": [100 + number for number in range(8)],
-        "format": [None if i is None else u[-3:] for u, i in zip(uri, ids, strict=True)],
+        **_facts([i or D for i in ids]),
         "error": ["permission denied" if i is None else None for i in ids],
     }
+
+
+def _facts(ids: list[str]) -> dict[str, list]:
+    names = ("width", "height", "format", "jpeg_quality")
+    return {name: [FACTS[i[:32]][number] for i in ids] for number, name in enumerate(names)}
 
 
 def _images(ids: list[str]) -> dict[str, list]:
@@ -93,10 +98,7 @@ def _images(ids: list[str]) -> dict[str, list]:
         "image_id": ids,
         "variant": ["jpeg_50" if i == BJ else "clean" for i in ids],
         "uri": [uris[i[:32]] for i in ids],
-        **{
-            name: [FACTS[i[:32]][number] for i in ids]
-            for number, name in enumerate(("width", "height", "format", "jpeg_quality"))
-        },
+        **_facts(ids),
         "error": ["cannot be decoded" if i == D else None for i in ids],
     }
 
@@ -123,8 +125,8 @@ def _tables(ids: list[str]) -> dict[str, dict]:
     found = np.array([number is not None for _, number, _ in rows])
     texts = sorted({CAPTIONS[i] for i in ids if CAPTIONS[i]})
     good = np.array([i != D for i in ids])
-    level = [(i, "global", None, GLOBAL.get(i)) for i in ids]
-    level += [(i, "local", number, found[2]) for i, number, found in rows if number is not None]
+    level = [(i, "global", None, (None, None, GLOBAL.get(i))) for i in ids]
+    level += [(i, "local", number, found) for i, number, found in rows if number is not None]
     vectors = np.stack([unit(number) for number in range(len(ids))])
     local = [[cosine for _, _, cosine in OBJECTS.get(i, [])] for i in ids]
     return {
@@ -172,8 +174,10 @@ def _tables(ids: list[str]) -> dict[str, dict]:
             "image_id": [row[0] for row in level],
             "level": [row[1] for row in level],
             "object_no": [row[2] for row in level],
-            "cosine": [row[3] for row in level],
-            "distance": [None if row[3] is None else distance(row[3]) for row in level],
+            "phrase": [row[3][0] for row in level],
+            "head": [row[3][1] for row in level],
+            "cosine": [row[3][2] for row in level],
+            "distance": [None if row[3][2] is None else distance(row[3][2]) for row in level],
             "error": [_error(row[0]) for row in level],
         },
         "features": {

@@ -6,6 +6,7 @@ from pipeline.query import execute, named_queries
 from tests.sql.conftest import BJ, A, B, C, D, E, answer, approx
 
 NAMES = [
+    "ablation",
     "by_caption_length",
     "by_class",
     "by_encoding",

@@ -72,6 +72,39 @@ def test_run_seeds(known, tmp_path):
     assert answer(connection, "run_seeds", given=("method=probe",)) == []
 
 
+def test_ablation(known, tmp_path):
+    """Two seeds of one pooling and one of another, each with a head, a baseline and a mean row."""
+    found = (("{}", 0, 0.6, 0.5), ("{}", 1, 0.8, 0.6), ('{"pooling": "top_k"}', 0, 0.65, 0.5))
+    folders = []
+    for configuration, seed, head, probe in found:
+        folders.append(tmp_path / "figure5" / f"{len(folders)}")
+        folders[-1].mkdir(parents=True)
+        rows = []
+        for method, ap in (("global+local", head), ("linear probe", probe)):
+            row = {"method": method, "scope": "generator", "seed": seed, "validation_ap": 0.9}
+            row |= {"configuration": configuration, "seen": False, "auroc": ap, "accuracy": ap / 2}
+            rows += [row | {"ap": ap - 0.1}, row | {"ap": ap + 0.1}]
+            rows.append(row | {"ap": 1.0, "seen": True})
+            rows.append(row | {"ap": 0.0, "scope": "mean"})
+        pq.write_table(pa.Table.from_pylist(rows), folders[-1] / "metrics.parquet")
+    connection = connect(known, folders)
+    columns = ("representation", "pooling", "method", "runs", "ap", "ap_std", "gain", "gain_std")
+    std = 0.1 * sqrt(2)
+    assert answer(connection, "ablation", *columns) == [
+        ("unit_difference", "mean", "global+local", 2, *map(approx, (0.7, std, 0.15, std / 2))),
+        ("unit_difference", "top_k", "global+local", 1, approx(0.65), None, approx(0.15), None),
+        ("unit_difference", "mean", "linear probe", 2, *map(approx, (0.55, std / 2, 0, 0))),
+        ("unit_difference", "top_k", "linear probe", 1, approx(0.5), None, approx(0), None),
+    ]
+    columns = ("experiment", "configuration", "validation_ap", "auroc", "accuracy")
+    expected = ("figure5", "{}", *map(approx, (0.9, 0.7, 0.35)))
+    assert answer(connection, "ablation", *columns)[0] == expected
+    given = ("baseline=global+local",)
+    assert answer(connection, "ablation", "gain", given=given)[2] == (approx(-0.15),)
+    assert answer(connection, "ablation", "gain", given=("baseline=none",))[0] == (None,)
+    assert answer(connection, "ablation", "gain", given=("experiment=other",)) == []
+
+
 def test_hardest_images(connection):
     columns = ("run_id", "method", "kind", "probability", "generator", "image_id")
     assert answer(connection, "hardest_images", *columns) == [

@@ -10,7 +10,8 @@ from pipeline.tables import COLUMNS
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
-WIDE = ["curves", "misalignment_by_image", "predictions", "runs"]  # the views beyond one a table
+# the views beyond one a table
+WIDE = ["clean_images", "curves", "misalignment_by_image", "predictions", "runs"]
 VIEWS = sorted((folder("sql") / "views").glob("*.sql"))
 ADDED = {"runs": ["brier"]}  # columns that a run of another version has
 EXTRA = {"images": ["content_id"]}  # columns that a view adds to those of its table

@@ -141,6 +141,18 @@ def test_reasons_are_prefixed_once(inputs, embedded):
     ]
 
 
+def test_local_rows_name_their_object(inputs):
+    table = run(inputs, MisalignParameters(), ())
+    objects = inputs["objects"].to_pylist()
+    names = {(row["image_id"], row["object_no"]): (row["phrase"], row["head"]) for row in objects}
+    for row in table.to_pylist():
+        expected = (None, None)
+        if row["level"] == "local":
+            expected = names[row["image_id"], row["object_no"]]
+        assert (row["phrase"], row["head"]) == expected
+    assert any(table["phrase"].is_valid().to_pylist())
+
+
 def test_another_template_than_embed_texts_had_is_the_users_error(inputs):
     with pytest.raises(UserError, match="'a red' has no embedding") as failure:
         run(inputs, MisalignParameters(phrase_template="a {}"), ())

@@ -1,0 +1,46 @@
+"""What of a DAG is not computed yet: parts that `images` has and another node lacks."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.dag import Dag
+    from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A node that lacks `parts` of `of_parts` parts, which have `images` of `of_images` images."""
+
+    node: str
+    parts: int
+    of_parts: int
+    images: int
+    of_images: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.node} is not complete: {self.parts:,} of {self.of_parts:,} parts "
+            f"({self.images:,} of {self.of_images:,} images) are missing"
+        )
+
+
+def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
+    """The nodes that lack parts, in the DAG's order. Opens no part of a store that is complete."""
+    images = graph.nodes["images"]
+    parts = {path.name: path for path in cache.current(images, images, graph.corpus.tags)}
+    lacking = {}
+    for node in graph.computed:
+        there = {path.name for path in cache.parts(node)}
+        if missing := parts.keys() - there:
+            lacking[node.name] = missing
+    if not lacking:
+        return []
+    from pyarrow.parquet import read_metadata
+
+    rows = {name: read_metadata(path).num_rows for name, path in parts.items()}
+    total = sum(rows.values())
+    return [
+        Gap(node, len(missing), len(parts), sum(rows[name] for name in missing), total)
+        for node, missing in lacking.items()
+    ]
