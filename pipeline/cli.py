@@ -25,6 +25,7 @@ from pipeline.options import (
     DagArgument,
     JsonOption,
     LimitOption,
+    MemoryOption,
     SetOption,
     StoreOption,
 )
@@ -75,6 +76,7 @@ def run(
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
     ] = None,
     inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    memory: MemoryOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -83,6 +85,7 @@ def run(
     with reported():
         from pipeline import pins
         from pipeline import run as runner
+        from pipeline.head.memory import parse
         from pipeline.progress import Reporter
         from pipeline.store import Store
 
@@ -92,6 +95,7 @@ def run(
             raise UserError(
                 "--inline runs in this process", hint="leave --scheduler, --workers out"
             )
+        allowed = parse(memory)  # before anything is computed
         graph = _load(dag, overrides, limit)
         cache = Store(store)
         pins.check(graph, cache)
@@ -108,7 +112,7 @@ def run(
             print_totals(totals)
         fine = _judge(graph, totals)
         names = [] if until or only else list(graph.experiments)
-        measured = _experiments(graph, cache, names, again=False, quiet=as_json)
+        measured = _experiments(graph, cache, names, allowed, again=False, quiet=as_json)
         if as_json:
             nodes_json = [vars(total) for total in totals]
             print_json({"nodes": nodes_json, "experiments": measured})
@@ -268,6 +272,7 @@ def train(
     experiment: Annotated[
         str | None, typer.Argument(help="One experiment of the DAG (default: all).")
     ] = None,
+    memory: MemoryOption = None,
     limit: LimitOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -275,8 +280,10 @@ def train(
 ) -> None:
     """Train and evaluate heads on cached features; no image is opened."""
     with reported():
+        from pipeline.head.memory import parse
         from pipeline.store import Store
 
+        allowed = parse(memory)
         graph = _load(dag, overrides, limit)
         if experiment and experiment not in graph.experiments:
             hint = nearest(experiment, graph.experiments)
@@ -284,13 +291,13 @@ def train(
         names = [experiment] if experiment else list(graph.experiments)
         if not names:
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
-        measured = _experiments(graph, Store(store), names, again=True, quiet=as_json)
+        measured = _experiments(graph, Store(store), names, allowed, again=True, quiet=as_json)
         if as_json:
             print_json({"experiments": measured})
 
 
 def _experiments(
-    graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
+    graph: "Dag", cache: "Store", names: list[str], memory: int | None, again: bool, quiet: bool
 ) -> dict[str, dict[str, object]]:
     """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
 
@@ -314,6 +321,7 @@ def _experiments(
             fingerprints,
             say=lambda line: typer.echo(line, err=True),
             again=again,
+            memory=memory,
         )
         measured[name] = plain_values(study)
         if not quiet:
