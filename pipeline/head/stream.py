@@ -20,7 +20,7 @@ import torch
 from pipeline.errors import UserError
 
 BLOCK_ROWS = 64
-LEAST_BLOCKS = 64  # that a buffer mixes; with fewer an epoch's order would show the files' order
+LEAST_BLOCKS = 256  # that a buffer mixes; with fewer an epoch's order would show the files' order
 _MOST_BLOCKS = 2048  # more mix no better, and fall out of the processor's caches
 _SEQUENTIAL = 4096  # rows of a block that is read in order
 
@@ -127,7 +127,10 @@ class _Buffer:
 
     def __init__(self, columns: list[Column], capacity: int, room: int):
         self.columns, self.room = columns, room
-        self.numbers = torch.empty(room + capacity, dtype=torch.int64)  # which rows of the source
+        # which rows of the source; written by NumPy, since another thread may not write a tensor
+        # that was made in inference mode
+        self._numbers = np.empty(room + capacity, np.int64)
+        self.numbers = torch.from_numpy(self._numbers)
         arrays = [np.empty((room + capacity, c.width), c.dtype) for c in columns]
         self._bytes = [memoryview(array.reshape(-1).view(np.uint8)) for array in arrays]
         # torch picks rows of int32 three times as fast as those of float16
@@ -142,7 +145,7 @@ class _Buffer:
             for column, file, target in zip(self.columns, files, self._bytes, strict=True):
                 size = column.row_bytes
                 _read(file, target[at * size : (at + stop - start) * size], start * size, column)
-            torch.arange(start, stop, out=self.numbers[at : at + stop - start])
+            self._numbers[at : at + stop - start] = np.arange(start, stop)
             at += stop - start
         return at - self.room
 
