@@ -108,7 +108,7 @@ class Experiment(_Frozen):
     head: HeadConfig = HeadConfig()
     seed: NonNegativeInt = 0
     neighbours: PositiveInt = 9  # of the baseline k-NN
-    neighbours_among: PositiveInt | None = 50_000  # training images, drawn by the seed; None: all
+    neighbours_among: PositiveInt | None = 20_000  # training images, drawn by the seed; None: all
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
     compare_to: str | None = "linear probe"  # the method that the differences are from

@@ -16,6 +16,7 @@ from pipeline.head.parts import Parts
 from pipeline.head.source import InMemory, Source
 from pipeline.head.stream import Column, Streamed, least_bytes
 
+_HELD = 12  # bytes that fitting takes for a number that is held, its copies included
 _PART_COPIES = 3  # of a part's vectors: as read, as computed, as selected
 
 
@@ -37,7 +38,7 @@ class Spilled:
         columns = [self.columns[side, ALIASES.get(name, name)] for name in names]
         order = self.order[side]
         streamed = Streamed(columns, order, self.memory // 2)
-        if 12 * streamed.width * len(order) > self.memory // 4:
+        if _HELD * streamed.width * len(order) > self.memory // 16:
             return streamed
         x = np.empty((len(order), streamed.width), np.float32)
         done = 0
