@@ -20,7 +20,8 @@ def tables(graph: "Dag", cache: "Store") -> dict[str, tuple[str, list[Path]]]:
     images = graph.nodes["images"]
     found = {}
     for node in graph.nodes.values():
-        paths = cache.parts(node) if node.name == "listing" else cache.current(node, images)
+        listing = node.name == "listing"
+        paths = cache.parts(node) if listing else cache.current(node, images, graph.corpus.tags)
         found[node.name] = (node.stage.output, paths)
     if not found["images"][1]:
         raise UserError(
@@ -44,13 +45,15 @@ def save(graph: "Dag", cache: "Store", out: Path) -> None:
     """Writes a DuckDB database with the DAG's views, which keep up with the store as it grows.
 
     Of each node the parts count whose images are current when a query reads them: superseded parts
-    never do. A node without parts, and the runs when there are none, stay empty until the database
-    is written again. It knows the store by its absolute path. Raises UserError as `connect` does.
+    never do, nor do parts in variants that the DAG does not ask for. A node without parts, and the
+    runs when there are none, stay empty until the database is written again. It knows the store by
+    its absolute path. Raises UserError as `connect` does.
     """
     pattern = cache.pattern(graph.nodes["images"])
     growing = {}
     for name, (table, paths) in tables(graph, cache).items():
         node, present = graph.nodes[name], None if name == "listing" else pattern
-        parts = Growing(cache.pattern(node), paths[0], present) if paths else []
+        tags = tuple(graph.corpus.tags)
+        parts = Growing(cache.pattern(node), paths[0], present, tags) if paths else []
         growing[name] = (table, parts)
     catalogue.save(growing, cache.runs_pattern(), out)

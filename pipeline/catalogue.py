@@ -9,10 +9,11 @@ What a connection holds (all read-only):
   row a failed row), over all nodes;
 - `store.runs`, `store.predictions`, `store.curves`: metrics, predictions and learning curves of
   the store's trained runs;
-- every further file of `sql/views`, in the order of their names.
+- every further file of `sql/views`, in the order of their names;
+- the table macros of `sql/macros`, which several queries share.
 
 A view file is plain SQL with two slots: `{{ node }}`, the node it reads, and `{{ width }}`, the
-width of its vectors.
+width of its vectors. A macro file is a `create macro`.
 """
 
 import tempfile
@@ -44,19 +45,24 @@ if TYPE_CHECKING:
 _GENERATED = ("nodes", "parts", "receipts", "failures")
 
 
-def connect(tables: Tables, runs: Sequence[Path] = ()) -> "duckdb.DuckDBPyConnection":
+def connect(
+    tables: Tables, runs: Sequence[Path] = (), unsafe: bool = False
+) -> "duckdb.DuckDBPyConnection":
     """A confined in-memory connection over `tables`: node name -> (table name, part files).
 
     `runs`: the folders of trained runs, `…/<experiment>/<run id>`. A node without parts is an empty
     relation of its table's columns, and so are `runs` and `predictions` without runs. After set-up
-    no setting can be changed, and no file can be opened but these parts and the runs' tables.
-    Raises UserError for a file that is not readable Parquet, and for a node whose name belongs to a
-    view of another kind.
+    no setting can be changed, and no file can be opened but these parts and the runs' tables;
+    unless `unsafe`, which leaves the connection all that DuckDB, and the user, may do. Raises
+    UserError for a file that is not readable Parquet, and for a node whose name belongs to a view
+    of another kind.
     """
     import duckdb
 
     connection = duckdb.connect(":memory:")
     _fill(connection, tables, runs)
+    if unsafe:
+        return connection
     files = [part for _, parts in tables.values() for part in parts]
     _confine(connection, [*files, *(path for name in RUN_FILES for path in run_files(name, runs))])
     return connection
@@ -126,6 +132,8 @@ def _fill(
             # a view of a table that several nodes make cannot be: `undecided` tells why
             with suppress(*([duckdb.CatalogException] if several else [])):
                 _view(connection, name, views[name])
+        for path in sorted((folder("sql") / "macros").glob("*.sql")):
+            connection.execute(path.read_text("utf-8"))
     except duckdb.Error as error:
         raise UserError(
             f"the store cannot be read: {str(error).strip()}",

@@ -19,6 +19,7 @@ from pipeline.console import (
     reported,
 )
 from pipeline.errors import UserError, nearest
+from pipeline.experiments import run_experiments
 from pipeline.models_command import models
 from pipeline.options import (
     DEFAULT_STORE,
@@ -112,7 +113,7 @@ def run(
             print_totals(totals)
         fine = _judge(graph, totals)
         names = [] if until or only else list(graph.experiments)
-        measured = _experiments(graph, cache, names, allowed, again=False, quiet=as_json)
+        measured = run_experiments(graph, cache, names, allowed, again=False, quiet=as_json)
         if as_json:
             nodes_json = [vars(total) for total in totals]
             print_json({"nodes": nodes_json, "experiments": measured})
@@ -291,42 +292,9 @@ def train(
         names = [experiment] if experiment else list(graph.experiments)
         if not names:
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
-        measured = _experiments(graph, Store(store), names, allowed, again=True, quiet=as_json)
+        measured = run_experiments(graph, Store(store), names, allowed, again=True, quiet=as_json)
         if as_json:
             print_json({"experiments": measured})
-
-
-def _experiments(
-    graph: "Dag", cache: "Store", names: list[str], memory: int | None, again: bool, quiet: bool
-) -> dict[str, dict[str, object]]:
-    """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
-
-    Unless `again`, a run that these very inputs gave before is read back.
-    """
-    if not names:
-        return {}
-    from pipeline.access import connect
-    from pipeline.head.study import plain_values, render_study, run_study
-
-    connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
-    # of all nodes: a run may read any of them through the views, whatever they are called
-    fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
-    measured: dict[str, dict[str, object]] = {}
-    for name in names:
-        study = run_study(
-            connection,
-            graph.experiments[name],
-            name,
-            cache.root / "runs",
-            fingerprints,
-            say=lambda line: typer.echo(line, err=True),
-            again=again,
-            memory=memory,
-        )
-        measured[name] = plain_values(study)
-        if not quiet:
-            typer.echo(render_study(study))
-    return measured
 
 
 @app.command()
@@ -364,26 +332,31 @@ def gc(
     limit: LimitOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """List (or delete) cached nodes that none of the given DAGs uses."""
+    """List (or delete) cached nodes, and variants of images, that none of the given DAGs uses."""
     with reported():
         from pipeline import pins
         from pipeline.store import Store
 
         cache = Store(store)
-        kept = set()
+        kept: dict[str, set[str]] = {}
         for dag in dags:
             graph = _load(dag, overrides, limit)
             pins.check(graph, cache)  # without its lock a DAG does not know its own cache
-            kept |= {node.folder for node in graph.nodes.values()}
+            for node in graph.nodes.values():
+                kept.setdefault(node.folder, set()).update(graph.corpus.tags)
         unused = cache.unused(kept)
-        rows = [(folder, about, f"{size / 1e6:.1f} MB") for folder, about, size in unused]
-        print_rows(("node folder", "recipe", "size"), rows)
+        rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
+        print_rows(("node folder", "what", "size"), rows)
         if delete:
-            for folder, _, _ in unused:
-                cache.delete(folder)
-        total = sum(size for _, _, size in unused) / 1e6
+            for one in unused:
+                cache.delete(one)
+        folders = sum(one.tag is None for one in unused)
+        total = sum(one.bytes for one in unused) / 1e6
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
-        typer.echo(f"{len(unused)} node folders, {total:.1f} MB {done}")
+        typer.echo(
+            f"{folders} node folders, and {len(unused) - folders} variants in others, "
+            f"{total:.1f} MB {done}"
+        )
 
 
 def main() -> None:

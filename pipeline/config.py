@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from pipeline.corpus import variants
 from pipeline.errors import UserError, nearest
 from pipeline.head.experiment import Experiment
 from pipeline.resources import folder
@@ -23,6 +24,34 @@ class Corpus(Parameters):
     dataset: str | None = None
     part_size: int = Field(4096, ge=1)  # images to a part, for parts that are new
     limit: int | None = Field(None, ge=1)  # only this many files, spread evenly over the corpus
+    variants: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # split or `all` -> names
+    variant_share: float = Field(1.0, gt=0, le=1)  # of the images of these splits
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _expanded(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        full = {}
+        for split, names in given.items():
+            several = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
+            if not several and not isinstance(names, str):
+                raise ValueError(f"{split}: a list of variants, or the name of a preset")
+            try:
+                full[split] = variants.expanded(names)
+            except ValueError as error:
+                raise ValueError(f"{split}: {error}") from None
+        variants.check_splits(full)
+        return full
+
+    @property
+    def tags(self) -> dict[str, tuple[str, str]]:
+        """Tag of parts -> the split and the variant that it stands for, in the file's order."""
+        return {
+            variants.tag(split, name, self.variant_share): (split, name)
+            for split, names in self.variants.items()
+            for name in names
+        }
 
     @field_validator("root")
     @classmethod

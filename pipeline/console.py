@@ -40,12 +40,17 @@ def print_json(value: object) -> None:
 
 
 def print_totals(totals: "list[NodeTotal]") -> None:
-    """The nodes of a run: parts, rows in = ok + failed, seconds, megabytes."""
+    """The nodes of a run: parts, rows in = ok + failed, seconds, megabytes.
+
+    Where there are images in variants, how many of the rows are theirs.
+    """
+    variants = any(total.rows_variants for total in totals)
     rows = [
         (
             total.node,
             f"{total.parts_done}/{total.parts}",
             total.rows_in,
+            *([total.rows_variants] if variants else []),
             total.rows_ok,
             total.rows_failed,
             f"{total.seconds:.1f}",
@@ -53,7 +58,8 @@ def print_totals(totals: "list[NodeTotal]") -> None:
         )
         for total in totals
     ]
-    print_rows(("node", "parts", "rows in", "ok", "failed", "seconds", "MB"), rows)
+    of_these = ("of variants",) if variants else ()
+    print_rows(("node", "parts", "rows in", *of_these, "ok", "failed", "seconds", "MB"), rows)
 
 
 def print_checks(checks: "list[Check]") -> None:

@@ -13,7 +13,7 @@ from pipeline import run as runner
 from pipeline.dag import Dag, Node, load
 from pipeline.progress import Reporter
 from pipeline.recipes import differences
-from pipeline.store import Store
+from pipeline.store import Store, part_tag
 
 CALIBRATION_IMAGES = 64
 _NEWEST = 64  # parts that are looked at: as many as a stable rate needs
@@ -32,14 +32,16 @@ class Rate:
     basis: str
 
 
-def measured(store: Store, node: Node) -> Rate | None:
+def measured(store: Store, node: Node, variants: bool | None = None) -> Rate | None:
     """The rate that the store's own parts give, or None where it has none to go by.
+
+    `variants`: of parts in variants alone, or of clean parts alone; None: of all.
 
     Parts of this very fingerprint; else of the newest recipe with the same stage and models, and
     `basis` says in what it differs. Loading models is not counted. Of three parts and more the
     median counts: the first ones are slower.
     """
-    found = _rate(store, node.folder, node.stage.key, "this node's parts")
+    found = _rate(store, node.folder, node.stage.key, "this node's parts", variants)
     if found is not None:
         return found
     for recipe in store.recipes(node.stage.name):
@@ -48,7 +50,7 @@ def measured(store: Store, node: Node) -> Rate | None:
         differing = "; ".join(differences(recipe, node.recipe)) or "other inputs"
         basis = f"parts of the same stage and model ({differing})"
         folder = f"{node.stage.name}/{recipe['fingerprint']}"
-        found = _rate(store, folder, node.stage.key, basis)
+        found = _rate(store, folder, node.stage.key, basis, variants)
         if found is not None:
             return found
     return None
@@ -62,7 +64,9 @@ def calibrate(
     The files are spread evenly over the corpus; the store is a temporary one. Models are loaded
     before the clock starts. Raises UserError as a run does.
     """
-    limits = [f"corpus.limit={images}", f"corpus.part_size={images}"]
+    # clean images alone: a sample of them may have none of a split that variants are made of
+    sample = {"limit": images, "part_size": images, "variants": "{}"}
+    limits = [f"corpus.{key}={value}" for key, value in sample.items()]
     graph = load(dag, [*overrides, *limits])
     nodes = list(graph.nodes.values())
     reporter.say(f"measuring on {images} images, in one process")
@@ -91,8 +95,14 @@ def workers_of(dag: Dag, asked: int | None) -> int:
     return engine.default_workers(list(dag.nodes.values()))
 
 
-def _rate(store: Store, folder: str, key: str, basis: str) -> Rate | None:
-    paths = store.parts_of(folder)[-_NEWEST:]
+def _rate(
+    store: Store, folder: str, key: str, basis: str, variants: bool | None = None
+) -> Rate | None:
+    paths = [
+        path
+        for path in store.parts_of(folder)
+        if variants is None or bool(part_tag(path.name)) == variants
+    ][-_NEWEST:]
     measurements = []
     places: set[str] = set()
     for path in paths:

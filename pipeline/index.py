@@ -86,14 +86,14 @@ def listing_queue(dag: Dag, store: Store, files: list[tuple[str, str]]) -> Listi
 
 
 def write_images(dag: Dag, store: Store) -> None:
-    """Writes the `images` part of each listing part: the contents not seen in an earlier part.
+    """Writes the clean `images` part of each listing part: the contents not seen before it.
 
     Sequential, since the first of several identical files decides; no image is read. UserError when
     the store holds another `images` part of the same number, which only happens when somebody
     removed listing parts by hand.
     """
     listing, images = dag.nodes["listing"], dag.nodes["images"]
-    there = {part_number(path.name): path for path in store.parts(images)}
+    there = {part_number(path.name): path for path in store.current(images, images)}
     seen: set[str] = set()
     for path in there.values():
         seen.update(store.read(images.folder, path.name, ["image_id"])["image_id"].to_pylist())
@@ -121,12 +121,13 @@ def write_images(dag: Dag, store: Store) -> None:
 
 
 def _check_complete(store: Store, dag: Dag) -> None:
+    images = dag.nodes["images"]
     listed = {part_number(path.name) for path in store.parts(dag.nodes["listing"])}
-    made = {part_number(path.name) for path in store.parts(dag.nodes["images"])}
+    made = {part_number(path.name) for path in store.current(images, images)}
     if made - listed:
         raise UserError(
             f"images has parts {sorted(made - listed)[:5]} that the listing lacks",
             str(store.folder(dag.nodes["listing"])),
             "listing parts were removed by hand: give another --store, or remove "
-            f"{store.folder(dag.nodes['images'])} too",
+            f"{store.folder(images)} too",
         )

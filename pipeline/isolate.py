@@ -51,7 +51,7 @@ def _survivors(stage: Stage, inputs: Inputs, run: Callable[[Inputs], pa.Table]) 
         keys = pc.unique(first[stage.key]).to_pylist()
         pieces: list[pa.Table | _Poison] = []
         _halve(stage, inputs, run, keys, error, pieces)
-        return _joined(stage, pieces, error)
+        return _joined(stage, pieces, error, first)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,10 @@ def _halve(
             _halve(stage, inputs, run, half, deeper, pieces)
 
 
-def _joined(stage: Stage, pieces: list[pa.Table | _Poison], error: Exception) -> pa.Table:
+def _joined(
+    stage: Stage, pieces: list[pa.Table | _Poison], error: Exception, first: pa.Table
+) -> pa.Table:
+    """The pieces as one table; `first` is the input whose rows have become these."""
     good = [piece for piece in pieces if isinstance(piece, pa.Table)]
     if not good:  # nothing worked: the error says more than a part full of failed rows
         raise error
@@ -96,6 +99,9 @@ def _joined(stage: Stage, pieces: list[pa.Table | _Poison], error: Exception) ->
             row |= {stage.key: piece.key, "error": piece.why}
             if stage.output == "misalignment":
                 row["level"] = "global"
+            if stage.output == "images":  # which file it was, and in which variant
+                (known,) = first.filter(pc.equal(first["image_id"], piece.key)).to_pylist()
+                row |= {name: known[name] for name in ("uri", "variant", "sha256")}
             piece = pa.Table.from_pylist([row], schema=template)
         joined.append(piece)
     return pa.concat_tables(joined)
@@ -131,7 +137,8 @@ def main(stage_name: str, folder: Path) -> None:
     stage = get_stage(stage_name)
     parameters = stage.parameters.model_validate_json((folder / "parameters.json").read_text())
     inputs = {p.stem: feather.read_table(p, memory_map=False) for p in folder.glob("*.in")}
-    ordered = {name: inputs[name] for name in stage.inputs}
+    # `files` are no table of another node: see `pipeline.task.Task`
+    ordered = {name: inputs[name] for name in (*stage.inputs, "files") if name in inputs}
     loaded = [models.get(spec) for spec in stage.models(parameters)]
     result = stage.run(ordered, parameters, loaded)
     feather.write_feather(result, str(folder / "result"), compression="uncompressed")

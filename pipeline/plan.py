@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from pipeline import index
+from pipeline import index, variant_parts
 from pipeline.dag import Dag, Node
 from pipeline.estimate import Rate, measured
 from pipeline.recipes import differences
-from pipeline.store import Store
+from pipeline.store import Store, part_tag
 
 
 @dataclass(frozen=True)
@@ -40,32 +40,56 @@ def plan(
     of the nodes where they are given, else at those that the store itself has.
     """
     images = dag.nodes["images"]
-    fresh = len(index.new_files(dag, store, index.find(dag)))
-    sizes = {path.name: int(store.facts(path)["rows_in"]) for path in store.parts(images)}
-    fresh_parts = ceil(fresh / dag.corpus.part_size)
+    new = [path for _, path in index.new_files(dag, store, index.find(dag))]
+    fresh = _Fresh(len(new), ceil(len(new) / dag.corpus.part_size))
+    perturbed = _Fresh(*variant_parts.of_new_files(dag, new))
+    clean = [path.name for path in store.current(images, images)]
+    sizes = {path: int(store.facts(store.folder(images) / path)["rows_in"]) for path in clean}
+    wanted = variant_parts.wanted(dag, store)
+    if clean and not new:
+        variant_parts.without_images(dag, wanted)
+    sizes |= {part.name: len(part.ids) for part in wanted}
     steps = []
     for node in dag.nodes.values():
-        index_node = node.name in ("listing", "images")
-        done = {path.name for path in store.parts(node)}
-        done = done if index_node else done & set(sizes)
-        todo = sum(size for name, size in sizes.items() if name not in done)
-        reason = _reason(dag, store, node, len(done), len(sizes), fresh)
-        parts = max(len(done), len(sizes)) + fresh_parts
-        images_todo = fresh if index_node else todo + fresh
-        rate = calibrated.get(node.name) if calibrated is not None else measured(store, node)
+        there = {path.name for path in store.parts(node)}
+        coming = [fresh] if node.name == "listing" else [fresh, perturbed]
+        if node.name == "listing":
+            done, lacking, parts = len(there), [], max(len(there), len(clean))
+        else:
+            lacking = [name for name in sizes if name not in there]
+            done, parts = len(sizes) - len(lacking), len(sizes)
+        todo = sum(sizes[name] for name in lacking)
+        variants = sum(sizes[name] for name in lacking if part_tag(name)) + perturbed.images
+        reason = _reason(dag, store, node, done, lacking, fresh.images)
+        images_todo = todo + sum(some.images for some in coming)
+        # clean images are copied from the listing: only variants are opened, and cost
+        perturbing = node is images and variants > 0
+        if calibrated is not None:  # on clean images
+            rate = None if perturbing else calibrated.get(node.name)
+        else:
+            rate = measured(store, node, perturbing if node is images else None)
+        costly = variants if perturbing else images_todo
         steps.append(
             Step(
                 node.name,
                 node.stage.name,
                 node.fingerprint,
-                len(done),
-                parts,
+                done,
+                parts + sum(some.parts for some in coming),
                 images_todo,
                 reason,
-                *_cost(images_todo, rate, workers),
+                *_cost(costly, rate, workers),
             )
         )
     return steps
+
+
+@dataclass(frozen=True)
+class _Fresh:
+    """What files that are not listed yet will give."""
+
+    images: int
+    parts: int
 
 
 def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, int | None, str]:
@@ -76,13 +100,19 @@ def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, i
     return round(images * rate.seconds / workers, 2), round(images * rate.bytes), rate.basis
 
 
-def _reason(dag: Dag, store: Store, node: Node, done: int, parts: int, fresh: int) -> str:
+def _reason(dag: Dag, store: Store, node: Node, done: int, lacking: list[str], fresh: int) -> str:
+    """Why a node has something to do; `lacking`: the names of the parts that it has not."""
     if done == 0:
         return _difference(dag, store, node)
-    missing = parts - done if node.name not in ("listing", "images") else 0
     reasons = []
-    if missing:
-        reasons.append(f"{missing} parts not computed yet")
+    if clean := sum(not part_tag(name) for name in lacking):
+        reasons.append(f"{clean} parts not computed yet")
+    if len(lacking) > clean:
+        tags = dag.corpus.tags
+        names = list(dict.fromkeys(tags[part_tag(name)][1] for name in lacking if part_tag(name)))
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        what = f"variant{'s' * (len(names) > 1)} {', '.join(names[:2])}{more}"
+        reasons.append(f"{len(lacking) - clean} parts of {what} not computed yet")
     if fresh:
         reasons.append(f"{fresh} new files")
     return ", ".join(reasons) or "complete"

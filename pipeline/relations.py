@@ -11,17 +11,20 @@ class Growing:
     """The files that a glob finds when a query reads them, for a catalogue that lies on disk.
 
     `first` is one that it finds now. `present` is the glob of the parts of `images`: a file without
-    a part of its name there is superseded and left out; None where every file counts.
+    a part of its name there is superseded and left out; None where every file counts. Of parts in
+    variants, those with one of these `tags` count.
     """
 
     pattern: str
     first: Path
     present: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 Parts = list[Path] | Growing
 Tables = Mapping[str, tuple[str, Parts]]
 
+_TAG = r"part-[0-9]+-(?:([^/]+)-)?[0-9a-f]{8}\.parquet$"  # as `pipeline.store` names parts
 _KEYS = {"listing": "uri", "text_embeddings": "text_id"}  # every other table: image_id
 _SQL_TYPES = {
     "string": "varchar",
@@ -56,6 +59,7 @@ RUN_FILES = {
             "run_id": "varchar",
             "saved": "timestamp",  # UTC
             "method": "varchar",
+            "variant": "varchar",  # of the tested images
             "scope": "varchar",  # 'generator', or 'mean' over the unseen; null: of one generator
             "generator": "varchar",
             "seen": "boolean",
@@ -68,10 +72,12 @@ RUN_FILES = {
             **dict.fromkeys(("tnr_at_threshold", "tpr_at_threshold"), "double"),
             **dict.fromkeys(("nll_scaled", "ece_scaled"), "double"),
             **dict.fromkeys(("share_unsure", "accuracy_sure"), "double"),
+            **dict.fromkeys(("ap_less_clean", "accuracy_less_clean"), "double"),
             "n": "bigint",
             "seed": "bigint",
             "allow_overlap": "boolean",
             "train": "varchar",
+            "train_variant": "varchar",
             "configuration": "varchar",
         },
     ),
@@ -94,6 +100,7 @@ RUN_FILES = {
             "run_id": "varchar",
             "method": "varchar",
             "image_id": "varchar",
+            "variant": "varchar",
             "generator": "varchar",
             "split": "varchar",
             "label": "tinyint",
@@ -123,7 +130,11 @@ def _counts(parts: Parts, column: str) -> str:
     """Whether the file named in a column is a part of today's images."""
     if not isinstance(parts, Growing) or parts.present is None:
         return "true"
-    names = f"select parse_filename(file) from glob({literal(parts.present)})"
+    tags = ", ".join(literal(tag) for tag in ("", *parts.tags))
+    names = (
+        f"select parse_filename(file) from glob({literal(parts.present)}) "
+        f"where regexp_extract(file, {literal(_TAG)}, 1) in ({tags})"
+    )
     return f"parse_filename({column}) in ({names})"
 
 

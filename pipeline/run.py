@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from pipeline import engine, index
+from pipeline import engine, index, variant_parts
 from pipeline.dag import Dag, Node
 from pipeline.progress import Reporter
 from pipeline.schedule import Schedule
-from pipeline.store import Store
+from pipeline.store import Store, part_tag
 from pipeline.task import Receipt, receipt
 
 
@@ -29,6 +29,7 @@ class NodeTotal:
     parts_done: int
     parts: int
     rows_in: int
+    rows_variants: int  # of rows_in, those of images in variants, or of their texts
     rows_ok: int
     rows_failed: int
     seconds: float  # summed over parts, whoever computed them and when
@@ -82,23 +83,39 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
     if odd := index.misfits(dag, found):
         layout = dag.corpus.layout
         reporter.say(f"{odd} paths do not fit the layout {layout}: their labels are null")
-    complete = len(store.parts(images)) == len(store.parts(listing))
-    if complete and not index.new_files(dag, store, found):
+    complete = len(store.current(images, images)) == len(store.parts(listing))
+    if not complete or index.new_files(dag, store, found):
+        for node in (listing, images):
+            store.open_node(node, dag.name, dag.corpus.root)
+        with store.writing(listing, reporter.say), store.writing(images, reporter.say):
+            queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
+            if queue.total:
+                counter = _Counter(reporter, {listing.name: (0, queue.total)})
+                engine.drive(queue, running.get(), counter.part, counter.failure)
+            index.write_images(dag, store)
+    _perturb(dag, store, running, reporter)
+
+
+def _perturb(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
+    """Makes the parts of `images` in the variants that the corpus asks for."""
+    images = dag.nodes["images"]
+    parts = variant_parts.wanted(dag, store)
+    for variant in variant_parts.without_images(dag, parts):
+        reporter.say(f"no image is there to be perturbed for corpus.variants, {variant}")
+    if not variant_parts.missing(dag, store, parts):
         return
-    for node in (listing, images):
-        store.open_node(node, dag.name, dag.corpus.root)
-    with store.writing(listing, reporter.say), store.writing(images, reporter.say):
-        queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
-        if queue.total:
-            counter = _Counter(reporter, {listing.name: (0, queue.total)})
-            engine.drive(queue, running.get(), counter.part, counter.failure)
-        index.write_images(dag, store)
+    with store.writing(images, reporter.say):
+        lacking = variant_parts.missing(dag, store, parts)  # another run may have gone on
+        counter = _Counter(reporter, {images.name: (len(parts) - len(lacking), len(parts))})
+        queue = variant_parts.VariantQueue(dag, store, lacking)
+        engine.drive(queue, running.get(), counter.part, counter.failure)
 
 
 def _compute(
     dag: Dag, store: Store, nodes: Sequence[Node], running: _Lazy, reporter: Reporter
 ) -> None:
-    parts = [path.name for path in store.parts(dag.nodes["images"])]
+    images = dag.nodes["images"]
+    parts = [path.name for path in store.current(images, images, dag.corpus.tags)]
     wanted = [node for node in nodes if node in dag.computed]
     schedule = Schedule(store, wanted, parts, dag.nodes)
     if not any(schedule.missing(node) for node in wanted):
@@ -141,17 +158,20 @@ class _Counter:
 def totals(dag: Dag, store: Store, nodes: Sequence[Node]) -> list[NodeTotal]:
     """The committed rows of each node, from the parts' own metadata."""
     images = dag.nodes["images"]
-    expected = len(store.parts(images))
+    clean = len(store.current(images, images))
+    in_variants = len(variant_parts.wanted(dag, store))
     out = []
     for node in nodes:
-        paths = store.parts(node) if node.name == "listing" else store.current(node, images)
+        listing = node.name == "listing"
+        paths = store.parts(node) if listing else store.current(node, images, dag.corpus.tags)
         receipts = [receipt(store, node, path.name) for path in paths]
         out.append(
             NodeTotal(
                 node.name,
                 len(receipts),
-                max(expected, len(receipts)),
+                max(clean if listing else clean + in_variants, len(receipts)),
                 sum(r.rows_in for r in receipts),
+                sum(r.rows_in for r in receipts if part_tag(r.part)),
                 sum(r.rows_ok for r in receipts),
                 sum(r.rows_failed for r in receipts),
                 sum(r.seconds_read + r.seconds_infer + r.seconds_write for r in receipts),

@@ -1,5 +1,7 @@
 """The store: `STORE/<stage>/<fingerprint>/part-00042-<members>.parquet`, and nothing else knows it.
 
+A part of images in a variant has a tag in its name: `part-00042-<tag>-<members>.parquet`, and 42 is
+the number of the clean part that has them unperturbed. Which tags count is for a DAG to say.
 A part file is its own commit mark: written to a temporary name in the same folder, fsynced and
 renamed. A killed run leaves at most temporary files, which the node's next run removes.
 """
@@ -8,8 +10,10 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from glob import escape
@@ -26,8 +30,8 @@ from pipeline import __version__
 from pipeline.dag import Node
 from pipeline.errors import UserError
 
-FORMAT = 1  # raised when the layout of the store or of its tables changes
-_PART = re.compile(r"part-(\d{5,})-([0-9a-f]{8})\.parquet")
+FORMAT = 2  # raised when the layout of the store or of its tables changes
+_PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")
 _META = "item."
 
 
@@ -36,17 +40,36 @@ def members(keys: list[str]) -> str:
     return sha256("\n".join(keys).encode()).hexdigest()[:8]
 
 
-def part_name(number: int, keys: list[str]) -> str:
+def part_name(number: int, keys: list[str], tag: str = "") -> str:
     """The file name of part `number` with these keys (image ids; URIs for the listing)."""
-    return f"part-{number:05d}-{members(keys)}.parquet"
+    return f"part-{number:05d}-{tag}{'-' if tag else ''}{members(keys)}.parquet"
 
 
 def part_number(name: str) -> int:
     """The number in a part's file name."""
+    return int(_parsed(name)[1])
+
+
+def part_tag(name: str) -> str:
+    """The tag in a part's file name: empty for clean images, and for the listing."""
+    return _parsed(name)[2] or ""
+
+
+def _parsed(name: str) -> re.Match[str]:
     match = _PART.fullmatch(name)
     if match is None:
         raise ValueError(f"{name} is not the name of a part")
-    return int(match[1])
+    return match
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A node folder that no DAG needs, or (`tag`) its parts in one variant; with its recipe."""
+
+    folder: str
+    tag: str | None
+    about: str
+    bytes: int
 
 
 class Store:
@@ -108,7 +131,7 @@ class Store:
         return sorted(found, key=lambda recipe: recipe.get("created", ""), reverse=True)
 
     def parts(self, node: Node) -> list[Path]:
-        """The committed parts of a node, in order of their numbers."""
+        """The committed parts of a node, in order of their numbers, in every variant."""
         return self.parts_of(node.folder)
 
     def parts_of(self, node_folder: str) -> list[Path]:
@@ -119,10 +142,14 @@ class Store:
         names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
         return [folder / name for name in sorted(names, key=lambda name: (part_number(name), name))]
 
-    def current(self, node: Node, images: Node) -> list[Path]:
-        """A node's parts that belong to the present parts of `images`."""
+    def current(self, node: Node, images: Node, tags: Collection[str] = ()) -> list[Path]:
+        """A node's parts that belong to the present parts of `images`: clean ones and `tags`."""
         wanted = {path.name for path in self.parts(images)}
-        return [path for path in self.parts(node) if path.name in wanted]
+        return [
+            path
+            for path in self.parts(node)
+            if path.name in wanted and part_tag(path.name) in ("", *tags)
+        ]
 
     def images_part(self, name: str) -> Path | None:
         """The `images` part called `name`, of any corpus: the same name has the same images."""
@@ -188,31 +215,44 @@ class Store:
         pairs = ((key.decode(), value.decode()) for key, value in metadata.items())
         return {key.removeprefix(_META): value for key, value in pairs if key.startswith(_META)}
 
-    def unused(self, kept: set[str]) -> list[tuple[str, str, int]]:
-        """Node folders not in `kept` (`<stage>/<fingerprint>`): (folder, what it is, bytes)."""
+    def unused(self, kept: Mapping[str, Collection[str]]) -> list[Unused]:
+        """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need."""
         found = []
         for recipe in sorted(self.root.glob("*/*/recipe.json")):
             folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
-            if folder in kept:
-                continue
-            size = sum(path.stat().st_size for path in recipe.parent.iterdir())
-            about = {}
+            about: dict[str, Any] = {}
             with suppress(ValueError):  # a damaged recipe: the folder is listed all the same
                 about = json.loads(recipe.read_text())
             words = f"{about.get('node')} of {about.get('dag')}"
             if about.get("corpus"):
                 words += f" over {about['corpus']}, {about.get('created')}"
-            found.append((folder, words, size))
+            if folder not in kept:
+                size = sum(path.stat().st_size for path in recipe.parent.iterdir())
+                found.append(Unused(folder, None, words, size))
+                continue
+            sizes: Counter[str] = Counter()
+            for path in self.parts_of(folder):
+                sizes[part_tag(path.name)] += path.stat().st_size
+            for tag in sorted(set(sizes) - {"", *kept[folder]}):
+                found.append(Unused(folder, tag, f"{tag} in {words}", sizes[tag]))
         return found
 
-    def delete(self, folder: str) -> None:
-        """Removes one node folder: its parts, its recipe, its lock; refuses anything else in it."""
-        path = self.root / folder
+    def delete(self, unused: Unused) -> None:
+        """Removes a node folder: its parts, its recipe, its lock; or its parts of one tag.
+
+        UserError when anything else lies in the folder, or it is being written.
+        """
+        path = self.root / unused.folder
         with (path / ".lock").open("a+") as handle, _explained(f"cannot delete {path}"):
             try:
                 flock(handle, LOCK_EX | LOCK_NB)
             except BlockingIOError:
                 raise UserError("this node is being written", str(path), "try later") from None
+            if unused.tag is not None:
+                for part in self.parts_of(unused.folder):
+                    if part_tag(part.name) == unused.tag:
+                        part.unlink()
+                return
             for name in sorted(os.listdir(path), reverse=True):  # the recipe goes before the lock
                 known = _PART.fullmatch(name) or name in (".lock", "recipe.json")
                 if not known and not name.startswith(".tmp-"):

@@ -26,8 +26,9 @@ class Task:
 
     Several `nodes`, in topological order, are computed in a joint pass (`pipeline.joint`).
     `sources` maps the names of the nodes that they need, beside each other, to folders of the
-    store. The listing has no input tables: its `files` (uri, path) travel with the task. `careful`
-    runs the stages in a child process, because a worker has died on this part.
+    store. The listing has no input tables: its `files` (uri, path) travel with the task, and so do
+    the rows of `images` that are made in a variant. `careful` runs the stages in a child process,
+    because a worker has died on this part.
     """
 
     store: Path

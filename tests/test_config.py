@@ -83,6 +83,39 @@ def test_bad_files_are_explained(file):
         assert error.value.where is None or str(file) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("{test: [jpg_50]}", "corpus.variants: test: there is no variant 'jpg_50': did you mean"),
+        ("{test: figure5}", "test: there is no variant or preset 'figure5'"),
+        ("{tset: figure4}", "there is no split 'tset': did you mean 'test'"),
+        ("{test: figure4, all: [blur_1]}", "blur_1 of 'test' is in 'all' already"),
+        ("{test: 50}", "test: a list of variants, or the name of a preset"),
+        ("figure4", "corpus.variants: Input should be a valid dictionary"),
+    ],
+)
+def test_wrong_variants_are_said_with_file_and_key(file, given, why):
+    file.write_text(MINIMAL)
+    with pytest.raises(UserError) as error:
+        config.read(file, [f"corpus.variants={given}"])
+    assert why in error.value.what and error.value.where == str(file)
+
+
+def test_variants_have_tags_in_the_files_order(file):
+    file.write_text(MINIMAL)
+    given = "corpus.variants={test: [jpeg_50, blur_1], all: [resize_0.5+jpeg_75]}"
+    corpus = config.read(file, [given, "corpus.variant_share=0.25"]).corpus
+    assert corpus.tags == {
+        "test.jpeg_50.share_0.25.v1": ("test", "jpeg_50"),
+        "test.blur_1.share_0.25.v1": ("test", "blur_1"),
+        "all.resize_0.5+jpeg_75.share_0.25.v1": ("all", "resize_0.5+jpeg_75"),
+    }
+    assert len(config.read(file, ["corpus.variants={test: figure4}"]).corpus.tags) == 9
+    for share in ("0", "1.5"):
+        with pytest.raises(UserError, match=r"corpus\.variant_share"):
+            config.read(file, [f"corpus.variant_share={share}"])
+
+
 def test_an_unknown_dag_names_the_shipped_ones(tmp_path):
     with pytest.raises(UserError, match="did you mean 'demo'"):
         config.find("dem")

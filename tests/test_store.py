@@ -11,7 +11,7 @@ import pytest
 from pipeline import tables
 from pipeline.dag import load
 from pipeline.errors import UserError
-from pipeline.store import Store, members, part_name, part_number
+from pipeline.store import Store, members, part_name, part_number, part_tag
 
 
 @pytest.fixture
@@ -43,6 +43,23 @@ def test_part_names_tell_number_and_members():
     assert members(["a", "b"]) != members(["b", "a"]) != members(["ab"])
     with pytest.raises(ValueError, match="not the name of a part"):
         part_number("part-00001-xyz.parquet.tmp")
+
+
+def test_part_names_tell_their_tag():
+    tag = "all.resize_0.5+jpeg_75.share_0.1.v1"
+    name = part_name(42, ["a", "b"], tag)
+    assert name == f"part-00042-{tag}-{members(['a', 'b'])}.parquet"
+    assert (part_number(name), part_tag(name)) == (42, tag)
+    assert part_tag(part_name(42, ["a", "b"])) == ""
+
+
+def test_current_parts_are_clean_or_have_a_tag_that_is_asked_for(store, node):
+    names = [part_name(0, ["a"]), part_name(0, ["a-x"], "test.x_1.v1"), part_name(1, ["b"])]
+    for name in names:
+        store.write(node.folder, name, embeddings(["a"]), FACTS)
+    assert [path.name for path in store.current(node, node)] == [names[0], names[2]]
+    assert [path.name for path in store.current(node, node, ["test.x_1.v1"])] == sorted(names)
+    assert [path.name for path in store.current(node, node, ["test.y_1.v1"])] == names[::2]
 
 
 def test_a_part_round_trips_with_its_facts(store, node):
@@ -107,16 +124,32 @@ def test_a_damaged_part_is_named(store, node):
 
 def test_unused_nodes_are_listed_and_deleted(store, node):
     store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
-    assert store.unused({node.folder}) == []
-    ((folder, about, size),) = store.unused(set())
-    assert (folder, about) == (node.folder, "image_embeddings of small") and size > 100
+    assert store.unused({node.folder: set()}) == []
+    (found,) = store.unused({})
+    folder = found.folder
+    assert (folder, found.tag, found.about) == (node.folder, None, "image_embeddings of small")
+    assert found.bytes > 100
     (store.root / folder / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="unknown file"):
-        store.delete(folder)
+        store.delete(found)
     assert (store.root / folder / "notes.txt").read_text() == "mine"
     (store.root / folder / "notes.txt").unlink()
-    store.delete(folder)
+    store.delete(found)
     assert not (store.root / folder).exists()
+
+
+def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
+    names = [part_name(0, ["a"]), part_name(0, ["a-x"], "test.jpeg_50.v1")]
+    names += [part_name(number, ["b-x"], "all.blur_1.v1") for number in (0, 1)]
+    for name in names:
+        store.write(node.folder, name, embeddings(["a"]), FACTS)
+    tags = {"test.jpeg_50.v1", "all.blur_1.v1"}
+    assert store.unused({node.folder: tags}) == []
+    (found,) = store.unused({node.folder: {"test.jpeg_50.v1"}})
+    assert (found.folder, found.tag) == (node.folder, "all.blur_1.v1")
+    assert found.about == "all.blur_1.v1 in image_embeddings of small"
+    store.delete(found)
+    assert [path.name for path in store.parts(node)] == names[:2]
 
 
 def _hold(store, node, ready):

@@ -1,4 +1,7 @@
-"""Decoding: the rows of the table `images` to upright RGB pictures, read ahead by a few threads."""
+"""Decoding: the rows of the table `images` to upright RGB pictures, read ahead by a few threads.
+
+A row of a variant gives the perturbed picture: it is made anew from the file each time, here.
+"""
 
 import hashlib
 import os
@@ -15,7 +18,9 @@ import pyarrow as pa
 from PIL import Image, ImageFile
 
 from pipeline.corpus.describe import ImageError, open_image, orientation
+from pipeline.corpus.perturb import perturb
 from pipeline.corpus.source import read_bytes, reason
+from pipeline.corpus.variants import CLEAN
 
 # Pixels decoded and waiting; a larger image waits alone. 256 MiB: Pillow's RGB takes four bytes.
 PIXELS_AHEAD = 2**26
@@ -28,10 +33,11 @@ _MOST_THREADS = 16  # beyond it the one thread that collects and feeds a GPU is 
 
 Decoded = tuple[int, Any, str | None]
 Prepare = Callable[[int, Image.Image], Any]
-_Row = tuple[int, str, str, str | None]  # row, uri, sha256, error
+_Row = tuple[int, str, str, str, str | None]  # row, uri, sha256, variant, error
+_Kept = dict[tuple[str, str], Image.Image]
 
-# decoded images by the SHA-256 of their files, while stages share them
-_kept: ContextVar[dict[str, Image.Image] | None] = ContextVar("kept", default=None)
+# decoded images by their files' SHA-256 and variant, while stages share them
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,6 +55,7 @@ def decode(
 ) -> Iterator[Decoded]:
     """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
 
+    The image is in the variant of its row (`pipeline.corpus.variants`; null is clean).
     `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
     gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
 
@@ -129,15 +136,16 @@ def _in_row_order(
 
 def _groups(images: pa.Table) -> Iterator[tuple[list[_Row], int]]:
     """Runs of rows, and the pixels in each: small images share one hand-over between threads."""
-    columns = (images[name].to_pylist() for name in ("uri", "sha256", "error", "width", "height"))
+    names = ("uri", "sha256", "variant", "error", "width", "height")
+    columns = (images[name].to_pylist() for name in names)
     group: list[_Row] = []
     total = 0
-    for row, (uri, sha256, error, width, height) in enumerate(zip(*columns, strict=True)):
+    for row, (uri, sha256, variant, error, width, height) in enumerate(zip(*columns, strict=True)):
         pixels = 0 if error else (width or 0) * (height or 0)
         if group and (len(group) == _GROUP_ROWS or total + pixels > _GROUP_PIXELS):
             yield group, total
             group, total = [], 0
-        group.append((row, uri, sha256, error))
+        group.append((row, uri, sha256, variant or CLEAN, error))
         total += pixels
     if group:
         yield group, total
@@ -147,19 +155,17 @@ def _as_it_is(row: int, image: Image.Image) -> Image.Image:
     return image
 
 
-def _decode_group(
-    group: list[_Row], prepare: Prepare, kept: dict[str, Image.Image] | None
-) -> list[Decoded]:
+def _decode_group(group: list[_Row], prepare: Prepare, kept: _Kept | None) -> list[Decoded]:
     decoded: list[Decoded] = []
-    for row, uri, sha256, error in group:
+    for row, uri, sha256, variant, error in group:
         try:
             if error:
                 raise ImageError(error)
-            image = kept.get(sha256) if kept else None
+            image = kept.get((sha256, variant)) if kept else None
             if image is None:
-                image = decode_bytes(_read(uri, sha256))
+                image, _ = perturb(decode_bytes(_read(uri, sha256)), variant, sha256[:32])
                 if kept is not None:
-                    kept[sha256] = image
+                    kept[sha256, variant] = image
             decoded.append((row, prepare(row, image), None))
         except ImageError as failure:
             decoded.append((row, None, str(failure)))

@@ -6,6 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.corpus.variants import CLEAN
+from pipeline.head.cells import generator_name
+
 _UNKNOWN = """\
 The head follows ITEM (arXiv 2511.00427): caption an image, measure in CLIP's space how far image
 and caption lie apart (global), and each of its objects and their phrases (local), and classify
@@ -50,6 +53,10 @@ def card(
     `about` is experiment.json, `measured` metrics.parquet, `curves` curves.parquet, `counts` the
     real and fake images of each side, and `method` the name of the saved head in these tables.
     """
+    same = pc.equal(measured["variant"], about["config"]["variant"])
+    everywhere = measured.filter(pc.equal(measured["method"], method)).to_pylist()
+    others = [row for row in everywhere if row["variant"] != about["config"]["variant"]]
+    measured = measured.filter(same)
     own = measured.filter(pc.equal(measured["method"], method)).to_pylist()
     sections = {
         f"Model card: {about['experiment']} {about['run_id']}": _what(about, method),
@@ -59,6 +66,7 @@ def card(
         "What was chosen on validation images": _chosen(about, own[0]),
         "Results of this head": _results(own),
         "Beside the baselines": _beside(measured),
+        **({"Results of this head on perturbed images": _perturbed(others)} if others else {}),
         "Limits": _LIMITS,
         "Where it came from": _origin(about),
     }
@@ -75,10 +83,13 @@ def card(
 def _what(about: Mapping[str, Any], method: str) -> str:
     config = about["config"]
     hidden = " - ".join(str(size) for size in config["head"]["hidden"]) or "none (a linear head)"
+    variant = (
+        "" if config["variant"] == CLEAN else f"- trained on the variant {config['variant']}\n"
+    )
     return (
         "A classifier of real and generated images. It reads cached features, not images.\n\n"
         f"- features: {method} (representation {config['representation']}, objects pooled by "
-        f"{config['pooling']}; an image without objects has zeros)\n"
+        f"{config['pooling']}; an image without objects has zeros)\n{variant}"
         f"- hidden layers: {hidden}; activation {config['head']['activation']}, "
         f"norm {config['head']['norm'] or 'none'}\n"
         "- output: the logit of being fake, before any temperature"
@@ -138,10 +149,22 @@ def _chosen(about: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 def _results(rows: list[dict[str, Any]]) -> str:
     lines = [["generator", *_COLUMNS.values(), "images"]]
     for row in rows:
-        name = f"{row['generator'] or '(none)'}{' (seen in training)' if row['seen'] else ''}"
-        if row["scope"] == "mean":
-            name = f"mean of {row['generators']} unseen"
-        lines.append([name, *(_digits(row[column]) for column in _COLUMNS), f"{row['n']:,}"])
+        lines.append(
+            [generator_name(row), *(_digits(row[column]) for column in _COLUMNS), f"{row['n']:,}"]
+        )
+    return _markdown(lines)
+
+
+def _perturbed(rows: list[dict[str, Any]]) -> str:
+    """Of the mean over the unseen, or of each generator where there is none."""
+    if any(row["scope"] == "mean" for row in rows):
+        rows = [row for row in rows if row["scope"] == "mean"]
+    figures = {"ap": "AP", "ap_less_clean": "less clean", "accuracy": "accuracy"}
+    figures |= {"accuracy_less_clean": "less clean", "tnr": "TNR", "tpr": "TPR"}
+    lines = [["variant", "generator", *figures.values()]]
+    lines += [
+        [row["variant"], generator_name(row), *(_digits(row[f]) for f in figures)] for row in rows
+    ]
     return _markdown(lines)
 
 

@@ -19,8 +19,12 @@ these, and whatever is chosen (epoch, threshold, temperature) is chosen on them.
 
 Validation images come from generators that training has. A generator with fakes in training and in
 the test is an error unless `allow_overlap` is true; then the table marks it as seen, says so, and
-leaves it out of the mean over the unseen. `test_by` gives the table a row a generator. The
-baselines are always in the table.
+leaves it out of the mean over the unseen. The baselines are always in the table.
+
+`variant` names the variant of the images that all rows are of: `variant: jpeg_90` trains and tests
+on a corpus that was encoded uniformly. `test_by: generator` gives the table a row a generator;
+`variant` tests the test images in each variant that they have, the clean ones included, and shows
+the mean over unseen generators in each; `[generator, variant]` shows every generator in each.
 
 Features are `global` and `local` misalignment (`representation`, `pooling`: what they are is in
 `pipeline.head.represent`), the unit embeddings `image` and `text` (of the caption), and `scalars`:
@@ -41,6 +45,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -55,16 +60,19 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.corpus.variants import CLEAN, parse
 from pipeline.errors import nearest
 
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Variant = Annotated[str, AfterValidator(lambda name: name if parse(name) else CLEAN)]
 Feature = Literal["global", "local", "image", "text", "scalars"]
 Representation = Literal["unit_difference", "raw_difference", "hadamard", "concat", "cosine"]
 Preset = Literal[
     *("progan_4", "progan_20", "sdv14_genimage", "leave_one_out", "train_x_test"),
-    *("figure5", "ablation"),
+    *("figure4", "figure5", "ablation"),
 ]
 Pooling = Literal["mean", "max_norm", "top_k", "attention"]
+TestBy = Literal["generator", "variant"]
 
 # what a head has to beat, in the table's order (`pipeline.head.baselines` says what each is)
 BASELINES = ("linear probe", "k-NN", "concat MLP", "caption text", "metadata", "cosine")
@@ -99,7 +107,8 @@ class Experiment(_Frozen):
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
     allow_overlap: bool = False  # whether a generator may be trained and tested on
-    test_by: Literal["generator"] = "generator"
+    variant: Variant = CLEAN  # in which the rows of all three are read
+    test_by: tuple[TestBy, ...] = Field(("generator",), min_length=1)  # what a table's row is
     features: tuple[Feature, ...] = Field(("global", "local"), min_length=1)
     representation: Representation = "unit_difference"  # of global and local
     pooling: Pooling = "mean"  # of the objects, into local
@@ -139,9 +148,14 @@ class Experiment(_Frozen):
 
     @model_validator(mode="after")
     def _trained_on_something(self) -> Self:
-        if self.train is None and self.preset in (None, "figure5", "ablation"):
+        if self.train is None and self.preset in (None, "figure4", "figure5", "ablation"):
             raise ValueError("`train` is missing: the predicate of the images to train on")
         return self
+
+    @field_validator("test_by", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
 
     @field_validator("foreign")
     @classmethod
@@ -152,12 +166,13 @@ class Experiment(_Frozen):
             raise ValueError(f"{min(taken)} is a baseline's name")
         return {name: str(base / Path(path).expanduser()) for name, path in foreign.items()}
 
-    @field_validator("features")
+    @field_validator("features", "test_by")
     @classmethod
-    def _once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(features)) < len(features):
-            raise ValueError("names a feature twice")
-        return features
+    def _once(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            what = "feature" if info.field_name == "features" else "key"
+            raise ValueError(f"names a {what} twice")
+        return names
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:

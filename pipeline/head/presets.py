@@ -7,6 +7,7 @@
 | sdv14_genimage | GenImage's Stable Diffusion 1.4 | splits 'test' and 'val', all generators |
 | leave_one_out | a run a generator: all others | that generator |
 | train_x_test | a run a generator: that one | all generators |
+| figure4 | `train` | `test`, clean and in the nine variants of corpus.variants' preset figure4 |
 | figure5 | `train` | `test`; global, local, and both |
 | ablation | `train` | `test`; each representation with each pooling |
 
@@ -21,10 +22,12 @@ run, in training and in the test. Wang et al. (CVPR 2020) train on ProGAN's 20 c
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
+from pipeline.corpus.variants import PRESETS
 from pipeline.errors import UserError
 from pipeline.head.data import query
 from pipeline.head.experiment import Experiment, Pooling, Representation
-from pipeline.head.rows import EXPERIMENT_ROWS
+from pipeline.head.perturbed import variants_of
+from pipeline.head.rows import experiment_rows
 from pipeline.relations import literal
 
 if TYPE_CHECKING:
@@ -51,6 +54,10 @@ def expand(
     preset = experiment.preset
     if preset is None:
         return {name: experiment}
+    if preset == "figure4":
+        _check_figure4(connection, f"experiments.{name}.preset")
+        by = experiment.test_by if "variant" in experiment.test_by else ("variant",)
+        return {name: _plain(experiment, test_by=by)}
     if preset == "figure5":
         return {name: _plain(experiment, features=("global", "local"))}
     if preset == "ablation":
@@ -63,12 +70,24 @@ def expand(
     return _of_each_generator(connection, experiment, name)
 
 
+def _check_figure4(connection: "DuckDBPyConnection", key: str) -> None:
+    there = variants_of(connection)
+    if missing := [variant for variant in PRESETS["figure4"] if variant not in there]:
+        raise UserError(
+            f"figure4 needs nine variants of the test images, and there is no {', '.join(missing)}",
+            key,
+            "write `variants: {test: figure4}` below `corpus:` (or `all` for `test`), then "
+            "`item run` again",
+        )
+
+
 def _of_each_generator(
     connection: "DuckDBPyConnection", experiment: Experiment, name: str
 ) -> dict[str, Experiment]:
     train = experiment.train or "split = 'train'"
     test = experiment.test or "split = 'test'"
-    with_fakes, reals = _generators(connection, train, f"experiments.{name}.train")
+    key = f"experiments.{name}.train"
+    with_fakes, reals = _generators(connection, experiment.variant, train, key)
     if len(with_fakes) < 2:
         raise UserError(
             f"{experiment.preset} needs several generators, and these rows have fakes of "
@@ -89,11 +108,11 @@ def _of_each_generator(
 
 
 def _generators(
-    connection: "DuckDBPyConnection", where: str, key: str
+    connection: "DuckDBPyConnection", variant: str, where: str, key: str
 ) -> tuple[list[str], list[str]]:
     """Generators with fakes, and sets of real images only, among the rows of a predicate."""
     sql = (
-        f"{EXPERIMENT_ROWS}select generator, max(label) as fakes from experiment_rows\n"
+        f"{experiment_rows(variant)}select generator, max(label) as fakes from experiment_rows\n"
         f"where ({where}\n) and label is not null and generator is not null\n"
         "group by generator order by generator"
     )

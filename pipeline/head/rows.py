@@ -1,7 +1,8 @@
 """The rows of an experiment: SQL says which images are trained, validated and tested on.
 
-Reads three views: `listing`, `features` and `image_embeddings`. An image is on one side only, and
-the sides' generators are what the experiment says they may be.
+Reads the views `listing`, `features` and `image_embeddings`, and for variants `images`. An image is
+on one side only, whatever its variants, and the sides' generators are what the experiment says they
+may be.
 """
 
 from collections.abc import Iterable
@@ -14,17 +15,32 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.corpus.variants import CLEAN
 from pipeline.errors import UserError
 from pipeline.head.data import COLUMNS, query
 from pipeline.head.experiment import Experiment
+from pipeline.head.perturbed import check_variant, contents, in_every_variant, in_variant
+from pipeline.relations import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _WORDS = {"train": "training", "validation": "validation", "test": "test"}  # in messages
 
-# A row a listed file. `state` is what can be done with it.
-EXPERIMENT_ROWS = f"""
+
+def experiment_rows(variant: str = CLEAN) -> str:
+    """A `with` clause for the relation `experiment_rows`: a row a listed file.
+
+    Its columns are those of `COLUMNS`, image_id being the clean image's; those of `features` are
+    the variant's. `state` is what can be done with the row: ok, failed, unlabelled, missing (not
+    computed yet), or absent (there is no such variant of this image).
+    """
+    key, images, absent = "listing.image_id", "", ""
+    if variant != CLEAN:
+        key = f"(listing.image_id || {literal(f'-{variant}')})"
+        images = f"left join images on images.image_id = {key}"
+        absent = "when images.image_id is null then 'absent'"
+    return f"""
 with experiment_rows as (
     select
         {", ".join(f"{view}.{column}" for column, view in COLUMNS.items())},
@@ -32,19 +48,23 @@ with experiment_rows as (
             when coalesce(listing.error, features.error, image_embeddings.error) is not null
                 then 'failed'
             when listing.label is null then 'unlabelled'
+            {absent}
             when features.image_id is null or image_embeddings.image_id is null then 'missing'
             else 'ok'
         end as state
     from listing
-    left join features on features.image_id = listing.image_id
-    left join image_embeddings on image_embeddings.image_id = listing.image_id
+    left join features on features.image_id = {key}
+    left join image_embeddings on image_embeddings.image_id = {key}
+    {images}
 )
 """
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The images of one side: `table` has image_id, label, generator and split, in a fixed order.
+    """The images of one side: `table` has image_id, variant, label, generator and split.
+
+    The order is fixed: with several variants the rows of one, then those of the next, alike.
 
     `sql` is what selected them; `notes` say in words what was left out, and why.
     """
@@ -76,7 +96,7 @@ class Selection:
 
     train: Rows  # an image once
     validation: Rows  # an image once; of the training rows' generators
-    test: Rows  # an image once a generator
+    test: Rows  # an image once a generator and tested variant
 
     @property
     def sides(self) -> dict[str, Rows]:
@@ -94,17 +114,25 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     """The training, validation and test rows of an experiment.
 
     Without a `validation` predicate a share of the training rows is set aside (`set_aside`).
-    Unlabelled and failed rows are left out and counted in the notes. Raises UserError for a wrong
-    predicate, one that selects nothing, training or validation rows of one class, images that have
-    no features yet, an image with two labels, an image on two sides, a validation generator that
-    is not trained on, and, unless the experiment says `allow_overlap`, a test generator that is.
+    Unlabelled and failed rows are left out and counted in the notes, and so are rows without the
+    experiment's variant. Raises UserError for a wrong predicate, one that selects nothing, training
+    or validation rows of one class, images that have no features yet, a variant that is not there,
+    an image with two labels, an image on two sides, a validation generator that is not trained on,
+    and, unless the experiment says `allow_overlap`, a test generator that is.
     """
     key = f"experiments.{name}"
     predicates = {"train": experiment.train}
     if experiment.validation:
         predicates["validation"] = experiment.validation
     where = {side: f"({predicate}\n)" for side, predicate in predicates.items()}
-    sides = {side: _side(connection, where[side], "image_id", f"{key}.{side}") for side in where}
+    rows_of = experiment_rows(experiment.variant)
+    if experiment.variant != CLEAN:
+        check_variant(connection, experiment.variant, f"{key}.variant")
+
+    def read(side: str, where: str, unique: str) -> Rows:
+        return _side(connection, rows_of, where, unique, experiment.variant, f"{key}.{side}")
+
+    sides = {side: read(side, where[side], "image_id") for side in where}
     for side, rows in sides.items():
         _check_classes(rows, _WORDS[side], f"{key}.{side}: {predicates[side]}")
     rest = " and ".join(
@@ -112,8 +140,12 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
         for taken in where.values()
     )
     test_where = f"({experiment.test}\n)" if experiment.test else rest
-    sides["test"] = _side(connection, test_where, "image_id, generator", f"{key}.test")
+    sides["test"] = read("test", test_where, "image_id, generator")
     _check_images(sides, key)
+    if "variant" in experiment.test_by:
+        test = sides["test"]
+        table, notes = in_every_variant(connection, test.table, f"{key}.test_by")
+        sides["test"] = replace(test, table=table, notes=(*test.notes, *notes))
     if not experiment.validation:
         sides["train"], sides["validation"] = set_aside(
             sides["train"], experiment.validation_share, experiment.seed, f"{key}.train"
@@ -123,9 +155,11 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     return selection
 
 
-def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -> Rows:
+def _side(
+    connection: "DuckDBPyConnection", rows_of: str, where: str, unique: str, variant: str, key: str
+) -> Rows:
     sql = (
-        f"{EXPERIMENT_ROWS}select image_id, label, generator, split, state\n"
+        f"{rows_of}select image_id, label, generator, split, state\n"
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
     )
     advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
@@ -147,10 +181,12 @@ def _side(connection: "DuckDBPyConnection", where: str, unique: str, key: str) -
             " shows what there is",
         )
     kept = _once(ok, unique.split(", "), key)
-    notes = [f"{states[s]:,} {s} rows left out" for s in ("failed", "unlabelled") if s in states]
+    words = {"failed": "failed rows", "unlabelled": "unlabelled rows"}
+    words |= {"absent": f"rows that are not there in {variant}"}
+    notes = [f"{states[s]:,} {word} left out" for s, word in words.items() if s in states]
     if ok.num_rows > kept.num_rows:
         notes.append(f"{ok.num_rows - kept.num_rows:,} repeated files of the same images left out")
-    return Rows(kept, sql, tuple(notes))
+    return Rows(in_variant(kept, variant), sql, tuple(notes))
 
 
 def _once(rows: pa.Table, unique: list[str], key: str) -> pa.Table:
@@ -183,7 +219,8 @@ def set_aside(rows: Rows, share: float, seed: int, key: str = "train") -> tuple[
     the least, so that neither the order of the rows nor other generators matter. Raises UserError
     when the share has no real or no fake image.
     """
-    digests = [sha256(f"{seed} {i}".encode()).digest() for i in rows.table["image_id"].to_pylist()]
+    ids = contents(rows.table).to_pylist()  # an image is set aside in each of its variants
+    digests = [sha256(f"{seed} {image_id}".encode()).digest() for image_id in ids]
     strata: dict[tuple[int, str | None], list[int]] = {}
     columns = (rows.table["label"].to_pylist(), rows.table["generator"].to_pylist())
     for row, stratum in enumerate(zip(*columns, strict=True)):
@@ -218,11 +255,10 @@ def _check_classes(rows: Rows, side: str, where: str) -> None:
 
 
 def _check_images(sides: dict[str, Rows], key: str) -> None:
-    """No image may be on two sides, under whatever generator it is listed there."""
+    """No image may be on two sides, under whatever generator and variant it is there."""
     for one, other in combinations(sides, 2):
-        rows = sides[other].table
-        taken = pc.is_in(rows["image_id"], value_set=sides[one].table["image_id"])
-        both = pc.unique(rows.filter(taken)["image_id"])
+        ids = contents(sides[other].table)
+        both = pc.unique(ids.filter(pc.is_in(ids, value_set=contents(sides[one].table))))
         if len(both):
             advice = "say `split = …` in both predicates"
             if other == "test":

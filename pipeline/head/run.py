@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import __version__
@@ -38,7 +39,7 @@ from pipeline.head.publish import publish
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 3  # raised when the same experiment on the same data would give other numbers
+_VERSION = 4  # raised when the same experiment on the same data would give other numbers
 _DIGESTED = 65_536
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
@@ -176,6 +177,8 @@ def _compute(
     measured = _with_run(measured, about, experiment)
 
     counts = {name: _counts(side) for name, side in selection.sides.items()}
+    once = pc.equal(test.table["variant"], experiment.variant)  # the card counts images
+    counts["test"] = _counts(replace(test, table=test.table.filter(once)))
     method = "+".join(experiment.features)
     described = card(about, measured, fitted.curves, counts, method)
 
@@ -208,9 +211,9 @@ def _with_run(measured: pa.Table, about: dict[str, Any], experiment: Experiment)
     """The metrics with the columns that say whose they are."""
     for key in ("run_id", "experiment"):
         measured = measured.add_column(0, key, pa.array([about[key]] * len(measured)))
-    for key in ("train", "seed", "allow_overlap"):
-        column = pa.array([getattr(experiment, key)] * len(measured))
-        measured = measured.append_column(key, column)
+    of_all = {key: getattr(experiment, key) for key in ("train", "seed", "allow_overlap")}
+    for key, value in {**of_all, "train_variant": experiment.variant}.items():
+        measured = measured.append_column(key, pa.array([value] * len(measured)))
     configuration = json.dumps(experiment.configuration, sort_keys=True)
     column = pa.array([configuration] * len(measured))
     return measured.append_column("configuration", column)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipeline.head.cells import digits, with_interval
 from pipeline.head.experiment import Experiment
 from pipeline.head.presets import expand
 from pipeline.head.run import Result
 from pipeline.head.sweep import over_seeds, run_sweep
 from pipeline.head.sweep_table import as_plain, render_sweep, with_std
-from pipeline.head.table import digits, with_interval
 from pipeline.output import write
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ def render_study(study: Study) -> str:
 def matrix(study: Study) -> pa.Table:
     """AP: a row a method and experiment, a column a tested generator, and the unseen ones' mean.
 
-    Where every experiment tests a generator of its own (leave_one_out), a row a method.
+    A row each variant, where images are tested in several. Where every experiment tests a generator
+    of its own (leave_one_out), a row a method.
     """
     rows = _rows(study)
+    several = len({row["variant"] for row in rows}) > 1
     generators = sorted({_column(row) for row in rows} - {_MEAN})
     apart = _apart(rows, len(study))
     wide = len(generators) > _WITH_INTERVALS
@@ -87,7 +89,8 @@ def matrix(study: Study) -> pa.Table:
     for row in rows:
         experiment = row["experiment"].partition(".")[2] or row["experiment"]
         label = [] if apart else [experiment]
-        key = (row["method"], ", ".join([*label, *filter(None, [row["configuration"]])]))
+        variant = row["variant"] if several else None
+        key = (row["method"], ", ".join([*label, *filter(None, [row["configuration"], variant])]))
         figure = digits(row["ap"]) if wide else _figure(row)
         star = "*" if row["seen"] and figure else ""
         lines.setdefault(key, {})[_column(row)] = figure and f"{figure}{star}"

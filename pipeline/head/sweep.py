@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.head.evaluate import CHOICES
+from pipeline.head.evaluate import CHOICES, LESS_CLEAN
 from pipeline.head.experiment import Experiment
 from pipeline.head.metrics import CHOSEN, NAMES
 from pipeline.head.run import Result, run_experiment
+from pipeline.head.table import by_method
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-AVERAGED = (*NAMES, *CHOICES, *CHOSEN)
+AVERAGED = (*NAMES, *CHOICES, *CHOSEN, *LESS_CLEAN)
 OVER_SEEDS = pa.schema(
     {
         "experiment": pa.string(),
         "configuration": pa.string(),  # the values that differ between the runs; '' if none do
         "method": pa.string(),
+        "variant": pa.string(),
         "scope": pa.string(),  # as in METRICS
         "generator": pa.string(),
         "generators": pa.int64(),
@@ -57,14 +59,15 @@ def run_sweep(
 def over_seeds(results: Sequence[Result]) -> pa.Table:
     """OVER_SEEDS: mean and standard deviation of each figure over the runs that differ in seed.
 
-    A row a configuration, method and generator (or mean over the unseen ones), in the runs' order.
+    A row a configuration, method, variant and generator (or mean over the unseen ones), in the
+    runs' order.
     """
     labels = configurations(results)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result, label in zip(results, labels, strict=True):
         for method_rows in by_method(result):
             for row in method_rows:
-                key = (result.name, label, *(row[name] for name in OVER_SEEDS.names[2:7]))
+                key = (result.name, label, *(row[name] for name in OVER_SEEDS.names[2:8]))
                 groups.setdefault(key, []).append(row)
     lines = []
     for key, rows in groups.items():
@@ -76,15 +79,6 @@ def over_seeds(results: Sequence[Result]) -> pa.Table:
         lines.append(line)
     # a mean over other generators, where a configuration selects others, has a row of its own
     return pa.Table.from_pylist(lines, OVER_SEEDS)
-
-
-def by_method(result: Result) -> list[list[dict[str, Any]]]:
-    """Of each method its rows by generator, and then its mean over the unseen if there is one."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for table in (result.metrics, result.means):
-        for row in table.to_pylist():
-            rows.setdefault(row["method"], []).append(row)
-    return list(rows.values())
 
 
 def configurations(results: Sequence[Result]) -> list[str]:

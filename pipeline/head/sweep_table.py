@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from pipeline.head.cells import digits, generator_name
+from pipeline.head.robustness import write_robustness
 from pipeline.head.run import Result
 from pipeline.head.sweep import configurations, over_seeds
-from pipeline.head.table import about, digits, render, under_verdicts
+from pipeline.head.table import about, render, under_verdicts
 from pipeline.output import write
 
 _SHOWN = {
@@ -23,25 +25,20 @@ _SHOWN = {
 def shown(results: Sequence[Result]) -> pa.Table:
     """Of each configuration and method: what was seen in training, and the mean over the unseen.
 
-    Without such a mean, all generators.
+    Without such a mean, all generators. In the variant of the images that a run was trained on.
     """
-    rows = over_seeds(results).to_pylist()
+    own = {result.experiment.variant for result in results}
+    rows = [row for row in over_seeds(results).to_pylist() if row["variant"] in own]
     if any(row["scope"] == "mean" for row in rows):
         rows = [row for row in rows if row["seen"] or row["scope"] == "mean"]
     columns: dict[str, list[object]] = {}
     if any(row["configuration"] for row in rows):
         columns["configuration"] = [row["configuration"] for row in rows]
     columns["method"] = [row["method"] for row in rows]
-    columns["generator"] = [_generator(row) for row in rows]
+    columns["generator"] = [generator_name(row) for row in rows]
     for name, header in _SHOWN.items():
         columns[header] = [with_std(row[name], row[f"{name}_std"]) for row in rows]
     return pa.table({**columns, "runs": [row["runs"] for row in rows]})
-
-
-def _generator(row: dict[str, object]) -> str:
-    if row["scope"] == "mean":
-        return f"mean of {row['generators']} unseen"
-    return f"{row['generator'] or '(none)'}{' (seen in training)' if row['seen'] else ''}"
 
 
 def with_std(mean: float | None, std: float | None) -> str | None:
@@ -73,6 +70,10 @@ def render_sweep(results: Sequence[Result]) -> str:
     for line in about(first, seeds=sorted({result.experiment.seed for result in results})):
         stream.write(f"{line}\n")
     write(shown(results), "table", stream)
+    if "variant" in first.experiment.test_by:
+        write_robustness(
+            over_seeds(results).to_pylist(), "generator" in first.experiment.test_by, stream
+        )
     for line in under_verdicts(first):
         stream.write(f"{line}\n")
     own = "" if first.experiment.validation else ", each with validation images of its own"

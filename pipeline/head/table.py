@@ -1,13 +1,17 @@
 """A run as a person reads it, and as a table of plain values."""
 
 import io
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.corpus.variants import CLEAN
 from pipeline.head.bootstrap import NAMES as WITH_INTERVAL
+from pipeline.head.cells import digits, generator_name, with_interval
 from pipeline.head.evaluate import CHOICES
 from pipeline.head.metrics import CHOSEN, NAMES
+from pipeline.head.robustness import write_robustness
 from pipeline.head.rows import names
 from pipeline.head.run import Result
 from pipeline.output import write
@@ -34,18 +38,28 @@ _CHOSEN = {
 
 
 def summary(result: Result) -> pa.Table:
-    """Of each method: a row a test generator (seen ones first), then the mean over the unseen."""
-    rows = []
-    unseen = {mean["method"]: mean for mean in result.means.to_pylist()}
-    for method in pc.unique(result.metrics["method"]).to_pylist():
-        for row in result.metrics.filter(pc.equal(result.metrics["method"], method)).to_pylist():
-            name = row["generator"] or "(none)"
-            rows.append({**row, "generator": f"{name} (seen in training)" if row["seen"] else name})
-        if mean := unseen.get(method):
-            rows.append({**mean, "generator": f"mean of {mean['generators']} unseen"})
+    """Of each method: a row a test generator (seen ones first), then the mean over the unseen.
+
+    In the variant of the images that the run was trained on.
+    """
+    rows = [
+        {**row, "generator": generator_name(row)}
+        for method_rows in by_method(result)
+        for row in method_rows
+        if row["variant"] == result.experiment.variant
+    ]
     ends = [f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")]
     shown = ("method", "scope", "seen", "generator", *NAMES, *ends, *CHOICES, *CHOSEN, "n")
     return pa.table({name: [row[name] for row in rows] for name in shown})
+
+
+def by_method(result: Result) -> list[list[dict[str, Any]]]:
+    """Of each method its rows by generator, and then its means over the unseen if there are any."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for table in (result.metrics, result.means):
+        for row in table.to_pylist():
+            rows.setdefault(row["method"], []).append(row)
+    return list(rows.values())
 
 
 def shown(result: Result) -> pa.Table:
@@ -81,26 +95,14 @@ def chosen(result: Result) -> pa.Table:
 def differences(result: Result) -> pa.Table:
     """Of each method but the one compared to: its mean AP's difference from that one's."""
     other = result.experiment.compare_to
-    rows = [row for row in result.means.to_pylist() if row["method"] != other]
+    own = result.experiment.variant
+    rows = [
+        row for row in result.means.to_pylist() if row["method"] != other and row["variant"] == own
+    ]
     values = [with_interval(row, "ap_difference", "+") for row in rows]
     return pa.table(
         {"method": [row["method"] for row in rows], f"mean ap - that of {other}": values}
     )
-
-
-def with_interval(row: dict[str, float | None], name: str, sign: str = "") -> str | None:
-    """Such as `0.981 [.970, .989]`; without the interval where there is none."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    if low is None or high is None:
-        return digits(row[name], sign)
-    # an end takes four characters, `.970` or `1.00`: two intervals have to fit beside the rest
-    ends = (digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high))
-    return f"{digits(row[name], sign)} [{', '.join(ends)}]"
-
-
-def digits(value: float | None, sign: str = "") -> str | None:
-    """Three of them after the point."""
-    return None if value is None else f"{value:{sign}.3f}"
 
 
 def never_sure(result: Result) -> list[str]:
@@ -120,7 +122,11 @@ def render(result: Result) -> str:
     stream = io.StringIO()
     for line in about(result, [result.experiment.seed]):
         stream.write(f"{line}\n")
-    write(shown(result), "table", stream)
+    if "variant" in experiment.test_by:
+        rows = [row for method in by_method(result) for row in method]
+        write_robustness(rows, "generator" in experiment.test_by, stream)
+    else:
+        write(shown(result), "table", stream)
     for line in under_verdicts(result):
         stream.write(f"{line}\n")
     write(chosen(result), "table", stream)
@@ -149,9 +155,10 @@ def about(result: Result, seeds: list[int]) -> list[str]:
     if where is None:
         where = f"{experiment.validation_share:.0%} of what `train` selects, set aside"
     return [
-        "{}: trained on {:,} real and {:,} fake images ({}), {} {}".format(
+        "{}: trained on {:,} real and {:,} fake images{} ({}), {} {}".format(
             result.name,
             *result.trained_on,
+            "" if experiment.variant == CLEAN else f" in the variant {experiment.variant}",
             experiment.train,
             "seed" if len(seeds) == 1 else "seeds",
             ", ".join(str(seed) for seed in seeds),

@@ -1,15 +1,17 @@
-"""Stage `images`: one row per distinct content, however many files hold it."""
+"""Stage `images`: one row per distinct content, however many files hold it, and in each variant."""
 
 import hashlib
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import pyarrow as pa
+from PIL import Image
 
 from pipeline import tables
+from pipeline.corpus.decode import decode
+from pipeline.corpus.perturb import perturb
+from pipeline.corpus.variants import CLEAN, content_id, parse
 from pipeline.stages import Parameters, Stage
-
-CLEAN = "clean"
 
 
 class Images(Parameters):
@@ -17,7 +19,12 @@ class Images(Parameters):
 
 
 def run(inputs: Mapping[str, pa.Table], parameters: Images, models: Sequence[Any] = ()) -> pa.Table:
-    """The table `images` of one part of `listing`, taken by itself."""
+    """The table `images` of one part of `listing`, taken by itself; or of `files`, in a variant.
+
+    `files` are rows of `images` that are still clean but for their image_id and variant.
+    """
+    if "files" in inputs:
+        return perturbed(inputs["files"])
     return first_occurrences(inputs["listing"], frozenset())
 
 
@@ -41,6 +48,31 @@ def first_occurrences(listing: pa.Table, seen: Set[str]) -> pa.Table:
     names = tables.schema("images").names
     columns = {name: [row.get(name) for row in rows] for name in names}
     return tables.build("images", {**columns, "variant": [CLEAN] * len(rows)})
+
+
+def perturbed(rows: pa.Table) -> pa.Table:
+    """`rows` with the facts of their variants: what a file with these pixels would be.
+
+    Each image is opened. width and height are those of the upright, perturbed image. Where the
+    last step is JPEG, format, jpeg_quality and bytes are that JPEG's; elsewhere they are null,
+    since there is no file. An image that cannot be decoded is a failed row; uri and sha256 stay.
+    """
+    ids, variants = rows["image_id"].to_pylist(), rows["variant"].to_pylist()
+
+    def measure(row: int, image: Image.Image) -> dict[str, Any]:
+        made, data = perturb(image, variants[row], content_id(ids[row]))
+        facts = {"width": made.width, "height": made.height, "mode": "RGB", "orientation": 1}
+        if data is not None:
+            quality = int(parse(variants[row])[-1].amount)
+            facts |= {"format": "JPEG", "jpeg_quality": quality, "bytes": len(data)}
+        return facts
+
+    found = rows.select(["image_id", "variant", "uri", "sha256"]).to_pylist()
+    clean = rows.drop_columns("variant").append_column("variant", pa.array([CLEAN] * len(rows)))
+    for row, facts, error in decode(clean, prepare=measure):
+        found[row] |= facts or {"error": error}
+    names = tables.schema("images").names
+    return tables.build("images", {name: [row.get(name) for row in found] for name in names})
 
 
 def unreadable_id(uri: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from pipeline import tables
 from pipeline.corpus.source import path_below
+from pipeline.corpus.variants import content_id
 from pipeline.errors import UserError
 from pipeline.models.caption_file import SUFFIXES, CaptionFile, CaptionFileSpec
 from pipeline.stages import Parameters, Stage
@@ -84,7 +85,8 @@ def run(
 
     Matching is exact. An image that the file does not name, or whose cell is empty, is a failed
     row; so is one that could not be read. `num_tokens` and `mean_logprob` are null. An image whose
-    content lies at several places is looked up at the first of them, the one in `images`.
+    content lies at several places is looked up at the first of them, the one in `images`. A variant
+    has the caption of its clean image.
     """
     (file,) = models
     images = inputs["images"]
@@ -115,6 +117,8 @@ def _hint(file: CaptionFile, parameters: ProvidedParameters, key: str | None) ->
 
 
 def _keys(images: pa.Table, parameters: ProvidedParameters) -> list[str | None]:
+    if parameters.way == "image_id":
+        return [content_id(image_id) for image_id in images["image_id"].to_pylist()]
     if parameters.way != "path":
         return images[parameters.way].to_pylist()
     if parameters.root is None:

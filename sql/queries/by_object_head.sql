@@ -1,9 +1,10 @@
 -- Which objects fit their region well or badly, in real and in fake images?
 -- A row is one head noun (lemma), the most frequent first.
 --
--- An image whose listings disagree on its label counts as neither.
+-- Clean images only; an image whose listings disagree on its label counts as
+-- neither.
 -- head           the lemma of the phrase's head noun
--- objects        measured objects, over all images and variants
+-- objects        measured objects, over all images
 -- images         images that have one
 -- cosine         mean cosine of region and phrase
 -- distance       mean distance of region and phrase
@@ -16,7 +17,7 @@
 with labels as (
 
     select
-        image_id as content_id,
+        image_id,
         case when min(label) = max(label) then min(label) end as label
     from listing
     where image_id is not null
@@ -32,7 +33,10 @@ measured as (
         cosine,
         distance
     from misalignment
-    where level = 'local' and cosine is not null
+    where
+        level = 'local'
+        and cosine is not null
+        and length(image_id) = 32  -- a variant's id is longer
 
 ),
 
@@ -50,7 +54,7 @@ joined as (
         avg(measured.cosine) filter (where labels.label = 1) as cosine_fake
     from measured
     inner join objects using (image_id, object_no)
-    left join labels on left(measured.image_id, 32) = labels.content_id
+    left join labels using (image_id)
     group by objects.head
 
 )

@@ -7,6 +7,7 @@
 -- param method text null: of the run; null: its best mean average precision
 -- param bins integer 10: how many, equally wide
 -- param generator text null: only this tested generator
+-- param variant text null: of tested images; null: that of training images
 -- bin_from     lower edge, included
 -- bin_to       upper edge, excluded but for 1
 -- n            predictions
@@ -16,28 +17,7 @@
 -- run_id       the run that was asked
 -- method       the method that was asked
 
-with chosen as (
-
-    select
-        experiment,
-        run_id,
-        method
-    from runs
-    where
-        ($run::varchar is null or run_id = $run)
-        and ($method::varchar is null or method = $method)
-    group by experiment, run_id, method
-    order by
-        max(saved) desc,
-        experiment,
-        run_id,
-        avg(ap) desc nulls last,
-        method
-    limit 1
-
-),
-
-source as (
+with source as (
 
     select
         predictions.run_id,
@@ -49,7 +29,8 @@ source as (
             $bins::bigint - 1
         ) as bin
     from predictions
-    inner join chosen using (experiment, run_id, method)
+    inner join chosen_method($run, $method, $variant)
+        using (experiment, run_id, method, variant)
     where $generator::varchar is null or predictions.generator = $generator
 
 )

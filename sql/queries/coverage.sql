@@ -5,8 +5,8 @@
 -- table_name     the table it makes
 -- parts          parts in the store
 -- parts_expected parts of the images; null for the listing, which has its own
--- rows_in        rows that went in: images (files for the listing, distinct
---                texts of a part for text embeddings)
+-- rows_in        rows that went in: images, in each variant (files for the
+--                listing, distinct texts of a part for text embeddings)
 -- rows_ok        rows that came out well
 -- rows_failed    rows with an error; rows_in = rows_ok + rows_failed
 -- failed_share   rows_failed / rows_in

@@ -1,7 +1,8 @@
 -- Why did rows fail, and how often?
 -- A row is one error in the first node that failed, the most frequent first.
 --
--- A failure that is only handed down from a node above is not counted again.
+-- A failure that is only handed down from a node above is not counted again. An
+-- image that fails in several variants counts in each.
 -- node      the first node in the DAG's order where these rows failed
 -- error     as the stage said it
 -- failures  distinct images (files for the listing, texts for texts)

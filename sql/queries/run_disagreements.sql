@@ -8,6 +8,7 @@
 -- param other_run text null: its run_id; null: the same run
 -- param other_method text null: of it; null: its best other one
 -- param images integer 50: how many
+-- param variant text null: of tested images; null: that of training images
 -- kind               real or fake, as listed
 -- generator          the tested one
 -- image_id           as in images
@@ -23,22 +24,7 @@
 
 with chosen as (
 
-    select
-        experiment,
-        run_id,
-        method
-    from runs
-    where
-        ($run::varchar is null or run_id = $run)
-        and ($method::varchar is null or method = $method)
-    group by experiment, run_id, method
-    order by
-        max(saved) desc,
-        experiment,
-        run_id,
-        avg(ap) desc nulls last,
-        method
-    limit 1
+    from chosen_method($run, $method, $variant)
 
 ),
 
@@ -47,9 +33,10 @@ other as (
     select
         runs.experiment,
         runs.run_id,
-        runs.method
+        runs.method,
+        runs.variant
     from runs
-    cross join chosen
+    inner join chosen using (variant)
     where
         if(
             $other_run::varchar is null,
@@ -59,7 +46,7 @@ other as (
         and ($other_method::varchar is null or runs.method = $other_method)
         and (runs.experiment, runs.run_id, runs.method)
         <> (chosen.experiment, chosen.run_id, chosen.method)
-    group by runs.experiment, runs.run_id, runs.method
+    group by runs.experiment, runs.run_id, runs.method, runs.variant
     order by avg(runs.ap) desc nulls last, runs.experiment, runs.method
     limit 1
 
@@ -69,7 +56,7 @@ ones as (
 
     select predictions.*
     from predictions
-    inner join chosen using (experiment, run_id, method)
+    inner join chosen using (experiment, run_id, method, variant)
 
 ),
 
@@ -77,7 +64,7 @@ others as (
 
     select predictions.*
     from predictions
-    inner join other using (experiment, run_id, method)
+    inner join other using (experiment, run_id, method, variant)
 
 )
 

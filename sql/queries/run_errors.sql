@@ -5,6 +5,7 @@
 -- param method text null: of the run; null: its best mean average precision
 -- param generator text null: only this tested generator
 -- param errors integer 50: how many
+-- param variant text null: of tested images; null: that of training images
 -- kind           real or fake, as listed
 -- probability    of fake, as the run says
 -- generator      the tested one
@@ -18,32 +19,12 @@
 -- run_id         the run that was asked
 -- method         the method that was asked
 
-with chosen as (
-
-    select
-        experiment,
-        run_id,
-        method
-    from runs
-    where
-        ($run::varchar is null or run_id = $run)
-        and ($method::varchar is null or method = $method)
-    group by experiment, run_id, method
-    order by
-        max(saved) desc,
-        experiment,
-        run_id,
-        avg(ap) desc nulls last,
-        method
-    limit 1
-
-),
-
-errors as (
+with errors as (
 
     select predictions.*
     from predictions
-    inner join chosen using (experiment, run_id, method)
+    inner join chosen_method($run, $method, $variant)
+        using (experiment, run_id, method, variant)
     where
         (predictions.probability >= 0.5) <> (predictions.label = 1)
         and ($generator::varchar is null or predictions.generator = $generator)

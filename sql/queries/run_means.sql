@@ -3,6 +3,7 @@
 --
 -- Means give every generator the same weight.
 -- param experiment text null: only runs of this experiment
+-- param variant text null: of tested images; null: that of training images
 -- experiment   as in runs
 -- run_id       as in runs
 -- saved        when the run was written (UTC)
@@ -32,6 +33,8 @@ select
     avg(tnr) filter (where not seen) as tnr,
     avg(tpr) filter (where not seen) as tpr
 from runs
-where $experiment::varchar is null or experiment = $experiment
+where
+    ($experiment::varchar is null or experiment = $experiment)
+    and variant = coalesce($variant::varchar, train_variant)
 group by experiment, run_id, method
 order by ap desc nulls last, saved desc, experiment, run_id, method

@@ -3,10 +3,12 @@
 --
 -- param runs integer 5: how many of the newest runs
 -- param experiment text null: only runs of this experiment
+-- param variant text null: of tested images; null: that of training images
 -- experiment  as in runs
 -- run_id      as in runs
 -- saved       when the run was written (UTC)
 -- method      as in runs
+-- variant     of the tested images
 -- generator   the tested one
 -- seen        whether fakes of this generator were trained on
 -- ap          average precision
@@ -34,6 +36,7 @@ select
     run_id,
     runs.saved,
     runs.method,
+    runs.variant,
     runs.generator,
     runs.seen,
     runs.ap,
@@ -44,4 +47,5 @@ select
     runs.n
 from runs
 inner join newest using (experiment, run_id)
+where runs.variant = coalesce($variant::varchar, runs.train_variant)
 order by saved desc, experiment, run_id, method, seen desc, generator

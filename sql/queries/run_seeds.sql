@@ -6,6 +6,7 @@
 -- validation_ap: the other figures are of test images.
 -- param experiment text null: only runs of this experiment
 -- param method text null: only this method
+-- param variant text null: of tested images; null: that of training images
 -- experiment        as in runs
 -- configuration     as in runs
 -- method            as in runs
@@ -39,6 +40,7 @@ with means as (
         configuration is not null
         and ($experiment::varchar is null or experiment = $experiment)
         and ($method::varchar is null or method = $method)
+        and variant = coalesce($variant::varchar, train_variant)
     group by experiment, configuration, method, seed, run_id
 
 )

@@ -6,6 +6,7 @@
 -- param method text null: of the run; null: its best mean average precision
 -- param steps integer 20: between 0 and 1
 -- param generator text null: only this tested generator
+-- param variant text null: of tested images; null: that of training images
 -- threshold          called fake from this probability
 -- tnr                share of reals called real
 -- tpr                share of fakes called fake
@@ -15,32 +16,12 @@
 -- run_id             the run that was asked
 -- method             the method that was asked
 
-with chosen as (
-
-    select
-        experiment,
-        run_id,
-        method
-    from runs
-    where
-        ($run::varchar is null or run_id = $run)
-        and ($method::varchar is null or method = $method)
-    group by experiment, run_id, method
-    order by
-        max(saved) desc,
-        experiment,
-        run_id,
-        avg(ap) desc nulls last,
-        method
-    limit 1
-
-),
-
-source as (
+with source as (
 
     select predictions.*
     from predictions
-    inner join chosen using (experiment, run_id, method)
+    inner join chosen_method($run, $method, $variant)
+        using (experiment, run_id, method, variant)
     where $generator::varchar is null or predictions.generator = $generator
 
 ),

@@ -1,13 +1,16 @@
--- One row: one method of one trained run, tested on one generator. The runs
--- are all of the store's, whichever DAG trained them. Runs written by another
--- version may have other columns besides: they are here too, null elsewhere.
--- A run's means over the generators that it has not seen, where it has them,
--- are no rows here, but the rows of store.runs with scope = 'mean'.
+-- One row: one method of one trained run, tested on one generator in one
+-- variant of its images: most runs test the one that they trained on, and no
+-- other. The runs are all of the store's, whichever DAG trained them. Runs
+-- written by another version may have other columns besides: they are here
+-- too, null elsewhere. A run's means over the generators that it has not seen,
+-- where it has them, are no rows here, but the rows of store.runs with
+-- scope = 'mean'.
 --
 -- experiment  its name in the DAG
 -- run_id      hash of its configuration and data; unique in an experiment
 -- saved       when the run was written (UTC), by its file's time
 -- method      the head's features, or the baseline's name
+-- variant     of the tested images: clean, or the name of the perturbation
 -- generator   the tested one, as in listing
 -- seen        whether fakes of this generator were trained on
 -- ap          average precision; null when a class is missing
@@ -31,10 +34,14 @@
 -- ece_scaled     ece at that temperature
 -- share_unsure   share of images between unsure_low and unsure_high
 -- accuracy_sure  share of right answers among the others
+-- ap_less_clean        ap - that of the same images clean: below 0, it drops;
+--                      null of clean images, and where these are not tested
+-- accuracy_less_clean  the same of accuracy
 -- n              tested images
 -- seed           of the heads and of what is set aside for validation
 -- allow_overlap  whether a generator might be trained and tested on
 -- train          the predicate of the training rows
+-- train_variant  of the training images, and the validation images
 -- configuration  JSON of what is not at its default, without the seed
 
 with source as (

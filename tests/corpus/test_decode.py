@@ -5,6 +5,7 @@ import threading
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageFile
 
@@ -12,6 +13,7 @@ from pipeline import tables
 from pipeline.corpus import decode as module
 from pipeline.corpus.decode import decode, decode_bytes, sharing
 from pipeline.corpus.describe import ImageError, describe
+from pipeline.corpus.perturb import perturb
 
 
 def encode(image: Image.Image, format: str, **options) -> bytes:
@@ -321,3 +323,80 @@ def test_what_is_shared_is_dropped_at_the_end_also_after_an_error(tmp_path):
 def test_without_a_number_the_share_of_the_cores_decodes(monkeypatch, given, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert module._share_of_cores() == threads
+
+
+# variants
+
+
+def in_variant(table, *names):
+    """The rows of an images table in each of these variants."""
+    copies = [table.set_column(1, "variant", pa.array([name] * len(table))) for name in names]
+    return pa.concat_tables(copies)
+
+
+def decoded(table, **options):
+    return [np.asarray(image) for _, image, _ in decode(table, **options)]
+
+
+def photo(path, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((80, 48)).save(path)
+    return path
+
+
+def test_a_row_gives_its_variant_seeded_by_the_content(tmp_path):
+    one, copy = photo(tmp_path / "one.png"), tmp_path / "copy.png"
+    copy.write_bytes(one.read_bytes())
+    other = photo(tmp_path / "other.png", 1)
+    table = images_table(one, copy, other)
+    clean, noisy = decoded(table), decoded(in_variant(table, "noise_0.01"))
+    assert np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[0], clean[0])
+    assert not np.array_equal(
+        noisy[0].astype(int) - clean[0].astype(int), noisy[2].astype(int) - clean[2].astype(int)
+    )
+    expected, _ = perturb(Image.open(one), "noise_0.01", table["sha256"][0].as_py()[:32])
+    assert np.array_equal(noisy[0], expected)
+
+
+def test_variants_are_of_the_upright_image(tmp_path):
+    block = Image.Exif()
+    block[0x0112] = 6
+    photo(tmp_path / "plain.png")
+    Image.open(tmp_path / "plain.png").save(tmp_path / "turned.png", exif=block)
+    (half,) = decoded(in_variant(images_table(tmp_path / "turned.png"), "crop_0.5"))
+    upright = decode_bytes((tmp_path / "turned.png").read_bytes())
+    assert upright.size == (48, 80)
+    assert np.array_equal(half, np.asarray(upright)[20:60, 12:36])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_same_pixels_in_any_part_order_and_number_of_threads(tmp_path, threads):
+    paths = [photo(tmp_path / f"{number}.png", number) for number in range(6)]
+    names = ("noise_0.01", "blur_1", "jpeg_50", "resize_0.5+noise_0.01")
+    table = in_variant(images_table(*paths), *names)
+    together = decoded(table, threads=threads)
+    for row in range(len(table)):
+        assert np.array_equal(together[row], decoded(table.slice(row, 1), threads=1)[0])
+    backwards = table.take(pa.array(range(len(table) - 1, -1, -1)))
+    for one, two in zip(together, reversed(decoded(backwards)), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_shared_pixels_are_those_of_the_variant(tmp_path, monkeypatch):
+    table = in_variant(images_table(photo(tmp_path / "a.png")), "clean", "noise_0.01", "blur_2")
+    alone = decoded(table)
+    calls = []
+    monkeypatch.setattr(module, "decode_bytes", lambda data: calls.append(1) or decode_bytes(data))
+    with sharing():
+        for _ in range(2):
+            for one, two in zip(decoded(table, threads=1), alone, strict=True):
+                assert np.array_equal(one, two)
+    assert len(calls) == 3
+
+
+def test_a_variant_of_what_cannot_be_decoded_has_the_error(tmp_path):
+    path = photo(tmp_path / "a.png")
+    table = in_variant(images_table(path), "jpeg_50")
+    path.write_bytes(path.read_bytes()[:-40])
+    ((row, image, error),) = decode(table)
+    assert (row, image) == (0, None) and "has changed since it was listed" in error

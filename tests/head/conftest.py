@@ -73,6 +73,7 @@ class Content:
         }
         self.images = {
             "image_id": list(ids),
+            "variant": ["clean"] * n,
             "bytes": rng.integers(2_000, 4_000, n).tolist(),
             "width": rng.integers(60, 70, n).tolist(),
             "height": [64] * n,
@@ -92,6 +93,23 @@ class Content:
             "norm": np.linspace(2, 4, len(named)).tolist(),
             "error": ["no region" if i % 9 == 0 and number else None for i, number in named],
         }
+
+    def perturb(self, variant: str, split: str = "test", scale: float = 0.0) -> None:
+        """Adds the split's images in a variant; their vectors move by `scale` times noise."""
+        splits = zip(self.listing["image_id"], self.listing["split"], strict=True)
+        rows = [number for number, (_, own) in enumerate(splits) if own == split]
+        rng = np.random.default_rng(len(variant))
+        for table in (self.features, self.images, self.captions):
+            for name, values in table.items():
+                more = [values[row] for row in rows]
+                if name == "image_id":
+                    more = [f"{image_id}-{variant}" for image_id in more]
+                if isinstance(values, np.ndarray):
+                    more = np.array(more) + scale * rng.standard_normal((len(rows), self.width))
+                    table[name] = np.concatenate([values, more])
+                else:
+                    table[name] = [*values, *more]
+        self.images["variant"][-len(rows) :] = [variant] * len(rows)
 
     def write(self, folder: Path, parts: int = 2) -> dict[str, tuple[str, list[Path]]]:
         """Writes the parts; returns what `pipeline.query.connect` takes."""

@@ -12,6 +12,7 @@ from pipeline.head.metrics import CHOSEN, chosen_metrics
 TEST = pa.table(
     {
         "image_id": pa.array(list("abcdefgh")),
+        "variant": pa.array(["clean"] * 8),
         "label": pa.array([0, 1, 0, 1, 0, 1, 1, 1], pa.int8()),
         "generator": pa.array(["gan", "gan", "vae", "vae", "flow", "flow", None, None]),
         "split": pa.array(["test"] * 8),
@@ -26,7 +27,8 @@ def noisy(n=60):
     """Three generators of n images each, half of them fakes; two methods, one better."""
     rng = np.random.default_rng(0)
     label = np.tile(np.arange(n) % 2, 3)
-    test = pa.table({"label": label, "generator": np.repeat(["gan", "vae", "flow"], n)})
+    generator, variant = np.repeat(["gan", "vae", "flow"], n), np.repeat(["clean"], 3 * n)
+    test = pa.table({"label": label, "generator": generator, "variant": variant})
     scores = {f"by {shift}": shift * label + rng.standard_normal(3 * n) for shift in (0.5, 2)}
     return test, {name: 1 / (1 + np.exp(-score)) for name, score in scores.items()}
 
@@ -37,6 +39,7 @@ def test_predictions_keep_key_label_and_probability():
     assert rows[9] == {
         "method": "bad",
         "image_id": "b",
+        "variant": "clean",
         "generator": "gan",
         "split": "test",
         "label": 1,
@@ -152,3 +155,53 @@ def test_what_was_chosen_stands_beside_and_in_the_means():
         assert mean[name] == pytest.approx((first[1][name] + first[2][name]) / 2)
     plain = measure(test, scores, {"gan"})
     assert all(plain[name].null_count == plain.num_rows for name in (*CHOICES, *CHOSEN))
+
+
+def in_variants(*variants):
+    """`noisy`, tested in several variants: of the same rows, as `rows.select` gives them."""
+    test, scores = noisy()
+    tables = [
+        test.set_column(2, "variant", pa.array([variant] * len(test))) for variant in variants
+    ]
+    return pa.concat_tables(tables), {name: [p] * len(variants) for name, p in scores.items()}
+
+
+def test_each_variant_has_rows_and_means_of_its_own_clean_ones_first():
+    test, scores = in_variants("jpeg_50", "clean", "blur_1")
+    found = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, {"gan"})
+    assert [(row["variant"], row["scope"], row["generator"]) for row in found.to_pylist()] == [
+        (variant, scope, generator)
+        for _ in scores
+        for variant in ("clean", "blur_1", "jpeg_50")
+        for scope, generator in (
+            *(("generator", "gan"), ("generator", "flow"), ("generator", "vae")),
+            ("mean", None),
+        )
+    ]
+
+
+def test_a_variant_is_compared_with_clean_on_the_same_resamples():
+    test, scores = in_variants("clean", "jpeg_50", "blur_1")
+    worse = {
+        method: np.concatenate([p, p, 0.5 * p + 0.25 * (np.arange(len(p)) % 3)])
+        for method, (p, _, _) in scores.items()
+    }
+    found = measure(test, worse, {"gan"}, resamples=200).to_pylist()
+    by = {(r["method"], r["variant"], r["generator"]): r for r in found}
+    for (method, variant, generator), row in by.items():
+        clean = by[method, "clean", generator]
+        for name in ("ap", "accuracy"):
+            changes = [row[f"{name}_less_clean{end}"] for end in ("", "_low", "_high")]
+            if variant == "clean":
+                assert changes == [None] * 3
+            elif variant == "jpeg_50":  # the very same answers: no resample differs
+                assert changes == [0, 0, 0]
+            else:
+                assert changes[0] == pytest.approx(row[name] - clean[name])
+                assert changes[1] < changes[0] < changes[2]
+
+
+def test_without_clean_images_there_is_no_change():
+    test, scores = in_variants("jpeg_50", "blur_1")
+    found = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, set(), resamples=5)
+    assert found["ap_less_clean"].null_count == found.num_rows

@@ -1,5 +1,6 @@
 import pytest
 
+from pipeline.corpus.variants import PRESETS
 from pipeline.errors import UserError
 from pipeline.head.experiment import Experiment
 from pipeline.head.presets import expand
@@ -107,3 +108,29 @@ def test_train_may_be_missing_only_where_the_preset_brings_it():
             Experiment.model_validate(raw)
     with pytest.raises(ValueError, match="preset"):
         Experiment(train="true", preset="figure6")
+
+
+def test_figure4_tests_by_variant(content, store):
+    made = content()
+    for variant in PRESETS["figure4"]:
+        made.perturb(variant)
+    both = {"train": "generator = 'gan' and split = 'train'", "test": "generator = 'vae'"}
+    connection = store(made)
+    (found,) = expanded(connection, preset="figure4", seed=[0, 1], **both).values()
+    assert found == Experiment(**both, test_by="variant", seed=[0, 1])
+    by_both = ["variant", "generator"]
+    (found,) = expanded(connection, preset="figure4", test_by=by_both, **both).values()
+    assert found.test_by == ("variant", "generator")
+    both |= {"test": "split = 'test' and generator = 'vae'"}
+    (found,) = expanded(connection, preset="figure4", **both).values()
+    tested = select(connection, found, "x").test.table["variant"].to_pylist()
+    assert list(dict.fromkeys(tested)) == ["clean", *PRESETS["figure4"]]
+
+
+def test_figure4_says_which_variants_are_missing(content, store):
+    made = content()
+    made.perturb("jpeg_75")
+    with pytest.raises(UserError, match=r"there is no noise_0.001, .*jpeg_50, jpeg_25") as caught:
+        expanded(store(made), preset="figure4", train="true")
+    assert caught.value.where == "experiments.x.preset"
+    assert "variants: {test: figure4}" in caught.value.hint

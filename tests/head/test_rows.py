@@ -2,6 +2,7 @@ from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipeline.errors import UserError
@@ -189,3 +190,102 @@ def test_images_without_features_name_the_command(content, store):
     made.features = {name: values[:200] for name, values in made.features.items()}
     with pytest.raises(UserError, match=r"48 of 96 selected.*(?s:.*)--until features"):
         selected(store(made))
+
+
+def test_rows_are_read_in_the_variant_of_the_experiment(content, store):
+    made = content()
+    for split in ("train", "test"):
+        made.perturb("jpeg_90", split, scale=1)
+    made.features["cosine_global"][-1] = -1.0  # of the last test image, in jpeg_90 alone
+    connection = store(made)
+    clean, found = selected(connection), selected(connection, variant="jpeg_90")
+    for side, rows in found.sides.items():
+        own = clean.sides[side]
+        assert ids(rows) == [f"{i}-jpeg_90" for i in ids(own)]  # the same images are set aside
+        assert set(rows.table["variant"].to_pylist()) == {"jpeg_90"}
+        assert rows.table["label"].equals(own.table["label"])
+        assert set(own.table["variant"].to_pylist()) == {"clean"}
+    lowest = {"test": "cosine_global = -1", "train": f"{TRAIN} and cosine_global > -1"}
+    (one,) = ids(selected(connection, variant="jpeg_90", **lowest).test)
+    assert one == f"{287:032x}-jpeg_90"
+
+
+def test_images_without_the_variant_are_left_out_and_counted(content, store):
+    made = content()
+    made.perturb("jpeg_90", "train")
+    made.perturb("jpeg_90", "test")
+    for table in (made.images, made.features):
+        for name, values in table.items():
+            table[name] = values[:-5]
+    found = selected(store(made), variant="jpeg_90", test="split = 'test' and generator <> 'gan'")
+    assert found.test.table.num_rows == 2 * 48 - 5
+    assert found.test.notes == ("5 rows that are not there in jpeg_90 left out",)
+    with pytest.raises(UserError, match="no variant 'jpeg_9': did you mean 'jpeg_90'"):
+        selected(store(made), variant="jpeg_9")
+
+
+def test_an_image_is_on_one_side_in_whatever_variant(content, store):
+    made = content()
+    made.perturb("jpeg_50")
+    with pytest.raises(UserError, match="24 images are in both training and test"):
+        selected(
+            store(made),
+            train="split = 'test' and generator = 'gan'",
+            test="split = 'test' and (generator <> 'gan' or label = 1)",
+            test_by=["generator", "variant"],
+            allow_overlap=True,
+        )
+
+
+def test_test_images_come_in_every_variant_the_same_ones_in_each(content, store):
+    made = content()
+    made.perturb("jpeg_50")
+    made.perturb("blur_1")
+    made.perturb("blur_1", "train")  # of images that are not tested
+    found = selected(store(made), test_by="variant")
+    tables = [
+        found.test.table.filter(pc.equal(found.test.table["variant"], variant))
+        for variant in ("clean", "blur_1", "jpeg_50")
+    ]
+    assert found.test.table.equals(pa.concat_tables(tables).combine_chunks())  # in this order
+    plain = selected(store(made)).test.table
+    assert tables[0].equals(plain)
+    for table, variant in zip(tables[1:], ("blur_1", "jpeg_50"), strict=True):
+        assert table["image_id"].to_pylist() == [
+            f"{i}-{variant}" for i in plain["image_id"].to_pylist()
+        ]
+    assert set(found.train.table["variant"].to_pylist()) == {"clean"}
+    assert found.test.notes == ()
+
+
+def test_an_image_that_lacks_a_variant_or_failed_in_one_counts_in_none(content, store):
+    made = content()
+    made.perturb("jpeg_50")
+    made.features["error"][-1] = "no caption: cannot be decoded"
+    for table in (made.images, made.features, made.captions):
+        del table["image_id"][-2]
+        for name in set(table) - {"image_id"}:
+            values = table[name]
+            table[name] = (
+                np.delete(values, -2, 0)
+                if isinstance(values, np.ndarray)
+                else [*values[:-2], values[-1]]
+            )
+    found = selected(store(made), test_by="variant")
+    assert found.test.table.num_rows == 2 * (2 * 48 - 2)
+    assert found.test.notes == (
+        "1 images that are not in every variant left out, so that all variants are of the same "
+        "images",
+        "1 images that failed in a variant left out, so that all variants are of the same images",
+    )
+
+
+def test_variants_that_are_not_there_or_not_computed_are_said(content, store, tmp_path):
+    made = content()
+    with pytest.raises(UserError, match="there are no variants of the test images") as caught:
+        selected(store(made), test_by="variant")
+    assert "variants: {test: [jpeg_50]}" in caught.value.hint
+    made.perturb("jpeg_50")
+    made.features = {name: values[:-3] for name, values in made.features.items()}
+    with pytest.raises(UserError, match="3 of 192 variants of test images have no features yet"):
+        selected(store(made), test_by="variant")

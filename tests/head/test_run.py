@@ -374,3 +374,52 @@ print(sorted({{"open_clip", "torchvision", "transformers", "spacy", "PIL"}} & se
     code = code.replace('"PIL"', '"PIL", "torch", "sklearn"')  # the run is there now
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_run_by_variant_measures_each_variant_on_its_own_predictions(content, store, tmp_path):
+    made = content(shift=1.0)
+    made.perturb("jpeg_50", scale=0.02)
+    made.perturb("blur_2", scale=0.5)
+    experiment = EXPERIMENT.model_copy(update={"test_by": ("generator", "variant")})
+    result = run_experiment(store(made), experiment, "robust", tmp_path / "runs", MADE_FROM)
+    predicted = pq.read_table(result.folder / "predictions.parquet").to_pandas()
+    assert set(predicted["variant"]) == {"clean", "jpeg_50", "blur_2"}
+    suffix = {"clean": "", "jpeg_50": "-jpeg_50", "blur_2": "-blur_2"}
+    assert (predicted["image_id"].str[32:] == predicted["variant"].map(suffix)).all()
+    rows = result.metrics.to_pylist()
+    assert len(rows) == 9 * 3 * 3 and result.means.num_rows == 9 * 3
+    by = {(row["method"], row["variant"], row["generator"]): row for row in rows}
+    for (method, variant, generator), row in by.items():
+        same = (predicted["method"] == method) & (predicted["variant"] == variant)
+        some = predicted[same & (predicted["generator"] == generator)]
+        expected = average_precision_score(some["label"], some["probability"])
+        assert row["ap"] == pytest.approx(expected, abs=1e-12)
+        if variant != "clean":
+            change = row["ap"] - by[method, "clean", generator]["ap"]
+            assert row["ap_less_clean"] == pytest.approx(change, abs=1e-12)
+    assert by["global", "blur_2", "vae"]["ap_less_clean"] < -0.02
+    validation = pq.read_table(result.folder / "validation.parquet")
+    assert set(validation["variant"].to_pylist()) == {"clean"}
+    card = (result.folder / "model_card.md").read_text()
+    assert "## Results of this head on perturbed images" in card
+    assert "test: 72 real and 72 fake images" in card  # images, in however many variants
+    text = render(result)
+    lines = [line.split() for line in text.splitlines()]
+    header = ["method", "generator", "clean", "blur_2", "jpeg_50"]
+    assert lines.count(header) == 2
+    assert sum(line[:2] == ["cosine", "vae"] for line in lines) == 2
+    assert "mean of 2 unseen" in text
+
+
+def test_a_run_trained_on_a_variant_says_so(content, store, tmp_path):
+    made = content()
+    for split in ("train", "test"):
+        made.perturb("jpeg_90", split)
+    experiment = EXPERIMENT.model_copy(update={"variant": "jpeg_90"})
+    result = run_experiment(store(made), experiment, "encoded", tmp_path / "runs", MADE_FROM)
+    assert {(r["variant"], r["train_variant"]) for r in result.metrics.to_pylist()} == {
+        ("jpeg_90", "jpeg_90")
+    }
+    assert result.metrics["ap_less_clean"].null_count == result.metrics.num_rows
+    assert "fake images in the variant jpeg_90" in render(result)
+    assert "- trained on the variant jpeg_90" in (result.folder / "model_card.md").read_text()

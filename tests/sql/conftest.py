@@ -269,7 +269,8 @@ def _write_run(folder: Path, run: str) -> None:
     folder.mkdir(parents=True)
     rows = [(method, *row) for method, found in PREDICTED[run].items() for row in found]
     method, generator, image_id, label, probability = zip(*rows, strict=True)
-    columns = {"method": method, "image_id": image_id, "generator": generator}
+    columns = {"method": method, "image_id": image_id, "variant": ["clean"] * len(rows)}
+    columns["generator"] = generator
     columns |= {"split": ["test"] * len(rows), "label": label, "probability": probability}
     pq.write_table(pa.table(columns), folder / "predictions.parquet")
     metrics = []
@@ -279,6 +280,7 @@ def _write_run(folder: Path, run: str) -> None:
             label: [(p >= 0.5) == label for _, _, y, p in found if y == label] for label in (0, 1)
         }
         row = {"experiment": "cross", "run_id": run, "method": method, "generator": generator}
+        row |= {"variant": "clean", "train_variant": "clean"}
         row |= {"seen": generator == "progan", "ap": ap, "auroc": ap}
         row |= {"accuracy": float(np.mean(right[0] + right[1]))}
         row |= {"tnr": float(np.mean(right[0])), "tpr": float(np.mean(right[1])), "n": len(found)}

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.catalogue import connect
 from pipeline.errors import UserError
-from tests.sql.conftest import A, B, C, E, answer, approx
+from tests.sql.conftest import BJ, A, B, C, E, answer, approx
 
 OLD, HEAD = "run=old", "method=head"
 
@@ -51,7 +51,7 @@ def test_run_seeds(known, tmp_path):
         folders.append(tmp_path / "cross" / f"{len(folders)}")
         folders[-1].mkdir(parents=True)
         shared = {"method": "head", "scope": "generator", "seed": seed, "validation_ap": unseen / 2}
-        shared["configuration"] = configuration
+        shared |= {"configuration": configuration, "variant": "clean", "train_variant": "clean"}
         rows = [
             {**shared, **dict.fromkeys(("ap", "auroc", "accuracy"), ap), "seen": seen}
             for ap, seen in ((unseen - 0.1, False), (unseen + 0.1, False), (1.0, True))
@@ -160,6 +160,64 @@ def test_thresholds(connection):
         (1, "old", "head"),
         (1, "old", "head"),
     ]
+
+
+@pytest.fixture
+def perturbed(known, tmp_path):
+    """A run of one method tested clean and in jpeg_50, on two unseen generators and a seen one."""
+    folder = tmp_path / "figure4" / "run"
+    folder.mkdir(parents=True)
+    shared = {"method": "head", "scope": "generator", "train_variant": "clean", "n": 10}
+    rows = []
+    for generator, clean in (("flow", 0.9), ("vae", 0.7), ("gan", 1.0)):
+        for variant, less in (("clean", None), ("jpeg_50", -0.1)):
+            ap = clean + (less or 0)
+            figures = dict.fromkeys(("ap", "accuracy", "auroc", "tnr", "tpr"), ap)
+            changes = {"ap_less_clean": less, "accuracy_less_clean": less and 2 * less}
+            about = {"generator": generator, "seen": generator == "gan", "variant": variant}
+            rows.append({**shared, **about, **figures, **changes})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "metrics.parquet")
+    said = [("clean", B, 0.6), ("jpeg_50", BJ, 0.1)]
+    predictions = [
+        {"method": "head", "image_id": i, "variant": variant, "generator": "flow", "label": 1}
+        | {"split": "test", "probability": p}
+        for variant, i, p in said
+    ]
+    pq.write_table(pa.Table.from_pylist(predictions), folder / "predictions.parquet")
+    return connect(known, [folder])
+
+
+def test_run_robustness(perturbed):
+    columns = ("experiment", "run_id", "method", "variant", "unseen", "ap", "ap_less_clean", "n")
+    rows = [
+        ("figure4", "run", "head", "clean", 2, approx(0.8), None, 20),
+        ("figure4", "run", "head", "jpeg_50", 2, approx(0.7), approx(-0.1), 20),
+    ]
+    assert answer(perturbed, "run_robustness", *columns) == rows
+    assert answer(perturbed, "run_robustness", *columns, given=("run=run", HEAD)) == rows
+    assert answer(perturbed, "run_robustness", *columns, given=("run=other",)) == []
+    columns = ("accuracy", "accuracy_less_clean", "tnr", "tpr")
+    second = (approx(0.7), approx(-0.2), approx(0.7), approx(0.7))
+    assert answer(perturbed, "run_robustness", *columns)[1] == second
+
+
+def test_run_robustness_needs_a_run_with_variants(connection):
+    assert answer(connection, "run_robustness", "run_id") == []
+
+
+def test_runs_are_asked_about_their_own_variant_unless_another_is_named(perturbed):
+    jpeg = ("variant=jpeg_50",)
+    assert answer(perturbed, "run_means", "ap") == [(approx(0.8),)]
+    assert answer(perturbed, "run_means", "ap", given=jpeg) == [(approx(0.7),)]
+    found = answer(perturbed, "run_metrics", "variant", "generator", "ap")
+    assert [row[:2] for row in found] == [("clean", "gan"), ("clean", "flow"), ("clean", "vae")]
+    assert answer(perturbed, "run_metrics", "ap", given=jpeg)[0] == (approx(0.9),)
+    assert answer(perturbed, "calibration", "n", "probability") == [(1, 0.6)]
+    assert answer(perturbed, "calibration", "n", "probability", given=jpeg) == [(1, 0.1)]
+    assert answer(perturbed, "run_errors", "image_id") == []
+    assert answer(perturbed, "run_errors", "image_id", "caption", given=jpeg) == [(BJ, "a cup")]
+    assert answer(perturbed, "thresholds", "fakes", "tpr", given=("steps=1", *jpeg))[1] == (1, 0.0)
+    assert answer(perturbed, "hardest_images", "image_id", given=jpeg) == [(BJ,)]
 
 
 def test_a_wrong_parameter_of_a_named_query(connection):

@@ -1,5 +1,7 @@
 import hashlib
+import io
 
+import pyarrow as pa
 from PIL import Image
 
 from pipeline import tables
@@ -89,3 +91,68 @@ def test_the_stage_itself(tmp_path):
     assert stage.run({"listing": part}, images.Images(), ()) == first_occurrences(part, set())
     empty = stage.run({"listing": part.slice(0, 0)}, images.Images(), ())
     tables.check("images", empty)
+
+
+def in_variant(table, variant):
+    """Clean rows as they travel to the stage: with the image_ids of a variant."""
+    ids = [f"{image_id}-{variant}" for image_id in table["image_id"].to_pylist()]
+    columns = {name: table[name] for name in table.column_names}
+    return pa.table({**columns, "image_id": ids, "variant": [variant] * len(ids)})
+
+
+def perturbed(table, variant):
+    found = get_stage("images").run({"files": in_variant(table, variant)}, images.Images(), ())
+    tables.check("images", found)
+    return found.to_pylist()
+
+
+def test_a_variant_that_ends_in_jpeg_has_the_facts_of_that_file(tmp_path):
+    path = save(tmp_path / "a/0_real/1.png", "red")
+    clean = first_occurrences(listed(tmp_path), set())
+    (row,) = perturbed(clean, "resize_2+jpeg_50")
+    stream = io.BytesIO()
+    Image.open(path).resize((12, 8), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=50)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert row == {
+        "image_id": f"{digest[:32]}-resize_2+jpeg_50",
+        "variant": "resize_2+jpeg_50",
+        "uri": str(path),
+        "bytes": len(stream.getvalue()),
+        "width": 12,
+        "height": 8,
+        "format": "JPEG",
+        "mode": "RGB",
+        "orientation": 1,
+        "jpeg_quality": 50,
+        "sha256": digest,
+        "error": None,
+    }
+
+
+def test_a_variant_without_a_file_has_no_format_and_no_size_on_disk(tmp_path):
+    block = Image.Exif()
+    block[0x0112] = 6
+    (tmp_path / "a/0_real").mkdir(parents=True)
+    Image.new("L", (6, 4)).save(tmp_path / "a/0_real/1.jpg", exif=block)
+    clean = first_occurrences(listed(tmp_path), set())
+    (row,) = perturbed(clean, "jpeg_50+blur_1")
+    assert [row[name] for name in ("bytes", "format", "jpeg_quality")] == [None] * 3
+    size = [row[name] for name in ("width", "height", "mode", "orientation")]
+    assert size == [4, 6, "RGB", 1]  # upright
+
+
+def test_a_variant_of_a_failed_image_is_a_failed_row_of_the_same_file(tmp_path):
+    save(tmp_path / "a/0_real/1.png", "red")
+    cut = tmp_path / "a/0_real/2.jpg"
+    Image.effect_noise((64, 64), 50).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-500])  # its header is fine
+    (tmp_path / "a/0_real/3.png").write_bytes(b"")
+    clean = first_occurrences(listed(tmp_path), set())
+    assert clean["error"].null_count == 2
+    rows = perturbed(clean, "jpeg_50")
+    assert [row["error"] is None for row in rows] == [True, False, False]
+    assert rows[2]["error"] == "file is empty (0 bytes)"
+    for row, before in zip(rows, clean.to_pylist(), strict=True):
+        assert (row["uri"], row["sha256"]) == (before["uri"], before["sha256"])
+        assert row["variant"] == "jpeg_50"
+    assert [rows[1][name] for name in ("width", "bytes", "format")] == [None] * 3

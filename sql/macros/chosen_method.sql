@@ -1,0 +1,34 @@
+-- One row: the method of a trained run that a query is about, and the variant
+-- of the tested images; none where no run has them. It is a table with three
+-- arguments:
+-- from predictions inner join chosen_method(null, 'global', null)
+--     using (experiment, run_id, method, variant)
+--
+-- of_run      run_id; null: the newest run
+-- of_method   of that run; null: its best mean average precision
+-- of_variant  of the tested images; null: that of the training images
+-- experiment  as in runs
+-- run_id      as in runs
+-- method      as in runs
+-- variant     as in runs
+
+create macro chosen_method(of_run, of_method, of_variant) as table
+
+select
+    experiment,
+    run_id,
+    method,
+    variant
+from runs
+where
+    (of_run::varchar is null or run_id = of_run)
+    and (of_method::varchar is null or method = of_method)
+    and variant = coalesce(of_variant::varchar, train_variant)
+group by experiment, run_id, method, variant
+order by
+    max(saved) desc,
+    experiment,
+    run_id,
+    avg(ap) desc nulls last,
+    method
+limit 1
