@@ -34,7 +34,6 @@ from pipeline.options import (
 if TYPE_CHECKING:
     from pipeline.dag import Dag, Draft
     from pipeline.run import NodeTotal
-    from pipeline.store import Store
 
 app = typer.Typer(
     name="item",
