@@ -175,6 +175,12 @@ class Experiment(_Frozen):
         return names
 
     @model_validator(mode="after")
+    def _neighbours_among_enough(self) -> Self:
+        if self.neighbours_among is not None and self.neighbours_among < self.neighbours:
+            raise ValueError("neighbours_among is smaller than neighbours")
+        return self
+
+    @model_validator(mode="after")
     def _comparable(self) -> Self:
         twice = set(self.foreign) & set(self.heads)
         if twice:

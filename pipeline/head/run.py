@@ -89,16 +89,7 @@ def run_experiment(
             "use letters, digits, '_', '-' and '.'",
         )
     selection = rows.select(connection, experiment, name)
-    num_train = selection.train.table.num_rows
-    if num_train < experiment.neighbours:  # a small sample must not stop the others
-        few = f"k-NN takes all {num_train} images, fewer than {experiment.neighbours}"
-        train = replace(selection.train, notes=(*selection.train.notes, few))
-        selection = replace(selection, train=train)
-    among = experiment.neighbours_among
-    if among is not None and num_train > among:
-        some = f"k-NN looks among {among:,} of {num_train:,} images (`neighbours_among`)"
-        train = replace(selection.train, notes=(*selection.train.notes, some))
-        selection = replace(selection, train=train)
+    selection = replace(selection, train=_with_notes(selection.train, experiment))
     about = _about(experiment, name, selection, fingerprints)
     folder = out / name / about["run_id"]
     measured = None if again else _saved(folder)
@@ -125,6 +116,17 @@ def run_experiment(
         *evaluate.split(measured),
         seconds,
     )
+
+
+def _with_notes(train: rows.Rows, experiment: Experiment) -> rows.Rows:
+    """The training rows, and what k-NN does with them when they are few or many."""
+    count, k, among = train.table.num_rows, experiment.neighbours, experiment.neighbours_among
+    notes = list(train.notes)
+    if among is not None and count > among:
+        notes.append(f"k-NN looks among {among:,} of {count:,} images (`neighbours_among`)")
+    if count < k:  # a small sample must not stop the others
+        notes.append(f"k-NN takes all {count:,} images, fewer than {k:,}")
+    return replace(train, notes=tuple(notes))
 
 
 def _counts(side: rows.Rows) -> tuple[int, int]:
