@@ -5,7 +5,8 @@ What a connection holds (all read-only):
   on which that table's canonical view sits;
 - a view per node, and one per table: `captions` is the node called `captions` or, when no node is
   called so, the only one that makes captions;
-- `nodes`, `receipts` (a row a part) and `failures` (a row a failed row), over all nodes;
+- `nodes`, `parts` and `receipts` (a row a part: its file, and how it was made) and `failures` (a
+  row a failed row), over all nodes;
 - `store.runs`, `store.predictions`, `store.curves`: metrics, predictions and learning curves of
   the store's trained runs;
 - every further file of `sql/views`, in the order of their names;
@@ -41,7 +42,7 @@ from pipeline.resources import folder
 if TYPE_CHECKING:
     import duckdb
 
-_GENERATED = ("nodes", "receipts", "failures")
+_GENERATED = ("nodes", "parts", "receipts", "failures")
 
 
 def connect(
@@ -118,7 +119,7 @@ def _fill(
             if table not in tables and table not in several:
                 source = f"from store.{identifier(node)}" if node else no_rows(table)
                 connection.execute(f"create view store.{identifier(table)} as {source}")
-        for name, sql in generated(tables).items():
+        for name, sql in generated(tables, set(canonical.values())).items():
             connection.execute(f"create view {name} as {sql}")
         for name in RUN_FILES:
             connection.execute(f"create view store.{name} as {run_rows(name, runs)}")

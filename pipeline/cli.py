@@ -18,12 +18,14 @@ from pipeline.console import (
     reported,
 )
 from pipeline.errors import UserError, nearest
+from pipeline.experiments import run_experiments
 from pipeline.models_command import models
 from pipeline.options import (
     DEFAULT_STORE,
     DagArgument,
     JsonOption,
     LimitOption,
+    MemoryOption,
     SetOption,
     StoreOption,
     limited,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from pipeline.dag import Dag, Draft
     from pipeline.head.experiment import Experiment
     from pipeline.run import NodeTotal
-    from pipeline.store import Store
 
 app = typer.Typer(
     name="item",
@@ -77,6 +78,7 @@ def run(
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
     ] = None,
     inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    memory: MemoryOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -85,6 +87,7 @@ def run(
     with reported():
         from pipeline import pins
         from pipeline import run as runner
+        from pipeline.head.memory import parse
         from pipeline.progress import Reporter
         from pipeline.store import Store
 
@@ -94,6 +97,7 @@ def run(
             raise UserError(
                 "--inline runs in this process", hint="leave --scheduler, --workers out"
             )
+        allowed = parse(memory)  # before anything is computed
         graph = _load(dag, overrides, limit)
         cache = Store(store)
         pins.check(graph, cache)
@@ -110,7 +114,7 @@ def run(
             print_totals(totals)
         fine = _judge(graph, totals)
         names = [] if until or only else list(graph.experiments)
-        measured = _experiments(graph, cache, names, again=False, quiet=as_json)
+        measured = run_experiments(graph, cache, names, allowed, again=False, quiet=as_json)
         if as_json:
             nodes_json = [vars(total) for total in totals]
             print_json({"nodes": nodes_json, "experiments": measured})
@@ -211,6 +215,7 @@ def train(
     partial: Annotated[
         bool, typer.Option("--partial", help="Go on without images that are not computed yet.")
     ] = False,
+    memory: MemoryOption = None,
     limit: LimitOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -221,8 +226,10 @@ def train(
     Selected images that are not computed yet are an error, unless --partial.
     """
     with reported():
+        from pipeline.head.memory import parse
         from pipeline.store import Store
 
+        allowed = parse(memory)
         graph = _load(dag, overrides, limit)
         if experiment and experiment not in graph.experiments:
             hint = nearest(experiment, graph.experiments)
@@ -232,7 +239,7 @@ def train(
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
         if partial:
             graph = replace(graph, experiments=_partial(graph))
-        measured = _experiments(graph, Store(store), names, again=True, quiet=as_json)
+        measured = run_experiments(graph, Store(store), names, allowed, again=True, quiet=as_json)
         if as_json:
             print_json({"experiments": measured})
 
@@ -241,38 +248,6 @@ def _partial(graph: "Dag") -> "dict[str, Experiment]":
     """The experiments, content with what is computed."""
     found = graph.experiments.items()
     return {name: one.model_copy(update={"partial": True}) for name, one in found}
-
-
-def _experiments(
-    graph: "Dag", cache: "Store", names: list[str], again: bool, quiet: bool
-) -> dict[str, dict[str, object]]:
-    """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
-
-    Unless `again`, a run that these very inputs gave before is read back.
-    """
-    if not names:
-        return {}
-    from pipeline.access import connect
-    from pipeline.head.study import plain_values, render_study, run_study
-
-    connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
-    # of all nodes: a run may read any of them through the views, whatever they are called
-    fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
-    measured: dict[str, dict[str, object]] = {}
-    for name in names:
-        study = run_study(
-            connection,
-            graph.experiments[name],
-            name,
-            cache.root / "runs",
-            fingerprints,
-            say=lambda line: typer.echo(line, err=True),
-            again=again,
-        )
-        measured[name] = plain_values(study)
-        if not quiet:
-            typer.echo(render_study(study))
-    return measured
 
 
 @app.command()

@@ -16,6 +16,14 @@ LimitOption = Annotated[
     typer.Option(min=1, help="Only N files, evenly spread; a cache of its own (corpus.limit)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What vectors may take in memory when heads are trained, such as 2GB (default: half "
+        "of the machine's, or of the container's limit). What does not fit is streamed from disk.",
+    ),
+]
 DEFAULT_STORE = Path("store")
 
 

@@ -1,6 +1,6 @@
 """The SQL that reads the files of a store: parts, their receipts, failures, and trained runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -189,15 +189,20 @@ def run_rows(name: str, runs: Sequence[Path] | str) -> str:
     return f"{empty} union all by name select {place}, {others} from {source}"
 
 
-def generated(tables: Tables) -> dict[str, str]:
-    """`nodes`, `receipts` and `failures`: unions over all nodes, read only when a query asks."""
+def generated(tables: Tables, canonical: Collection[str | None]) -> dict[str, str]:
+    """`nodes`, `parts`, `receipts` and `failures`: unions over all nodes, read when a query asks.
+
+    `canonical`: the nodes that the tables' own views read.
+    """
     nodes = [
         f"({position}, {literal(node)}, {literal(table)}, {_number(parts)})"
         for position, (node, (table, parts)) in enumerate(tables.items())
     ] or ["(null::integer, null::varchar, null::varchar, null::integer)"]
+    files = [_no_parts()]
     receipts, failures = [_no_receipts()], []
     for node, (table, parts) in tables.items():
         if parts:
+            files.append(_files(node, table, parts, node in canonical))
             receipts.append(_receipts(node, parts))
         key = _KEYS.get(table, "image_id")
         number = "object_no" if table in ("objects", "regions", "object_embeddings") else "null"
@@ -209,11 +214,31 @@ def generated(tables: Tables) -> dict[str, str]:
     return {
         "nodes": f"from (values {', '.join(nodes)}) as nodes(position, node, table_name, parts) "
         "where node is not null",
+        "parts": " union all ".join(files),
         "receipts": " union all ".join(receipts),
         "failures": " union all ".join(failures)
         or "select null::varchar as node, null::varchar as table_name, null::varchar as key, "
         "null::integer as object_no, null::varchar as error where false",
     }
+
+
+def _no_parts() -> str:
+    return (
+        "select null::varchar as node, null::varchar as table_name, null::boolean as canonical, "
+        "null::varchar as part, null::varchar as path where false"
+    )
+
+
+def _files(node: str, table: str, parts: Parts, canonical: bool) -> str:
+    """A row a file: a part's name is the same in every node's folder, but in the listing's."""
+    files = f"select unnest({file_list(parts)}) as file"
+    if isinstance(parts, Growing):
+        files = f"select file from glob({file_list(parts)}) where {_counts(parts, 'file')}"
+    return (
+        f"select {literal(node)} as node, {literal(table)} as table_name, "
+        f"{str(canonical).lower()} as canonical, parse_filename(file) as part, file as path "
+        f"from ({files})"
+    )
 
 
 def _no_receipts() -> str:

@@ -121,13 +121,13 @@ def test_a_database_is_attached_under_any_name(dag, store, tmp_path):
 def test_a_database_has_the_macros(dag, store, tmp_path):
     out = tmp_path / "views.duckdb"
     save(load(str(dag)), store, out)
-    assert counts(out, "from chosen_method(null, null)") == ("cross", "r1", "head")
+    assert counts(out, "from chosen_method(null, null, null)") == ("cross", "r1", "head")
     sql = "select image_id, caption from about_images(['b', 'none'])"
     assert counts(out, sql) == ("b", "fog")
     with duckdb.connect() as connection:
         connection.execute(f"attach '{out}' as other (read_only)")
         connection.execute("use other")
-        assert connection.execute("select method from chosen_method('r1', null)").fetchall()
+        assert connection.execute("select method from chosen_method('r1', null, null)").fetchall()
 
 
 def test_data_frames_go_out_and_with_unsafe_in(dag, store):

@@ -184,3 +184,11 @@ def test_help_is_light(tmp_path):
     assert answer.returncode == 0, answer.stderr
     for command in ("run", "plan", "status", "query", "db", "train", "doctor", "models", "gc"):
         assert command in answer.stdout
+
+
+def test_a_wrong_size_of_memory_is_said_before_anything_is_done(item, tmp_path):
+    for command in ("run", "train"):
+        answer = item(command, "demo", "--memory", "2", cwd=tmp_path)
+        assert answer.returncode == 2
+        assert "'2' is no size of memory" in answer.stderr
+    assert not list(tmp_path.iterdir())

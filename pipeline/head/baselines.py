@@ -4,59 +4,77 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from pipeline.errors import UserError
 from pipeline.head.experiment import Experiment
+from pipeline.head.linear import logistic_over_blocks
+from pipeline.head.neighbours import choose, share_of_fakes
+from pipeline.head.source import InMemory, Source
 
-Predict = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[Source], np.ndarray]
 
 
-def logistic(x: np.ndarray, y: np.ndarray) -> Predict:
-    """Logistic regression (L2, C = 1) of y [n] (0, 1) on standardised x [n, d]; no randomness.
+def logistic(source: Source, y: np.ndarray) -> Predict:
+    """Logistic regression (L2, C = 1) of y [n] (0, 1) on standardised rows; no randomness.
 
-    Returns the function from x [m, d] to the probability of fake, float64 [m].
+    scikit-learn's in memory, and the same problem solved over blocks (`pipeline.head.linear`) for
+    what is streamed. Returns the function from other rows to the probability of fake, float64 [m].
     """
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
-        model.fit(x, y)
-    return lambda x: expit(model.decision_function(x).astype(np.float64))
+    if isinstance(source, InMemory):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
+            model.fit(source.x.numpy(), y)
+        return lambda rows: _each(rows, lambda block: model.decision_function(block.numpy()))
+    weight, mean, bias = logistic_over_blocks(source, y)
+    return lambda rows: _each(rows, lambda block: ((block - mean) @ weight + bias).numpy())
 
 
-def nearest_neighbours(x: np.ndarray, y: np.ndarray, k: int) -> Predict:
-    """The share of fakes among the k training rows of the least cosine distance; no randomness.
+def _each(rows: Source, logits: Callable[[torch.Tensor], np.ndarray]) -> np.ndarray:
+    return expit(np.concatenate([logits(block).astype(np.float64) for block in rows.blocks()]))
 
-    Returns the function from x [m, d] to that share, float64 [m]. Raises UserError when there are
-    fewer than k training rows.
+
+def nearest_neighbours(
+    source: Source, y: np.ndarray, k: int, among: int | None = None, seed: int = 0
+) -> Predict:
+    """The share of fakes among the k training rows of the least cosine distance.
+
+    `among`: look at so many of the training rows only, drawn by the seed; None: at all. Returns the
+    function from other rows to that share, float64 [m]. Raises UserError when there are fewer than
+    k training rows.
     """
-    if k > len(x):
+    count = len(source)
+    if among is not None and among < count:
+        drawn = np.zeros(count, bool)  # in the side's own order: the same ones however it is read
+        drawn[choose(count, among, seed)] = True
+        kept = np.flatnonzero(drawn[source.order])
+        source, y = InMemory(source.at(kept).numpy()), y[kept]
+    if k > len(source):
         raise UserError(
-            f"{k:,} neighbours are more than the {len(x):,} training images",
+            f"{k:,} neighbours are more than the {len(source):,} training images",
             hint="lower the experiment's `neighbours`",
         )
-    model = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(x, y)
 
-    def predict(x: np.ndarray) -> np.ndarray:
-        with threadpool_limits(limits=1):
-            return model.predict_proba(x)[:, 1].astype(np.float64)
+    def predict(rows: Source) -> np.ndarray:
+        return share_of_fakes(source, y, rows, k)
 
     return predict
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """`columns`: the matrices it reads, side by side (names of `data.gather`, `gather_beside`).
+    """`columns`: the matrices it reads, side by side (names of `matrices.needed`).
 
     `fit` is None for the experiment's own head, trained and stopped as the others are.
     """
 
     columns: tuple[str, ...]
-    fit: Callable[[np.ndarray, np.ndarray, Experiment], Predict] | None
+    fit: Callable[[Source, np.ndarray, Experiment], Predict] | None
 
 
 def _logistic(*columns: str) -> Baseline:
@@ -69,7 +87,9 @@ BASELINES = {
     "linear probe": _logistic("image_embedding"),
     "k-NN": Baseline(
         ("image_embedding",),
-        lambda x, y, experiment: nearest_neighbours(x, y, min(experiment.neighbours, len(x))),
+        lambda x, y, experiment: nearest_neighbours(
+            x, y, min(experiment.neighbours, len(x)), experiment.neighbours_among, experiment.seed
+        ),
     ),
     # De-Fake: Sha et al., DE-FAKE (CCS 2023): an MLP on [image; caption], with our head's settings
     "concat MLP": Baseline(("image_embedding", "caption_embedding"), None),

@@ -1,6 +1,8 @@
 """The bootstrap: how much a figure would move with other test images of the same kind."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import numpy as np
@@ -27,19 +29,22 @@ def resample(
     resamples, so that differences between methods are paired. AP is NaN without reals or fakes.
     """
     methods = [_Ranking(label, p) for p in probabilities]
-    right = ((probabilities >= 0.5) == (label == 1)).T.astype(np.float64)
-    both = 0 < (label == 1).sum() < len(label)
-    ap = np.full((len(methods), times), np.nan)
-    accuracy = np.empty((len(methods), times))
-    start = 0
-    for counts in _counts(label, times, rng):
-        stop = start + len(counts)
-        accuracy[:, start:stop] = (counts @ right).T / len(label)
-        if both:
-            for row, method in zip(ap, methods, strict=True):
-                row[start:stop] = method.average_precision(counts)
-        start = stop
-    return {"ap": ap, "accuracy": accuracy}
+    found = {name: np.empty((len(methods), times)) for name in NAMES}
+    start, counts = 0, _counts(label, times, rng)
+    with ThreadPoolExecutor(_cores()) as pool:  # NumPy lets go of the interpreter's lock
+        waiting = pool.submit(next, counts, None)
+        while drawn := waiting.result():
+            some = slice(start, start + len(drawn[0]))
+            waiting = pool.submit(next, counts, None)  # the next ones, meanwhile
+            figures = pool.map(lambda method, drawn=drawn: method.figures(*drawn), methods)
+            for row, (ap, accuracy) in enumerate(figures):
+                found["ap"][row, some], found["accuracy"][row, some] = ap, accuracy
+            start = some.stop
+    return found
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
@@ -48,44 +53,61 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _counts(label: np.ndarray, times: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each image was drawn: float64 [a chunk of the resamples, n]."""
+def _counts(
+    label: np.ndarray, times: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """How often each real and each fake was drawn: int32 [a chunk of the resamples, of these]."""
     size = max(1, _CHUNK // max(1, len(label)))
-    classes = dict(enumerate(rng.spawn(2)))  # own numbers each: the chunk's size changes nothing
+    # own numbers each: the chunk's size changes nothing
+    classes = [(numbers, int((label == value).sum())) for value, numbers in enumerate(rng.spawn(2))]
     for start in range(0, times, size):
         rows = min(size, times - start)
-        counts = np.empty((rows, len(label)))
-        for value, numbers in classes.items():
-            members = np.flatnonzero(label == value)
-            if n := len(members):
-                drawn = numbers.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-                counts[:, members] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        yield counts
+        yield tuple(_drawn(numbers, rows, n) for numbers, n in classes)
+
+
+def _drawn(numbers: np.random.Generator, rows: int, n: int) -> np.ndarray:
+    """int32 [rows, n]: how often each of n was drawn in n draws with replacement."""
+    if not n:
+        return np.zeros((rows, 0), np.int32)
+    drawn = numbers.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+    return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.int32)
 
 
 class _Ranking:
-    """One method's images from the most to the least probably fake, sorted once for all resamples.
+    """One method's reals and fakes from the most to the least probably fake, sorted once for all.
 
     AP is the sum of precision x gain in recall over the distinct thresholds, as scikit-learn has
-    it: images of equal probability come in together.
+    it: images of equal probability come in together. Only thresholds that bring fakes in count.
     """
 
     def __init__(self, label: np.ndarray, probability: np.ndarray):
-        self.order = np.argsort(-probability, kind="stable")
-        ranked = probability[self.order]
-        self.last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of each threshold
-        self.fake = (label[self.order] == 1).astype(np.float64)
+        reals, fakes = -probability[label == 0], -probability[label == 1]
+        self.reals, self.fakes = (np.argsort(p, kind="stable") for p in (reals, fakes))
+        reals, fakes = reals[self.reals], fakes[self.fakes]
+        last = np.append(fakes[1:] != fakes[:-1], True)[: len(fakes)]  # of each threshold
+        self.last = None if last.all() else np.flatnonzero(last)
+        self.above = np.searchsorted(reals, fakes[last], side="right")  # reals that come in by then
+        self.called = [int(np.searchsorted(p, -0.5, side="right")) for p in (reals, fakes)]  # fake
 
-    def average_precision(self, counts: np.ndarray) -> np.ndarray:
-        """float64 [resamples] for counts [resamples, n]."""
-        drawn = counts[:, self.order]
-        gained = drawn * self.fake
-        drawn.cumsum(axis=1, out=drawn)
-        true = gained.cumsum(axis=1)
-        if len(self.last) < len(self.order):
-            drawn, true = drawn[:, self.last], true[:, self.last]
+    def figures(self, reals: np.ndarray, fakes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AP and accuracy, float64 [resamples], for counts int32 [resamples, reals or fakes]."""
+        gained = fakes.take(self.fakes, axis=1, mode="clip")
+        true = gained.cumsum(axis=1, dtype=np.int32)
+        false = np.zeros((len(reals), len(self.reals) + 1), np.int32)  # of no real, of one, ...
+        drawn = reals.take(self.reals, axis=1, mode="clip")
+        drawn.cumsum(axis=1, dtype=np.int32, out=false[:, 1:])
+        wrong, right = false[:, self.called[0]], self.called[1]
+        right = true[:, right - 1] if right else 0
+        accuracy = (len(self.reals) - wrong + right) / (len(self.reals) + len(self.fakes))
+        if not len(self.reals) or not len(self.fakes):
+            return np.full(len(reals), np.nan), accuracy
+        if self.last is not None:
+            true = true.take(self.last, axis=1, mode="clip")
             gained = np.diff(true, axis=1, prepend=0)
-        total = true[:, -1].copy()
-        true /= np.maximum(drawn, 1, out=drawn)  # now the precision; nothing drawn: nothing gained
-        true *= gained
-        return true.sum(axis=1) / total
+        # whole numbers until here, which are added up many times faster than fractions
+        precision = true.astype(np.float64)
+        drawn = false.take(self.above, axis=1, mode="clip").astype(np.float64)
+        drawn += precision
+        precision /= np.maximum(drawn, 1, out=drawn)  # nothing drawn: nothing gained
+        precision *= gained
+        return precision.sum(axis=1) / len(self.fakes), accuracy

@@ -1,12 +1,9 @@
-"""The matrices of an experiment's images, out of the cache by Arrow.
+"""What an experiment's images have in the cache: columns for SQL, and matrices of a part.
 
-Reads two views: `features` and `image_embeddings`. Nothing is aligned by position across files:
-rows and vectors meet by image_id.
+The matrices come from the tables `features` and `image_embeddings`.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError, nearest
-from pipeline.relations import identifier
+from pipeline.head.parts import Part
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -34,128 +31,80 @@ SCALARS = (
 )
 
 
-def gather(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> dict[str, np.ndarray]:
-    """Matrices for these images, in their order, an image once or often; float32.
+_CACHED = {
+    "global": ("features", "global"),
+    "local": ("features", "local"),
+    "image_embedding": ("image_embeddings", "embedding"),
+    "cosine_global": ("features", "cosine_global"),
+}
 
-    `global`, `local` [n, d]: the representations D (`local` is zeros for an image whose caption
-    names no object); `image_embedding` [n, d]; `cosine_global` [n, 1]. Raises UserError when
-    vectors differ in width or are not finite, or when a view gives an image several rows.
+
+def gather(part: Part, names: set[str]) -> dict[str, np.ndarray]:
+    """Matrices of a part's images, in their order, a row an image: those of `names` that are here.
+
+    `global`, `local` float16 [m, d]: the representations D (`local` is zeros for an image whose
+    caption names no object); `image_embedding` float16 [m, d]; `cosine_global` float32 [m, 1];
+    `scalars` float32 [m, 5]: `SCALARS`, zeros where there is no object; `raw_image` float32 [m, d]:
+    the image embedding at the length that it had before it was normalised. Raises UserError when
+    a number is not finite, or a table has not one row an image.
     """
-    columns = {
-        "global": "features.global",
-        "local": "features.local",
-        "image_embedding": "image_embeddings.embedding",
-        "cosine_global": "features.cosine_global",
-    }
-    matrices = {}
-    with positions(connection, image_ids) as (count, codes):
-        for name, path in columns.items():
-            view, _, column = path.partition(".")
-            sql = (
-                f'select position, "{column}" as x from {view} join item_positions using (image_id)'
-            )
-            matrices[name] = matrix(connection, sql, path, count)[codes]
-    return matrices
-
-
-def scalars(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.ndarray:
-    """float32 [n, 5]: `SCALARS` of these images, in their order; zeros where there is no object."""
-    columns = []
-    with positions(connection, image_ids) as (count, codes):
-        for name in SCALARS:
-            sql = (
-                f"select position, {name}::float as x from features "
-                "join item_positions using (image_id)"
-            )
-            columns.append(matrix(connection, sql, f"features.{name}", count))
-    return np.concatenate(columns, axis=1)[codes]
-
-
-def lengths(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> np.ndarray:
-    """float32 [n, 1]: the lengths of these images' embeddings before they were normalised."""
-    sql = "select position, norm as x from image_embeddings join item_positions using (image_id)"
-    with positions(connection, image_ids) as (count, codes):
-        return matrix(connection, sql, "image_embeddings.norm", count)[codes]
-
-
-@contextmanager
-def positions(
-    connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray
-) -> Iterator[tuple[int, np.ndarray | slice]]:
-    """Lends the connection a table `item_positions`: image_id, position; an image once.
-
-    Gives the number of distinct images, and what takes a matrix of them to all `image_ids`.
-    """
-    encoded = image_ids.combine_chunks().dictionary_encode()  # ids in the order they come first
-    ids, codes = encoded.dictionary, encoded.indices.to_numpy()
-    lent = pa.table({"image_id": ids, "position": np.arange(len(ids))})
-    connection.register("item_positions", lent)
-    try:
-        yield len(ids), slice(None) if len(ids) == len(codes) else codes
-    finally:
-        connection.unregister("item_positions")
-
-
-def misspelt(connection: "DuckDBPyConnection", predicate: str) -> str:
-    """The first text in a predicate that no listed file has, with the nearest one; or nothing."""
-    texts = r"\b(generator|dataset|split|class_name)\s*=\s*'([^']*)'"
-    for column, text in re.findall(texts, predicate):
-        sql = f"select distinct {column} from listing where {column} is not null"
-        known = [value for (value,) in connection.execute(sql).fetchall()]
-        if text not in known:
-            return f"no file has {column} '{text}': {nearest(text, known)} "
-    return ""
-
-
-def lacking(connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray) -> str:
-    """The nodes that have no row of some of these images, each with how many, in words."""
-    sql = "select node from nodes where table_name not in ('listing', 'text_embeddings')"
-    nodes = [name for (name,) in connection.execute(f"{sql} order by position").fetchall()]
-    found = []
-    with positions(connection, image_ids):
-        for node in nodes:
-            sql = f"select count(*) from item_positions anti join store.{identifier(node)} using"
-            ((count,),) = connection.execute(f"{sql} (image_id)").fetchall()
-            found += [f"{node} {count:,}"] if count else []
-    return ", ".join(found)
-
-
-def matrix(connection: "DuckDBPyConnection", sql: str, name: str, rows: int) -> np.ndarray:
-    """float32 [rows, width] from a select of position and x (vector or number); zeros where null.
-
-    `name` says in messages where x comes from, as view.column.
-    """
-    view, _, column = name.partition(".")
-    data = query(connection, sql, view, "`item query DAG nodes` shows what the view is made of")
-    if data.num_rows != rows:
-        raise UserError(f"{view} has {data.num_rows:,} rows for {rows:,} images", view)
-    filled = data.filter(pc.is_valid(data["x"])) if data["x"].null_count else data
-    vector = not pa.types.is_floating(data["x"].type)
-    values = np.zeros((rows, _width(data["x"], view, column) if vector else 1), np.float32)
-    for batch in filled.to_batches():
-        flat = batch["x"].flatten() if vector else batch["x"]
-        block = flat.to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
-        values[batch["position"].to_numpy()] = block
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"{name} holds values that are not finite",
-            view,
-            f'find them with `item query DAG "select * from {view} where …"` and exclude them',
+    wanted = {name: place for name, place in _CACHED.items() if name in names}
+    columns: dict[str, list[str]] = {}
+    for table, column in wanted.values():
+        columns.setdefault(table, []).append(column)
+    if "scalars" in names:
+        columns.setdefault("features", []).extend(SCALARS)
+    if "raw_image" in names:
+        columns.setdefault("image_embeddings", []).extend(("embedding", "norm"))
+    tables = {table: part.one(table, sorted(set(some))) for table, some in columns.items()}
+    found = {name: matrix(tables[table], table, column) for name, (table, column) in wanted.items()}
+    if "scalars" in names:
+        each = [matrix(tables["features"], "features", name) for name in SCALARS]
+        found["scalars"] = np.concatenate(each, axis=1)
+    if "raw_image" in names:
+        parts = (
+            matrix(tables["image_embeddings"], "image_embeddings", column).astype(np.float32)
+            for column in ("embedding", "norm")
         )
-    return values
+        unit, length = parts
+        found["raw_image"] = unit * length
+    return found
 
 
-def _width(column: pa.ChunkedArray, view: str, name: str) -> int:
-    if pa.types.is_fixed_size_list(column.type):
-        return column.type.list_size
-    widths = pc.unique(pc.list_value_length(column)).drop_null().to_pylist()
-    if len(widths) > 1:
+def matrix(data: pa.Table, table: str, column: str) -> np.ndarray:
+    """A column of vectors as float16 [m, width], one of numbers as float32 [m, 1]; null: zeros.
+
+    `table` says in messages where it comes from. Raises UserError for what is not finite.
+    """
+    values = data[column].combine_chunks()
+    if pa.types.is_fixed_size_list(values.type):
+        x, valid = half(values)
+        finite = (x.view(np.uint16) & 0x7C00) != 0x7C00  # the exponent is not all ones
+        if values.null_count:
+            finite[~valid] = True
+            x = np.where(valid[:, None], x, np.float16(0))
+    else:
+        x = pc.fill_null(values.cast(pa.float32()), 0).to_numpy()[:, None]
+        finite = np.isfinite(x)
+    if not finite.all():
         raise UserError(
-            f"the vectors of {view}.{name} have different widths: {sorted(widths)}",
-            view,
-            "they come from different CLIP models: give each its own node, and train on one",
+            f"{table}.{column} holds values that are not finite",
+            table,
+            f'find them with `item query DAG "select * from {table} where …"` and exclude them',
         )
-    return widths[0] if widths else 0
+    return x
+
+
+def half(values: pa.FixedSizeListArray) -> tuple[np.ndarray, np.ndarray]:
+    """float16 [m, d], without a copy and read-only, and bool [m]: where there is a vector.
+
+    Rows without one hold anything.
+    """
+    width, buffer = values.type.list_size, values.values.buffers()[1]
+    start = (values.offset * width + values.values.offset) * 2
+    count = len(values) * width
+    flat = np.frombuffer(buffer, np.float16, count, start) if count else np.empty(0, np.float16)
+    return flat.reshape(len(values), width), values.is_valid().to_numpy(zero_copy_only=False)
 
 
 def query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:

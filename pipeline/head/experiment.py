@@ -118,6 +118,7 @@ class Experiment(_Frozen):
     head: HeadConfig = HeadConfig()
     seed: NonNegativeInt = 0
     neighbours: PositiveInt = 9  # of the baseline k-NN
+    neighbours_among: PositiveInt | None = 20_000  # training images, drawn by the seed; None: all
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
     compare_to: str | None = "linear probe"  # the method that the differences are from
@@ -173,6 +174,12 @@ class Experiment(_Frozen):
             what = "feature" if info.field_name == "features" else "key"
             raise ValueError(f"names a {what} twice")
         return names
+
+    @model_validator(mode="after")
+    def _neighbours_among_enough(self) -> Self:
+        if self.neighbours_among is not None and self.neighbours_among < self.neighbours:
+            raise ValueError("neighbours_among is smaller than neighbours")
+        return self
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:

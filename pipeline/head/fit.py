@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.head.baselines import BASELINES
+from pipeline.head.baselines import BASELINES, Predict
 from pipeline.head.experiment import Experiment
 from pipeline.head.foreign import apply_linear
 from pipeline.head.mlp import Head
+from pipeline.head.samples import Samples
 from pipeline.head.train import Trained, train
 
 CURVES = pa.schema(
@@ -41,58 +43,55 @@ class Fitted:
 
 
 def fit(
-    x: Mapping[str, np.ndarray],
-    y: np.ndarray,
-    num_validation: int,
+    samples: Samples,
+    labels: Mapping[str, np.ndarray],
     experiment: Experiment,
     say: Callable[[str], None],
 ) -> Fitted:
     """Fits every method of the experiment, in the table's order.
 
-    The rows of each matrix of `x` are those of training, then `num_validation` of validation, and
-    then the test's; `y` int8 [training + validation] are the labels of the first two. `say` gets a
-    line a method that is fitted. Raises UserError as `train` and `apply_linear` do.
+    `labels`: of the sides `train` and `validation`, int8 [rows]. `say` gets a line a method that is
+    fitted. Raises UserError as `train` and `apply_linear` do.
     """
-    stop = len(y)
-    start = stop - num_validation
     trained: dict[str, Trained] = {}
-    probabilities: dict[str, np.ndarray] = {}
+    foreign: dict[str, dict[str, np.ndarray]] = {}
+    found: dict[str, dict[str, np.ndarray]] = {}
 
-    def columns(names: tuple[str, ...]) -> np.ndarray:
-        return np.concatenate([x[name] for name in names], axis=1)
+    def predicted(names: tuple[str, ...], predict: Predict) -> dict[str, np.ndarray]:
+        """Side -> probabilities of its rows."""
+        sides = {side: samples.take(names, side) for side in ("validation", "test")}
+        return {side: samples.spread(side, rows, predict(rows)) for side, rows in sides.items()}
 
-    def head(method: str, inputs: np.ndarray) -> None:
+    def head(method: str, names: tuple[str, ...]) -> None:
         say(f"training the head on {method}")
-        held = (inputs[start:stop], y[start:])
+        rows, held = samples.take(names, "train"), samples.take(names, "validation")
+        y = [labels["train"][rows.order], labels["validation"][held.order]]
         try:
-            found = train(inputs[:start], y[:start], experiment.head, experiment.seed, held)
+            trained[method] = train(rows, y[0], experiment.head, experiment.seed, (held, y[1]))
         except UserError as error:
             raise UserError(error.what, f"the head on {method}", error.hint) from None
-        trained[method] = found
-        probabilities[method] = trained[method].head.probabilities(inputs[start:])
+        found[method] = predicted(names, trained[method].head.probabilities)
 
     # first, so that a file of another width is said before anything is trained
-    foreign = {
-        method: apply_linear(path, method, x["raw_image"][start:])
-        for method, path in experiment.foreign.items()
-    }
+    for method, path in experiment.foreign.items():
+        foreign[method] = predicted(("raw_image",), partial(apply_linear, path, method))
     for method, features in experiment.heads.items():
-        head(method, columns(features))
+        head(method, features)
         last = method  # the one on all features
     for method, baseline in BASELINES.items():
-        inputs = columns(baseline.columns)
         if baseline.fit is None:
-            head(method, inputs)
+            head(method, baseline.columns)
         else:
             say(f"fitting the baseline: {method}")
-            predict = baseline.fit(inputs[:start], y[:start], experiment)
-            probabilities[method] = predict(inputs[start:])
-    probabilities |= foreign
+            rows = samples.take(baseline.columns, "train")
+            predict = baseline.fit(rows, labels["train"][rows.order], experiment)
+            found[method] = predicted(baseline.columns, predict)
+    found |= foreign
     return Fitted(
         trained[last].head,
         _curves(trained),
-        {method: p[:num_validation] for method, p in probabilities.items()},
-        {method: p[num_validation:] for method, p in probabilities.items()},
+        {method: sides["validation"] for method, sides in found.items()},
+        {method: sides["test"] for method, sides in found.items()},
     )
 
 

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.head.source import Source
 
 
 def digests(paths: Mapping[str, str]) -> dict[str, str]:
@@ -52,8 +56,8 @@ def load_linear(path: str) -> tuple[np.ndarray, float]:
     return state["weight"][0].double().numpy(), float(state["bias"][0])
 
 
-def apply_linear(path: str, name: str, raw: np.ndarray) -> np.ndarray:
-    """The probability of fake, float64 [n], of raw image embeddings float32 [n, d].
+def apply_linear(path: str, name: str, raw: "Source") -> np.ndarray:
+    """The probability of fake, float64 [n], of raw image embeddings [n, d].
 
     Raw: of the length that CLIP gave them. UnivFD (Ojha et al., CVPR 2023) does not normalise them.
     Raises UserError when the widths differ.
@@ -61,11 +65,12 @@ def apply_linear(path: str, name: str, raw: np.ndarray) -> np.ndarray:
     from scipy.special import expit
 
     weight, bias = load_linear(path)
-    if len(weight) != raw.shape[1]:
+    if len(weight) != raw.width:
         raise UserError(
             f"the foreign head '{name}' reads {len(weight)} numbers an image, and the cached image "
-            f"embeddings have {raw.shape[1]}",
+            f"embeddings have {raw.width}",
             path,
             "embed the images with the CLIP that it was trained on (UnivFD: ViT-L-14, openai)",
         )
-    return expit(raw.astype(np.float64) @ weight + bias)
+    logits = [block.numpy().astype(np.float64) @ weight + bias for block in raw.blocks()]
+    return expit(np.concatenate(logits))

@@ -1,66 +1,50 @@
 """What the baselines read beside the features: the caption's text, and the file's own facts.
 
-Reads the views `captions`, `text_embeddings` and `images`; rows meet by image_id, and a caption
-meets its embedding by its text.
+From the tables `captions`, `text_embeddings` and `images`; a caption meets its embedding by its
+text.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.head.data import matrix, positions, query
+from pipeline.head.data import matrix
+from pipeline.head.parts import Part
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-# A text is embedded once in each part that has it, so several rows may hold the same text. Their
-# vectors differ by rounding at most; the least one is taken, so that it is always the same.
-_CAPTION = """
-select position, min(embedding) as x
-from item_positions
-join captions using (image_id)
-join text_embeddings on text_embeddings.text = captions.caption
-group by position
-"""
-_FACTS = """
-select
-    position,
-    bytes,
-    width,
-    height,
-    bytes / (width * height) as bytes_per_pixel,
-    jpeg_quality,
-    format
-from item_positions
-join images using (image_id)
-order by position
-"""
 _NUMBERS = ("bytes", "width", "height", "bytes_per_pixel", "jpeg_quality")
 
 
-def gather_beside(
-    connection: "DuckDBPyConnection", image_ids: pa.ChunkedArray
-) -> dict[str, np.ndarray]:
-    """Matrices for these images, in their order, an image once or often; float32.
+def caption_embedding(part: Part) -> np.ndarray:
+    """float16 [m, d]: the unit text embedding of the whole caption of each of a part's images.
 
-    `caption_embedding` [n, d]: the unit text embedding of the whole caption. `metadata` [n, 5 + f]:
-    bytes, width and height (pixels as stored), bytes per pixel, JPEG quality (0 for what is no
-    JPEG), and a column of 0 and 1 for each of the f formats among the images, by name. Raises
-    UserError when an image's caption has no embedding, or an image no row.
+    Each text is embedded once in a part that has it. Raises UserError when an image's caption has
+    no embedding.
     """
-    with positions(connection, image_ids) as (count, codes):
-        caption = matrix(connection, _CAPTION, "text_embeddings.embedding", count)
-        facts = query(connection, _FACTS, "images", "`item query DAG nodes` shows its nodes")
-    if facts.num_rows != count:
-        raise UserError(f"images has {facts.num_rows:,} rows for {count:,} images", "images")
-    return {"caption_embedding": caption[codes], "metadata": _metadata(facts)[codes]}
+    captions = part.one("captions", ["caption"])["caption"]
+    texts = part.whole("text_embeddings", ["text", "embedding"])
+    texts = texts.filter(pc.is_valid(texts["embedding"]))
+    place = pc.index_in(captions, value_set=texts["text"])
+    if place.null_count:
+        raise UserError(
+            f"text_embeddings has {len(part) - place.null_count:,} rows for {len(part):,} images "
+            f"of {part.name}",
+            "text_embeddings",
+            "compute them with `item run DAG`, then train again",
+        )
+    return matrix(texts, "text_embeddings", "embedding")[place.to_numpy()]
 
 
-def _metadata(facts: pa.Table) -> np.ndarray:
-    formats = pc.fill_null(facts["format"], "").to_numpy()
-    numbers = [pc.fill_null(facts[name].cast(pa.float32()), 0).to_numpy() for name in _NUMBERS]
-    one_hot = [formats == name for name in np.unique(formats)]
-    return np.stack([*numbers, *one_hot], axis=1).astype(np.float32)
+def metadata(part: Part, formats: tuple[str, ...]) -> np.ndarray:
+    """float32 [m, 5 + f]: the facts of the files of a part's images.
+
+    Bytes, width and height (pixels as stored), bytes per pixel, JPEG quality (0 for what is no
+    JPEG), and a column of 0 and 1 for each of the f `formats`.
+    """
+    columns = ["bytes", "width", "height", "jpeg_quality", "format"]
+    facts = part.one("images", columns)
+    numbers = {name: facts[name].to_numpy().astype(np.float64) for name in columns[:-1]}
+    numbers["bytes_per_pixel"] = numbers["bytes"] / (numbers["width"] * numbers["height"])
+    found = pc.fill_null(facts["format"], "").to_numpy()
+    one_hot = [found == name for name in formats]
+    values = np.stack([*(numbers[name] for name in _NUMBERS), *one_hot], axis=1)
+    return np.nan_to_num(values).astype(np.float32)

@@ -13,11 +13,11 @@ from torch import nn
 
 from pipeline.errors import UserError
 from pipeline.head.experiment import HeadConfig
+from pipeline.head.source import InMemory, Source, moments
 
 FORMAT = 2  # 1 had no activation and no norm of its own: both were fixed
 WEIGHTS, ABOUT = "head.safetensors", "head.json"
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
-_CHUNK = 65_536  # rows a forward pass; bounds the memory of the hidden layers
 
 
 class Head(nn.Module):
@@ -47,9 +47,9 @@ class Head(nn.Module):
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
-    def standardise(self, x: torch.Tensor) -> None:
+    def standardise(self, rows: Source) -> None:
         """Takes scale and shift from training rows; what never varies there is left out (0)."""
-        std, mean = torch.std_mean(x, dim=0, correction=0)
+        mean, std = moments(rows)
         self.scale.copy_(torch.where(std > 1e-6, 1 / std, 0.0))
         self.shift.copy_(-mean * self.scale)
 
@@ -57,23 +57,24 @@ class Head(nn.Module):
         return self.layers(torch.addcmul(self.shift, x, self.scale)).squeeze(-1)
 
     @torch.inference_mode()
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """float64 [n] for float32 x [n, width], without dropout, some rows at a time."""
+    def logits(self, rows: Source) -> torch.Tensor:
+        """float64 [n], without dropout, some rows at a time."""
         self.eval()
-        return torch.cat([self(chunk) for chunk in x.split(_CHUNK)]).double()
+        return torch.cat([self(block) for block in rows.blocks()]).double()
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
+    def probabilities(self, x: np.ndarray | Source) -> np.ndarray:
         """The probability of fake, float64 [n], for float32 x [n, width].
 
         Raises UserError for features of another width than the head was trained on.
         """
-        if x.shape[1] != self.width:
+        rows = InMemory(x) if isinstance(x, np.ndarray) else x
+        if rows.width != self.width:
             raise UserError(
                 f"the head reads {self.width} numbers an image, and these features have "
-                f"{x.shape[1]}",
+                f"{rows.width}",
                 hint="it was trained on another CLIP or other features: train it again on these",
             )
-        return torch.sigmoid(self.logits(torch.from_numpy(x))).numpy()
+        return torch.sigmoid(self.logits(rows)).numpy()
 
 
 def save_head(

@@ -68,7 +68,9 @@ def pool(
     """
     weights = _weights(position, length, count, pooling, k)
     pooled = np.zeros((count, values.shape[1]), np.float32)
-    np.add.at(pooled, position, values * weights[:, None])
+    if len(position):
+        firsts = np.flatnonzero(np.diff(position, prepend=-1))
+        pooled[position[firsts]] = np.add.reduceat(values * weights[:, None], firsts)
     return pooled
 
 

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
 from pipeline.errors import UserError
-from pipeline.head.data import COLUMNS, lacking, misspelt, query
+from pipeline.head.data import COLUMNS, query
 from pipeline.head.experiment import Experiment
+from pipeline.head.explain import lacking, misspelt
 from pipeline.head.perturbed import check_variant, contents, in_every_variant, in_variant
 from pipeline.relations import literal
 
@@ -173,10 +174,11 @@ def _side(
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
     missing = states.get("missing", 0)
     if missing and not experiment.partial:
-        lost = rows.filter(pc.equal(rows["state"], "missing"))["image_id"]
+        lost = in_variant(rows.filter(pc.equal(rows["state"], "missing")), experiment.variant)
+        where_lost = lacking(connection, lost["image_id"])
         raise UserError(
             f"{missing:,} of {rows.num_rows:,} selected images are not computed yet: rows missing "
-            f"in {lacking(connection, lost)}",
+            f"in {where_lost}",
             key,
             "compute them with `item run DAG --until features`, or go on without them: "
             "`item train DAG --partial`",

@@ -34,13 +34,13 @@ from pipeline.head import evaluate, rows
 from pipeline.head.card import card
 from pipeline.head.experiment import Experiment
 from pipeline.head.foreign import digests
-from pipeline.head.matrices import matrices
 from pipeline.head.publish import publish
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _VERSION = 4  # raised when the same experiment on the same data would give other numbers
+_DIGESTED = 65_536
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
 
@@ -69,15 +69,17 @@ def run_experiment(
     fingerprints: Mapping[str, Any],
     say: Callable[[str], None] = lambda line: None,
     again: bool = True,
+    memory: int | None = None,
 ) -> Result:
     """Trains and tests every method of an experiment on cached features, and saves the run.
 
     `connection`: one of `pipeline.query.connect`. `out`: the folder of all runs. `fingerprints`:
     JSON values that say what the features were made from (node -> fingerprint), saved with the
     head. `say` gets progress lines. Unless `again`, a run that the same inputs gave before is read,
-    not trained, and neither torch nor scikit-learn is imported. Raises UserError for what
-    `rows.select`, `matrices` and `train` refuse, for a name that is no folder name, and for a
-    folder that cannot be written.
+    not trained, and neither torch nor scikit-learn is imported. `memory`: bytes that vectors may
+    take; what does not fit is streamed (`pipeline.head.samples`). Raises UserError for what
+    `rows.select`, `samples` and `train` refuse, for a name that is no folder name, and for a folder
+    that cannot be written.
     """
     started = perf_counter()
     if not re.fullmatch(r"[\w-][\w.-]*", name):
@@ -87,11 +89,7 @@ def run_experiment(
             "use letters, digits, '_', '-' and '.'",
         )
     selection = rows.select(connection, experiment, name)
-    num_train = selection.train.table.num_rows
-    if num_train < experiment.neighbours:  # a small sample must not stop the others
-        few = f"k-NN takes all {num_train} images, fewer than {experiment.neighbours}"
-        train = replace(selection.train, notes=(*selection.train.notes, few))
-        selection = replace(selection, train=train)
+    selection = replace(selection, train=_with_notes(selection.train, experiment))
     about = _about(experiment, name, selection, fingerprints)
     folder = out / name / about["run_id"]
     measured = None if again else _saved(folder)
@@ -99,7 +97,7 @@ def run_experiment(
     if measured is None:
         numbers = (side.table.num_rows for side in selection.sides.values())
         say("{:,} training, {:,} validation images, {:,} test rows".format(*numbers))
-        measured = _compute(connection, experiment, selection, about, folder, say)
+        measured = _compute(connection, experiment, selection, about, folder, memory, say)
         seconds = perf_counter() - started
     notes = (
         f"{'training' if side == 'train' else side}: {note}"
@@ -118,6 +116,17 @@ def run_experiment(
         *evaluate.split(measured),
         seconds,
     )
+
+
+def _with_notes(train: rows.Rows, experiment: Experiment) -> rows.Rows:
+    """The training rows, and what k-NN does with them when they are few or many."""
+    count, k, among = train.table.num_rows, experiment.neighbours, experiment.neighbours_among
+    notes = list(train.notes)
+    if among is not None and count > among:
+        notes.append(f"k-NN looks among {among:,} of {count:,} images (`neighbours_among`)")
+    if count < k:  # a small sample must not stop the others
+        notes.append(f"k-NN takes all {count:,} images, fewer than {k:,}")
+    return replace(train, notes=tuple(notes))
 
 
 def _counts(side: rows.Rows) -> tuple[int, int]:
@@ -139,19 +148,20 @@ def _compute(
     selection: rows.Selection,
     about: dict[str, Any],
     folder: Path,
+    memory: int | None,
     say: Callable[[str], None],
 ) -> pa.Table:
     """Trains, chooses, tests and saves in `folder`; returns the metrics."""
     from pipeline.head.choose import choose
     from pipeline.head.fit import fit
     from pipeline.head.mlp import save_head
+    from pipeline.head.samples import samples
 
     train, validation, test = selection.train, selection.validation, selection.test
-    chunks = [side.table["image_id"].chunks for side in selection.sides.values()]
-    ids = pa.chunked_array([chunk for side in chunks for chunk in side])
-    x = matrices(connection, ids, experiment)
-    y = np.concatenate([train.label, validation.label])
-    fitted = fit(x, y, len(validation.label), experiment, say)
+    labels = {"train": train.label, "validation": validation.label}
+    with samples(connection, selection, experiment, memory, say) as found:
+        widths = {name: found.take((name,), "validation").width for name in experiment.features}
+        fitted = fit(found, labels, experiment, say)
     choices = {
         method: choose(validation.label, p, experiment.sure_at)
         for method, p in fitted.validation.items()
@@ -175,7 +185,6 @@ def _compute(
     described = card(about, measured, fitted.curves, counts, method)
 
     def write(folder: Path) -> None:
-        widths = {feature: x[feature].shape[1] for feature in experiment.features}
         how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
         save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
         text = json.dumps(about, indent=1)
@@ -187,11 +196,17 @@ def _compute(
             ("predictions", test, fitted.test),
             ("validation", validation, fitted.validation),
         ):
-            predicted = evaluate.predictions(side.table, p)
-            pq.write_table(predicted, folder / f"{name}.parquet", compression="zstd")
+            _write_predictions(folder / f"{name}.parquet", side.table, p)
 
     publish(folder, write)
     return measured
+
+
+def _write_predictions(path: Path, side: pa.Table, p: dict[str, np.ndarray]) -> None:
+    """Method by method: all methods' rows at once would be many times the side."""
+    with pq.ParquetWriter(path, evaluate.PREDICTIONS, compression="zstd") as writer:
+        for method, values in p.items():
+            writer.write_table(evaluate.predictions(side, {method: values}))
 
 
 def _with_run(measured: pa.Table, about: dict[str, Any], experiment: Experiment) -> pa.Table:
@@ -220,7 +235,9 @@ def _about(
     digest = sha256(json.dumps(decisive, sort_keys=True).encode())
     for side in selection.sides.values():
         for column in side.table.columns:
-            digest.update(json.dumps(column.to_pylist()).encode())
+            for start in range(0, len(column), _DIGESTED):  # a million strings are much memory
+                some = column.slice(start, _DIGESTED).to_pylist()
+                digest.update(json.dumps(some).encode())
     return {
         "experiment": name,
         "run_id": digest.hexdigest()[:12],

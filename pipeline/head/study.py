@@ -31,13 +31,14 @@ def run_study(
     fingerprints: Mapping[str, Any],
     say: Callable[[str], None] = lambda line: None,
     again: bool = True,
+    memory: int | None = None,
 ) -> Study:
     """Every run of an experiment of the DAG file, by the plain experiment that it belongs to.
 
     Arguments and errors are those of `run_experiment` and `presets.expand`.
     """
     return {
-        plain: run_sweep(connection, one, plain, out, fingerprints, say, again)
+        plain: run_sweep(connection, one, plain, out, fingerprints, say, again, memory)
         for plain, one in expand(connection, experiment, name).items()
     }
 

@@ -44,6 +44,7 @@ def run_sweep(
     fingerprints: Mapping[str, Any],
     say: Callable[[str], None] = lambda line: None,
     again: bool = True,
+    memory: int | None = None,
 ) -> list[Result]:
     """Every run of an experiment, the seeds of a configuration in a row: see `run_experiment`."""
     runs = experiment.expand()
@@ -51,7 +52,7 @@ def run_sweep(
     for number, one in enumerate(runs, 1):
         if len(runs) > 1:
             say(f"{name}: run {number} of {len(runs)}, seed {one.seed}")
-        results.append(run_experiment(connection, one, name, out, fingerprints, say, again))
+        results.append(run_experiment(connection, one, name, out, fingerprints, say, again, memory))
     return results
 
 

@@ -1,4 +1,4 @@
-"""Training a head, in memory, and when to stop."""
+"""Training a head, and when to stop."""
 
 import math
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from pipeline.errors import UserError
 from pipeline.head.experiment import HeadConfig
 from pipeline.head.mlp import Head
+from pipeline.head.source import InMemory, Source
 
 _ONE_CORE_MINUTE = 1e12  # rows x epochs x weights, roughly
 
@@ -41,10 +42,10 @@ class Trained:
 
 
 class _Rows:
-    """x float32 [n, d], labels and weights float32 [n], as tensors."""
+    """Images x, their labels and weights, float32 [n], as tensors."""
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None):
-        self.x = torch.from_numpy(x)
+    def __init__(self, x: np.ndarray | Source, y: np.ndarray, weights: np.ndarray | None):
+        self.x = InMemory(x) if isinstance(x, np.ndarray) else x
         self.target = torch.from_numpy(y.astype(np.float32))
         self.weight = torch.from_numpy(weights[y]) if weights is not None else None
 
@@ -55,13 +56,13 @@ class _Rows:
 
 
 def train(
-    x: np.ndarray,
+    x: np.ndarray | Source,
     y: np.ndarray,
     config: HeadConfig,
     seed: int = 0,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: tuple[np.ndarray | Source, np.ndarray] | None = None,
 ) -> Trained:
-    """A head trained on x float32 [n, d] and y int8 [n] (0 real, 1 fake).
+    """A head trained on x float32 [n, d] and y int8 [n] (0 real, 1 fake), row by row.
 
     AdamW and a cosine to zero over all epochs; runs on the CPU. With `validation` (x [m, d], y [m])
     training stops after `patience` epochs without a better one (`Keeper`), and the weights of the
@@ -74,9 +75,10 @@ def train(
     rows = _Rows(x, y, weights)
     held = _Rows(*validation, weights) if validation else None
     curve: list[Epoch] = []
-    with torch.random.fork_rng(devices=[]), _threads(len(x), x.shape[1], config):
+    width = rows.x.width
+    with torch.random.fork_rng(devices=[]), _threads(len(x), width, config):
         torch.manual_seed(seed)
-        head = Head(x.shape[1], config.hidden, config.dropout, config.activation, config.norm)
+        head = Head(width, config.hidden, config.dropout, config.activation, config.norm)
         head.standardise(rows.x)
         optimizer = AdamW(
             head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -111,8 +113,8 @@ def _epoch(
     """One pass over all rows in a new random order; their mean loss."""
     head.train()
     total = torch.zeros(())
-    for batch in torch.randperm(len(rows.x)).split(batch_size):
-        loss = rows.loss(head(rows.x[batch]), batch)
+    for x, batch in rows.x.epoch(batch_size):
+        loss = rows.loss(head(x), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -19,6 +19,7 @@ import torch
 from pipeline import tables
 from pipeline.head.data import gather
 from pipeline.head.experiment import HeadConfig
+from pipeline.head.parts import locate
 from pipeline.head.train import train
 from pipeline.query import connect
 
@@ -65,17 +66,20 @@ def gathering(rows: int, width: int, folder: Path) -> None:
     vectors = tables.vectors(rng.standard_normal((rows, width), dtype=np.float32))
     parts = {}
     for name, columns in {
+        "images": {"format": ["JPEG"] * rows},
         "features": {"global": vectors, "local": vectors, "cosine_global": [0.0] * rows},
         "image_embeddings": {"embedding": vectors},
     }.items():
-        parts[name] = (name, [folder / f"{name}.parquet"])
+        parts[name] = (name, [folder / name / "part.parquet"])
+        parts[name][1][0].parent.mkdir()
         table = tables.build(name, {"image_id": ids, **columns}, width)
         pq.write_table(table, parts[name][1][0], use_dictionary=False, row_group_size=10_000)
     started = time.perf_counter()
-    x = gather(connect(parts), pa.chunked_array([ids]))
+    (part,) = locate(connect(parts), pa.array(ids))
+    x = gather(part, {"global", "local", "image_embedding", "cosine_global"})
     seconds = time.perf_counter() - started
     size = sum(matrix.nbytes for matrix in x.values()) / 2**20
-    print(f"gather {rows:,} x 3 x {width}: {seconds:.1f} s, {size / seconds:,.0f} MiB/s of float32")
+    print(f"gather {rows:,} x 3 x {width}: {seconds:.1f} s, {size / seconds:,.0f} MiB/s of float16")
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def test_each_resample_is_scikit_learns_value_of_the_drawn_images(monkeypatch):
 
     def spy(*arguments):
         for counts in counts_of(*arguments):
-            kept.append(counts)
+            kept.append(np.concatenate(counts, axis=1))  # LABEL has the reals first
             yield counts
 
     monkeypatch.setattr(bootstrap, "_counts", spy)

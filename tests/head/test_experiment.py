@@ -74,6 +74,12 @@ def test_what_cannot_be_meant_is_refused(change):
         Experiment.model_validate({**FULL, **change})
 
 
+def test_k_nn_looks_among_enough_for_k():
+    assert Experiment.model_validate(FULL).neighbours_among == 20_000
+    with pytest.raises(ValidationError, match="neighbours_among is smaller than neighbours"):
+        Experiment.model_validate({**FULL, "neighbours": 9, "neighbours_among": 8})
+
+
 def test_lists_are_a_run_for_each_combination():
     swept = Experiment.model_validate(
         {"train": "true", "seed": [0, 1], "head": {"hidden": [[8], []], "dropout": 0.1}}

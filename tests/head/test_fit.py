@@ -5,6 +5,8 @@ from pipeline.errors import UserError
 from pipeline.head.baselines import logistic
 from pipeline.head.experiment import Experiment
 from pipeline.head.fit import CURVES, fit
+from pipeline.head.samples import Held
+from pipeline.head.source import InMemory
 from pipeline.head.train import train
 
 WIDTHS = {"global": 3, "local": 2, "image_embedding": 4, "caption_embedding": 2}
@@ -16,17 +18,24 @@ TRAIN, HELD, TEST = slice(0, 40), slice(40, 60), slice(60, 75)
 
 @pytest.fixture
 def made():
-    """Matrices of 75 images and the labels of the first 60."""
+    """Matrices of 75 images and their labels."""
     rng = np.random.default_rng(3)
     y = (np.arange(75) % 2).astype(np.int8)
     widths = {**WIDTHS, "metadata": 2, "cosine_global": 1}
     x = {name: rng.standard_normal((75, width)) + y[:, None] for name, width in widths.items()}
-    return {name: matrix.astype(np.float32) for name, matrix in x.items()}, y[:60]
+    return {name: matrix.astype(np.float32) for name, matrix in x.items()}, y
+
+
+def fitted_on(x, y, say=lambda line: None):
+    counts = {"train": 40, "validation": 20, "test": 15}
+    rows = {side: np.arange(count) for side, count in counts.items()}
+    labels = {"train": y[TRAIN], "validation": y[HELD]}
+    return fit(Held(x, counts, rows), labels, EXPERIMENT, say)
 
 
 def test_heads_are_trained_on_training_and_stopped_on_validation_rows(made):
     x, y = made
-    fitted = fit(x, y, 20, EXPERIMENT, lambda line: None)
+    fitted = fitted_on(x, y)
     assert tuple(fitted.test) == tuple(fitted.validation) == EXPERIMENT.methods
     inputs = {
         "global": ("global",),
@@ -48,23 +57,23 @@ def test_heads_are_trained_on_training_and_stopped_on_validation_rows(made):
 
 def test_baselines_see_training_rows_only(made):
     x, y = made
-    fitted = fit(x, y, 20, EXPERIMENT, lambda line: None)
-    expected = logistic(x["cosine_global"][TRAIN], y[TRAIN])
-    assert np.array_equal(fitted.test["cosine"], expected(x["cosine_global"][TEST]))
-    assert np.array_equal(fitted.validation["cosine"], expected(x["cosine_global"][HELD]))
+    fitted = fitted_on(x, y)
+    expected = logistic(InMemory(x["cosine_global"][TRAIN]), y[TRAIN])
+    for found, rows in ((fitted.test, TEST), (fitted.validation, HELD)):
+        assert np.array_equal(found["cosine"], expected(InMemory(x["cosine_global"][rows])))
 
 
 def test_a_training_that_fails_names_its_head(made):
     x, y = made
     x["local"][3] = np.nan
     with pytest.raises(UserError, match="loss became nan in epoch 1 of 3") as error:
-        fit(x, y, 20, EXPERIMENT, lambda line: None)
+        fitted_on(x, y)
     assert error.value.where == "the head on local"
 
 
 def test_a_line_is_said_of_each_method(made):
     lines = []
-    fit(*made, 20, EXPERIMENT, lines.append)
+    fitted_on(*made, lines.append)
     assert len(lines) == len(EXPERIMENT.methods)
     assert lines[0] == "training the head on global"
     assert lines[-1] == "fitting the baseline: cosine"

@@ -10,6 +10,7 @@ from pipeline.errors import UserError
 from pipeline.head.experiment import Experiment
 from pipeline.head.foreign import apply_linear, load_linear
 from pipeline.head.run import run_experiment
+from pipeline.head.source import InMemory
 
 
 def saved(path, width=8, seed=0):
@@ -23,7 +24,7 @@ def test_probabilities_are_the_layers_on_raw_embeddings(tmp_path):
     layer = saved(tmp_path / "fc.pth")
     raw = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32) * 10
     expected = torch.sigmoid(layer(torch.from_numpy(raw))[:, 0]).detach().numpy()
-    found = apply_linear(str(tmp_path / "fc.pth"), "UnivFD", raw)
+    found = apply_linear(str(tmp_path / "fc.pth"), "UnivFD", InMemory(raw))
     assert found.dtype == np.float64
     assert found == pytest.approx(expected, abs=1e-6)
 
@@ -61,7 +62,7 @@ def test_it_is_one_more_row_of_the_table(content, store, tmp_path):
 def test_other_widths_are_named(tmp_path):
     saved(tmp_path / "fc.pth", 768)
     with pytest.raises(UserError, match=r"'UnivFD' reads 768 numbers .* have 512"):
-        apply_linear(str(tmp_path / "fc.pth"), "UnivFD", np.zeros((2, 512), np.float32))
+        apply_linear(str(tmp_path / "fc.pth"), "UnivFD", InMemory(np.zeros((2, 512), np.float32)))
 
 
 def test_what_is_no_linear_head_is_refused(tmp_path):

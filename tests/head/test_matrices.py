@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.head.data import SCALARS, gather
+from pipeline.head.data import SCALARS
 from pipeline.head.experiment import Experiment
 from pipeline.head.matrices import matrices
 
@@ -70,11 +70,13 @@ def test_every_combination_agrees_with_a_computation_by_hand(
 
 
 def test_the_default_is_what_the_features_node_made(content, store):
-    connection = store(content())
-    x = matrices(connection, IDS, Experiment(train="true"))
-    cached = gather(connection, IDS)
-    assert np.array_equal(x["global"], cached["global"])
-    assert np.array_equal(x["local"], cached["local"])
+    made = content()
+    x = matrices(store(made), IDS, Experiment(train="true"))
+    for name in ("global", "local"):
+        cached = made.features[name][IMAGES].astype(np.float16).astype(np.float32)
+        cached[1] *= name == "global"  # without objects
+        assert np.array_equal(x[name], cached)
+        assert x[name].dtype == np.float32
 
 
 def test_image_text_and_scalars(content, store):
@@ -83,9 +85,9 @@ def test_image_text_and_scalars(content, store):
     x = matrices(store(made), IDS, Experiment(train="true", features=features))
     for row, image in enumerate(IMAGES):
         expected = made.features["embedding"][image]
-        assert x["image"][row] == pytest.approx(expected, abs=1e-3)
+        assert x["image_embedding"][row] == pytest.approx(expected, abs=1e-3)
         text = made.texts[made.captions["caption"][image]]
-        assert x["text"][row] == pytest.approx(text, abs=1e-3)
+        assert x["caption_embedding"][row] == pytest.approx(text, abs=1e-3)
         numbers = [made.features[name][image] or 0 for name in SCALARS]
         assert x["scalars"][row] == pytest.approx(numbers, rel=1e-6)
     assert x["scalars"][1, 2:].tolist() == [0, 0, 0]

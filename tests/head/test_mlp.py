@@ -7,13 +7,14 @@ import torch
 from pipeline.errors import UserError
 from pipeline.head.experiment import HeadConfig
 from pipeline.head.mlp import Head, load_head, save_head
+from pipeline.head.source import InMemory
 
 
 def trained(folder, **changes):
     torch.manual_seed(0)
     config = HeadConfig(**{"hidden": (4, 3), "dropout": 0.5, **changes})
     head = Head(6, config.hidden, config.dropout, config.activation, config.norm)
-    head.standardise(torch.randn(50, 6) * 3 + 1)
+    head.standardise(InMemory(torch.randn(50, 6).numpy() * 3 + 1))
     save_head(
         head, folder, {"global": 4, "local": 2}, config, {"pooling": "mean"}, {"features": "abc"}
     )
@@ -23,7 +24,7 @@ def trained(folder, **changes):
 def test_standardise_uses_the_rows_mean_and_deviation():
     x = torch.tensor([[1.0, 5, 7], [3, 5, 7]])
     head = Head(3, [])
-    head.standardise(x)
+    head.standardise(InMemory(x.numpy()))
     assert head.scale.tolist() == [1, 0, 0]  # what never varied is left out
     assert head.shift.tolist() == [-2, 0, 0]
     torch.nn.init.ones_(head.layers[0].weight)
@@ -67,7 +68,7 @@ def test_probabilities_do_not_depend_on_the_chunk(tmp_path, monkeypatch):
     head = trained(tmp_path)
     x = np.random.default_rng(0).standard_normal((9, 6)).astype(np.float32)
     whole = head.probabilities(x)
-    monkeypatch.setattr("pipeline.head.mlp._CHUNK", 4)
+    monkeypatch.setattr("pipeline.head.source.BLOCK", 4)
     assert np.allclose(head.probabilities(x), whole, atol=1e-7)
 
 

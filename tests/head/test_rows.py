@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.head import data
 from pipeline.head.experiment import Experiment
+from pipeline.head.matrices import matrices
 from pipeline.head.rows import Rows, select, set_aside
 
 TRAIN = "generator = 'gan' and split = 'train'"
@@ -127,7 +127,7 @@ def test_a_real_image_shared_by_generators_is_tested_once_for_each(content, stor
     assert test.table.num_rows == 2 * 48
     shared = test.table.filter(pa.compute.equal(test.table["image_id"], f"{vae:032x}"))
     assert shared["generator"].to_pylist() == ["flow", "vae"]
-    matrix = data.gather(connection, test.table["image_id"])["global"]
+    matrix = matrices(connection, test.table["image_id"], Experiment(train="true"))["global"]
     expected = made.features["global"].astype(np.float16).astype(np.float32)
     assert np.array_equal(matrix, expected[[int(i, 16) for i in ids(test)]])
 

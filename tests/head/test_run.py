@@ -15,10 +15,10 @@ from sklearn.metrics import (
 )
 
 from pipeline.errors import UserError
-from pipeline.head import data
 from pipeline.head.choose import choose
 from pipeline.head.experiment import Experiment
 from pipeline.head.fit import CURVES
+from pipeline.head.matrices import matrices
 from pipeline.head.mlp import load_head
 from pipeline.head.run import run_experiment
 from pipeline.head.table import render, summary
@@ -132,7 +132,7 @@ def test_the_saved_head_gives_the_saved_predictions(content, store, result, tmp_
     head, about = load_head(result.folder)
     predicted = pq.read_table(result.folder / "predictions.parquet")
     predicted = predicted.filter(pc.equal(predicted["method"], "global+local"))
-    x = data.gather(store(content()), predicted["image_id"])
+    x = matrices(store(content()), predicted["image_id"], EXPERIMENT)
     inputs = np.concatenate([x[name] for name in about["input"]], axis=1)
     assert np.array_equal(head.probabilities(inputs), predicted["probability"].to_numpy())
     assert about["made_from"] == MADE_FROM

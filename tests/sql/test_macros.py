@@ -30,7 +30,7 @@ def test_about_no_images(connection):
 
 
 def test_chosen_method(connection):
-    sql = "select run_id, method from chosen_method({}, {})"
+    sql = "select run_id, method from chosen_method({}, {}, null)"
     assert execute(connection, sql.format("null", "null")).to_pylist() == [
         {"run_id": "new", "method": "head"}
     ]
