@@ -37,7 +37,8 @@ def store(dag, tmp_path):
     store.write(graph.nodes["captions"].folder, part_name(0, ["z"]), old, {"part": 0})
     run = store.root / "runs" / "cross" / "r1"
     run.mkdir(parents=True)
-    pq.write_table(pa.table({"method": ["head"], "ap": [0.5]}), run / "metrics.parquet")
+    figures = {"method": ["head"], "variant": ["clean"], "train_variant": ["clean"], "ap": [0.5]}
+    pq.write_table(pa.table(figures), run / "metrics.parquet")
     return store
 
 
