@@ -69,13 +69,12 @@ def spill(
     memory is too small to stream in, naming the least that would do, and when the disk is full.
     """
     first = part_matrices(parts.each[0], experiment, parts.formats)
-    _check_memory(parts, first, experiment, memory)
+    _check_memory(parts, counts["train"], first, experiment, memory)
     total = sum(x.itemsize * x.shape[1] for x in first.values()) * parts.count
     free = shutil.disk_usage(folder).free
     if total > free:
-        raise _disk(
-            f"streaming needs {sizes.words(total)}, and {sizes.words(free)} are free", folder
-        )
+        what = f"streaming needs {sizes.words(total)} of disk, and {sizes.words(free)} are free"
+        raise _disk(what, folder)
     ends = np.cumsum(list(counts.values()))
     bounds = dict(zip(counts, zip(ends - list(counts.values()), ends, strict=True), strict=True))
     order: dict[str, list[np.ndarray]] = {side: [] for side in counts}
@@ -107,7 +106,11 @@ def spill(
 
 
 def _check_memory(
-    parts: Parts, first: Mapping[str, np.ndarray], experiment: Experiment, memory: int
+    parts: Parts,
+    trained_on: int,
+    first: Mapping[str, np.ndarray],
+    experiment: Experiment,
+    memory: int,
 ) -> None:
     """UserError when a part does not fit, or what an epoch mixes."""
     read = tables(experiment)
@@ -115,7 +118,7 @@ def _check_memory(
     least = _PART_COPIES * part
     for names in methods(experiment):
         row = sum(first[name].itemsize * first[name].shape[1] for name in names)
-        least = max(least, 2 * least_bytes(row, parts.count, experiment.head.batch_size))
+        least = max(least, 2 * least_bytes(row, trained_on, experiment.head.batch_size))
     if memory < least:
         raise UserError(
             f"{sizes.words(memory)} are too little memory to stream in: the largest part, and what "

@@ -78,32 +78,37 @@ class Outcome:
     ap: float | None = None
 
 
-def prepare(folder: Path, rows: int | None, out: Path, allowed: int) -> dict[str, Data]:
-    """Both sides' files in `out`, of what an experiment reads."""
+def opened(out: Path, width: int, rows: int | None) -> dict[str, Data]:
+    """Both sides, of whose files at most `rows` count."""
+    found = {}
+    for side in ("train", "test"):
+        y = np.load(out / f"{side}.label.npy")[:rows]
+        half = np.dtype(np.float16)
+        columns = [Column(out / f"{side}.{name}", len(y), width, half) for name in FEATURES]
+        found[side] = Data(columns, y, out / f"{side}.float32")
+    return found
+
+
+def prepare(folder: Path, out: Path, allowed: int) -> None:
+    """Writes both sides' files into `out`, of what an experiment reads."""
     dag, store = load(str(folder / "dag.yaml")), Store(folder / "store")
     connection = connect(dag, store, runs=False)
     experiment = dag.experiments[EXPERIMENT]
     selection = select(connection, experiment, EXPERIMENT)
-    found = {}
+    out.mkdir(exist_ok=True)
     with samples(connection, selection, experiment, allowed, print) as streams:
         for side in ("train", "test"):
-            source = streams.take(FEATURES, side)
-            count = min(rows or len(source), len(source))
-            columns = []
             for name in FEATURES:
-                path = out / f"{side}.{name}"
-                with path.open("wb") as file:
+                with (out / f"{side}.{name}").open("wb") as file:
                     for block in streams.take((name,), side).blocks():
                         file.write(block.half().numpy().tobytes())  # what the cache has: exact
-                columns.append(Column(path, count, source.width // 2, np.dtype(np.float16)))
+            source = streams.take(FEATURES, side)
+            with (out / f"{side}.float32").open("wb") as file:
+                for block in source.blocks():
+                    file.write(block.numpy().tobytes())
             label = np.empty(len(source), np.int8)  # by image: a test row is one in a generator
             label[streams.rows[side]] = selection.sides[side].label
-            data = Data(columns, label[source.order][:count], out / f"{side}.float32")
-            with data.memmap.open("wb") as file:
-                for block in data.streamed(allowed).blocks():
-                    file.write(block.numpy().tobytes())
-            found[side] = data
-    return found
+            np.save(out / f"{side}.label.npy", label[source.order])
 
 
 def _timed(fit: Callable[[], Callable[[np.ndarray], np.ndarray] | None], test: Data) -> Outcome:
@@ -254,7 +259,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="what million_store writes")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--width", type=int, default=768)
-    parser.add_argument("--rows", type=int, help="training images (default: all of the experiment)")
+    parser.add_argument("--rows", type=int, help="of a side at most (default: the experiment's)")
+    parser.add_argument(
+        "--scratch", type=Path, help="keep the contenders' files here, and use them"
+    )
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--memory", default="2GB")
@@ -271,11 +279,13 @@ def main(arguments: list[str] | None = None) -> None:
     rows = 0
     if "all" in wanted:  # first: a child's peak is only told as the highest of all so far
         found["item train"] = [experiment(options.folder, options)]
-    with tempfile.TemporaryDirectory(prefix="million-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="million-") as temporary:
+        scratch = options.scratch or Path(temporary)
         sides: dict[str, Data] = {}
         if wanted & {"heads", "logistic"}:
-            allowed = memory.parse(options.memory)
-            sides = prepare(options.folder, options.rows, Path(scratch), allowed)
+            if not (scratch / "test.label.npy").exists():  # the last one that is written
+                prepare(options.folder, scratch, memory.parse(options.memory))
+            sides = opened(scratch, options.width, options.rows)
             rows = len(sides["train"].y)
         for _ in range(options.rounds if "heads" in wanted else 0):
             for name in ("in memory", "streamed", "MLPClassifier"):
