@@ -61,7 +61,8 @@ def test_every_named_query_has_an_answer(store):
     for name, query in named_queries().items():
         rows = execute(store, query.sql).num_rows
         of_runs = "runs" in query.sql or "chosen_method" in query.sql
-        assert rows or of_runs or name == "near_duplicates", name
+        none_here = name == "near_duplicates" or name.startswith("variant_drift")
+        assert rows or of_runs or none_here, name
 
 
 def test_the_same_seed_gives_the_same_store(store, tmp_path):
