@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -15,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.head.experiment import Experiment
 from pipeline.head.linear import logistic_over_blocks
 from pipeline.head.neighbours import choose, share_of_fakes
-from pipeline.head.source import InMemory, Source
+from pipeline.head.source import InMemory, Source, over_blocks
 
 Predict = Callable[[Source], np.ndarray]
 
@@ -30,13 +29,11 @@ def logistic(source: Source, y: np.ndarray) -> Predict:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
             model.fit(source.x.numpy(), y)
-        return lambda rows: _each(rows, lambda block: model.decision_function(block.numpy()))
+        return lambda rows: expit(
+            over_blocks(rows, lambda block: model.decision_function(block.numpy()))
+        )
     weight, mean, bias = logistic_over_blocks(source, y)
-    return lambda rows: _each(rows, lambda block: ((block - mean) @ weight + bias).numpy())
-
-
-def _each(rows: Source, logits: Callable[[torch.Tensor], np.ndarray]) -> np.ndarray:
-    return expit(np.concatenate([logits(block).astype(np.float64) for block in rows.blocks()]))
+    return lambda rows: expit(over_blocks(rows, lambda block: (block - mean) @ weight + bias))
 
 
 def nearest_neighbours(

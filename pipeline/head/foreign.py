@@ -64,6 +64,8 @@ def apply_linear(path: str, name: str, raw: "Source") -> np.ndarray:
     """
     from scipy.special import expit
 
+    from pipeline.head.source import over_blocks
+
     weight, bias = load_linear(path)
     if len(weight) != raw.width:
         raise UserError(
@@ -72,5 +74,4 @@ def apply_linear(path: str, name: str, raw: "Source") -> np.ndarray:
             path,
             "embed the images with the CLIP that it was trained on (UnivFD: ViT-L-14, openai)",
         )
-    logits = [block.numpy().astype(np.float64) @ weight + bias for block in raw.blocks()]
-    return expit(np.concatenate(logits))
+    return expit(over_blocks(raw, lambda block: block.numpy().astype(np.float64) @ weight + bias))

@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.errors import UserError
 from pipeline.head.experiment import HeadConfig
-from pipeline.head.source import InMemory, Source, moments
+from pipeline.head.source import InMemory, Source, moments, over_blocks
 
 FORMAT = 2  # 1 had no activation and no norm of its own: both were fixed
 WEIGHTS, ABOUT = "head.safetensors", "head.json"
@@ -60,7 +60,7 @@ class Head(nn.Module):
     def logits(self, rows: Source) -> torch.Tensor:
         """float64 [n], without dropout, some rows at a time."""
         self.eval()
-        return torch.cat([self(block) for block in rows.blocks()]).double()
+        return torch.from_numpy(over_blocks(rows, self))
 
     def probabilities(self, x: np.ndarray | Source) -> np.ndarray:
         """The probability of fake, float64 [n], for float32 x [n, width].

@@ -4,11 +4,12 @@ A source is read whole and in order (`blocks`), in a new random order (`epoch`),
 (`at`). In memory it is a matrix; `pipeline.head.stream` has the one that lies in files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 BLOCK = 65_536  # rows of a block in memory; bounds the memory of what is computed from it
 
@@ -60,6 +61,16 @@ class InMemory:
     def at(self, rows: np.ndarray) -> torch.Tensor:
         """See Source."""
         return self.x.index_select(0, torch.from_numpy(rows))
+
+
+def over_blocks(source: Source, compute: Callable[[torch.Tensor], ArrayLike]) -> np.ndarray:
+    """float64 [n]: a number a row, which `compute` gives of each block."""
+    found = np.empty(len(source))  # small results kept one by one would pin the blocks' memory
+    start = 0
+    for block in source.blocks():
+        found[start : start + len(block)] = compute(block)
+        start += len(block)
+    return found
 
 
 def moments(source: Source) -> tuple[torch.Tensor, torch.Tensor]:
