@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.errors import UserError
+
 if TYPE_CHECKING:
     from pipeline.dag import Dag
     from pipeline.store import Store
@@ -20,13 +22,17 @@ def run_experiments(
     if not names:
         return {}
     from pipeline.access import connect
+    from pipeline.gaps import lacking_variants
     from pipeline.head.study import plain_values, render_study, run_study
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
     # of all nodes: a run may read any of them through the views, whatever they are called
     fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
     measured: dict[str, dict[str, object]] = {}
+    lacking = lacking_variants(graph, cache)
     for name in names:
+        if lacking and graph.experiments[name].reads_variants:
+            _check_partial(graph, name, lacking)
         study = run_study(
             connection,
             graph.experiments[name],
@@ -41,3 +47,15 @@ def run_experiments(
         if not quiet:
             typer.echo(render_study(study))
     return measured
+
+
+def _check_partial(graph: "Dag", name: str, lacking: dict[str, int]) -> None:
+    """UserError unless the experiment goes on without what is not computed."""
+    if not graph.experiments[name].partial:
+        raise UserError(
+            f"{len(lacking):,} parts of images in variants, {sum(lacking.values()):,} rows, are "
+            "not made yet",
+            f"experiments.{name}",
+            "compute them with `item run DAG --until features`, or go on with the others: "
+            "`item train DAG --partial`",
+        )

@@ -63,8 +63,8 @@ def query(
         sql = room.resolve(text)  # a misspelt name is said before anything is opened
         graph, cache = load(dag, limited(overrides, limit)), Store(store)
         connection = connect(graph, cache, unsafe=unsafe)
-        for gap in gaps(graph, cache):
-            typer.echo(f"warning: {gap}", err=True)
+        if found := gaps(graph, cache):
+            typer.echo(f"warning: {'; '.join(map(str, found))}", err=True)
         room.deliver(room.execute(connection, sql, given or [], unsafe), form, out)
 
 

@@ -62,7 +62,7 @@ def test_query_answers_and_warns_beside_the_answer(made, item, tmp_path):
     arguments = ("query", graph.path, sql, "--store", cache.root, "--format", "json")
     answer = item(*arguments, cwd=tmp_path)
     assert json.loads(answer.stdout) == [{"n": 1500}]
-    assert answer.stderr.splitlines() == [f"warning: {gap}" for gap in gaps(graph, cache)]
+    assert answer.stderr.splitlines() == ["warning: " + "; ".join(map(str, gaps(graph, cache)))]
 
 
 def test_train_refuses_with_the_rows_missing_in_each_node(connection):
@@ -140,3 +140,11 @@ def test_train_partial_on_the_command_line(made, item, tmp_path):
     done = item(*arguments, "--partial", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "training: partial: 150 of 300 images are computed" in done.stdout
+
+
+def test_partial_has_nothing_to_go_on_with_where_nothing_is_computed(made, connection):
+    gone = connect(*made)
+    gone.execute("create or replace temp view features as from store.features where false")
+    with pytest.raises(UserError, match="missing in ") as caught:
+        select(gone, Experiment(**SIDES, partial=True), "x")
+    assert "--partial" not in caught.value.hint

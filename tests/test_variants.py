@@ -146,6 +146,15 @@ def test_the_experiment_tests_every_variant_of_the_same_images(finished):
     assert {row["generators"] for row in means.values()} == {1}  # flow: gan was trained on
 
 
+def test_a_variant_that_is_not_made_yet_is_said(here, finished, item):
+    more = ("--set", "corpus.variants={test: [noise_0.01, jpeg_50, blur_2]}")
+    asked = item("query", "perturbed.yaml", "select 1", *more, cwd=here)
+    assert "warning: images is not complete: " in asked.stderr
+    refused = item("train", "perturbed.yaml", *more, cwd=here)
+    assert refused.returncode == 2
+    assert "parts of images in variants" in refused.stderr
+
+
 def test_gc_keeps_what_a_dag_asks_for_and_no_more(here, finished, item):
     both = item("gc", "plain.yaml", "perturbed.yaml", cwd=here)
     assert "0 node folders, and 0 variants in others" in both.stdout

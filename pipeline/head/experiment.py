@@ -226,6 +226,11 @@ class Experiment(_Frozen):
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"seed", "sweep"})
 
     @property
+    def reads_variants(self) -> bool:
+        """Whether it reads any images but the clean ones."""
+        return self.variant != CLEAN or "variant" in self.test_by or self.preset == "figure4"
+
+    @property
     def heads(self) -> dict[str, tuple[Feature, ...]]:
         """Method -> features of each head: every feature alone, and at last all of them."""
         alone = [(feature,) for feature in self.features]

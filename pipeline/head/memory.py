@@ -24,9 +24,11 @@ def parse(text: str | None) -> int | None:
     size = 0.0
     if match:
         size = float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2].upper()]
-    if size < 1:
+    if not 1 <= size < 2**63:
         raise UserError(
-            f"'{text}' is no size of memory", "--memory", "write a number and a unit: 2GB, 500MB"
+            f"'{text}' is no size of memory",
+            "--memory",
+            "write a number above 0 and its unit: 2GB, 500MB",
         )
     return int(size)
 
@@ -36,4 +38,4 @@ def words(size: float) -> str:
     power, unit = next((p for p in ((3, "G"), (2, "M")) if size >= 1000 ** p[0]), (1, "K"))
     scaled = size / 1000**power
     digits = max(0, 3 - len(str(int(scaled))))
-    return f"{math.ceil(scaled * 10**digits) / 10**digits:g}{unit}B"
+    return f"{math.ceil(round(scaled * 10**digits, 6)) / 10**digits:g}{unit}B"

@@ -67,13 +67,13 @@ def variants_of(connection: "DuckDBPyConnection") -> set[str]:
 
 
 def in_every_variant(
-    connection: "DuckDBPyConnection", test: pa.Table, key: str
+    connection: "DuckDBPyConnection", test: pa.Table, key: str, partial: bool = False
 ) -> tuple[pa.Table, list[str]]:
     """Test rows (of one variant) in every variant, clean included; and what was left out, in words.
 
     Images that lack one of the variants, or failed in one, are left out of all: so what changes
     from one to the next is the variant, and nothing else. The rows of each are in `test`'s order.
-    UserError when there are no variants, or some have no features yet.
+    UserError when there are no variants, or, unless `partial`, some have no features yet.
     """
     own = test.drop_columns("variant").set_column(0, "image_id", contents(test))
     ids = pc.unique(own["image_id"])
@@ -89,12 +89,16 @@ def in_every_variant(
             key,
             "name some below `corpus:`, such as `variants: {test: [jpeg_50]}`, then `item run`",
         )
-    if missing := found.filter(pc.equal(found["state"], "missing")).num_rows:
+    missing = found.filter(pc.equal(found["state"], "missing"))
+    if missing.num_rows and not partial:
         raise UserError(
-            f"{missing:,} of {found.num_rows:,} variants of test images have no features yet",
+            f"{missing.num_rows:,} of {found.num_rows:,} variants of test images have no "
+            "features yet",
             key,
-            "compute them with `item run DAG --until features`, then train again",
+            "compute them with `item run DAG --until features`, or go on without them: "
+            "`item train DAG --partial`",
         )
+    found = found.filter(pc.not_equal(found["state"], "missing"))
     there, ok = np.zeros(len(ids), int), np.zeros(len(ids), int)
     np.add.at(there, found["position"].to_numpy(), 1)
     np.add.at(ok, found.filter(pc.equal(found["state"], "ok"))["position"].to_numpy(), 1)
@@ -108,7 +112,10 @@ def in_every_variant(
     notes = [
         f"{count:,} images {why} left out, so that all variants are of the same images"
         for count, why in (
-            (int(lacking.sum()), "that are not in every variant"),
+            (
+                int(lacking.sum()),
+                f"that are not {'computed ' if missing.num_rows else ''}in every variant",
+            ),
             (int(failed.sum()), "that failed in a variant"),
         )
         if count

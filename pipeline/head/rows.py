@@ -146,7 +146,9 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     _check_images(sides, key)
     if "variant" in experiment.test_by:
         test = sides["test"]
-        table, notes = in_every_variant(connection, test.table, f"{key}.test_by")
+        table, notes = in_every_variant(
+            connection, test.table, f"{key}.test_by", experiment.partial
+        )
         sides["test"] = replace(test, table=table, notes=(*test.notes, *notes))
     if not experiment.validation:
         sides["train"], sides["validation"] = set_aside(
@@ -173,15 +175,15 @@ def _side(
     rows = query(connection, sql, key, advice)
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
     missing = states.get("missing", 0)
-    if missing and not experiment.partial:
+    if missing and not (experiment.partial and "ok" in states):
         lost = in_variant(rows.filter(pc.equal(rows["state"], "missing")), experiment.variant)
         where_lost = lacking(connection, lost["image_id"])
         raise UserError(
             f"{missing:,} of {rows.num_rows:,} selected images are not computed yet: rows missing "
             f"in {where_lost}",
             key,
-            "compute them with `item run DAG --until features`, or go on without them: "
-            "`item train DAG --partial`",
+            "compute them with `item run DAG --until features`"
+            + (", or go on without them: `item train DAG --partial`" if "ok" in states else ""),
         )
     ok = rows.filter(pc.equal(rows["state"], "ok")).drop_columns("state")
     if not ok.num_rows:

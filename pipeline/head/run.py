@@ -155,11 +155,12 @@ def _compute(
     from pipeline.head.choose import choose
     from pipeline.head.fit import fit
     from pipeline.head.mlp import save_head
-    from pipeline.head.samples import samples
+    from pipeline.head.samples import Held, samples
 
     train, validation, test = selection.train, selection.validation, selection.test
     labels = {"train": train.label, "validation": validation.label}
     with samples(connection, selection, experiment, memory, say) as found:
+        about["streamed"] = not isinstance(found, Held)
         widths = {name: found.take((name,), "validation").width for name in experiment.features}
         fitted = fit(found, labels, experiment, say)
     choices = {
