@@ -84,7 +84,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Compute what is missing in the cache, then every experiment. Safe to stop and repeat."""
-    with reported():
+    with reported(dag, overrides, limit, store) as addressed:
         from pipeline import pins
         from pipeline import run as runner
         from pipeline.head.memory import parse
@@ -112,29 +112,28 @@ def run(
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
-        fine = _judge(graph, totals)
+        if lacking := _lacking(graph, totals):
+            typer.echo(addressed(lacking), err=True)
         names = [] if until or only else list(graph.experiments)
         measured = run_experiments(graph, cache, names, allowed, again=False, quiet=as_json)
         if as_json:
             nodes_json = [vars(total) for total in totals]
             print_json({"nodes": nodes_json, "experiments": measured})
-        if not fine:
+        if lacking:
             raise typer.Exit(FAILED_ROWS)
 
 
-def _judge(graph: "Dag", totals: "list[NodeTotal]") -> bool:
-    """Whether all parts are there and no more rows failed than the DAG allows; says what is not."""
+def _lacking(graph: "Dag", totals: "list[NodeTotal]") -> str | None:
+    """What a run lacks: parts, or rows of which more failed than the DAG allows. None: nothing."""
     for total in totals:
         share = total.rows_failed / max(1, total.rows_in)
         if total.parts_done < total.parts or share > graph.max_failed_share:
-            typer.echo(
+            return (
                 f"{total.node}: {total.parts_done} of {total.parts} parts done, "
                 f"{total.rows_failed} of {total.rows_in} rows failed "
-                f"(allowed share {graph.max_failed_share:g}); see `item query DAG failed_rows`",
-                err=True,
+                f"(allowed share {graph.max_failed_share:g}); see `item query DAG failed_rows`"
             )
-            return False
-    return True
+    return None
 
 
 @app.command()
@@ -155,7 +154,7 @@ def plan(
 
     Time and storage are measured, by parts in the store or by --calibrate, or said to be unknown.
     """
-    with reported():
+    with reported(dag, overrides, limit, store):
         from pipeline import estimate
         from pipeline.dag import fingerprinted
         from pipeline.needs import unpinned_lines
@@ -188,7 +187,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
-    with reported():
+    with reported(dag, overrides, limit, store):
         from pipeline import pins
         from pipeline.run import totals
         from pipeline.store import Store
@@ -225,7 +224,7 @@ def train(
 
     Selected images that are not computed yet are an error, unless --partial.
     """
-    with reported():
+    with reported(dag, overrides, limit, store):
         from pipeline.head.memory import parse
         from pipeline.store import Store
 
@@ -265,7 +264,7 @@ def doctor(
     Every model whose files are complete is loaded, unless --quick. Exit 2 when anything is missing,
     a GPU that the DAG asks for included.
     """
-    with reported():
+    with reported(dag, overrides, store=store):
         from pipeline.doctor import examine
 
         checks = examine(dag, overrides, store, load=not quick)

@@ -1,13 +1,17 @@
 """What the commands print: messages, exit codes, aligned rows."""
 
 import json
-from collections.abc import Iterator
+import re
+import shlex
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from pipeline.errors import UserError
+from pipeline.options import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from pipeline.check import Check
@@ -17,21 +21,63 @@ if TYPE_CHECKING:
     from pipeline.run import NodeTotal
 
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
+# a command in a message: what comes before a DAG's name, and what may follow it
+_ADVISED = re.compile(r"(item (?:run|plan|query|train|models fetch)) DAG\b")
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turns UserErrors and Ctrl-C into messages and exit codes; a bug keeps its traceback."""
+def reported(
+    dag: str | None = None,
+    overrides: list[str] | None = None,
+    limit: int | None = None,
+    store: Path = DEFAULT_STORE,
+) -> Iterator[Callable[[str], str]]:
+    """Turns UserErrors and Ctrl-C into messages and exit codes; a bug keeps its traceback.
+
+    Given what the command was given, advice names it: yields `addressed` of these.
+    """
+
+    def of_command(message: str) -> str:
+        return addressed(message, dag, overrides, limit, store)
+
     try:
-        yield
+        yield of_command
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {of_command(str(error))}", err=True)
         raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         typer.echo(
-            "\ninterrupted: every finished part is kept; run the same command to go on", err=True
+            "\ninterrupted: finished parts and saved runs are kept; run the same command to go on",
+            err=True,
         )
         raise typer.Exit(INTERRUPTED) from None
+
+
+def addressed(
+    message: str,
+    dag: str | None,
+    overrides: list[str] | None = None,
+    limit: int | None = None,
+    store: Path = DEFAULT_STORE,
+) -> str:
+    """A message whose advice (`item run DAG …`) names the DAG, with these --set, --limit, --store.
+
+    So it can be copied, and does what it says.
+    """
+    if dag is None:
+        return message
+    same = [dag]
+    for override in overrides or []:
+        same += ["--set", override]
+    cached = ["--limit", str(limit)] if limit else []  # only commands on a store have these two
+    if store != DEFAULT_STORE:
+        cached += ["--store", str(store)]
+
+    def address(match: re.Match[str]) -> str:
+        words = same if match[1] == "item models fetch" else [*same, *cached]
+        return f"{match[1]} {shlex.join(words)}"
+
+    return _ADVISED.sub(address, message)
 
 
 def print_json(value: object) -> None:

@@ -34,7 +34,7 @@ def models_fetch(
     downloaded again. The lock of a shipped DAG goes into the current folder. Exit 1 when a model
     could not be had.
     """
-    with reported():
+    with reported(dag, overrides):
         from pipeline.dag import read
         from pipeline.fetch import fetch
 

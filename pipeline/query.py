@@ -33,6 +33,7 @@ __all__ = [
 _EXPLAIN = re.compile(
     r"\s*explain\s+(?:analyze\s+)?(?:\(\s*(?:analyze|format)\b[\w\s,]*\)\s*)?(.*)", re.I | re.S
 )
+_DISCARDED = 100_000  # rows at a time
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,9 @@ def execute(
     values = bind(declared(sql), given)
     try:
         if unsafe:
-            *before, sql = [s.query for s in connection.extract_statements(sql)] or [sql]
-            for statement in before:
-                connection.execute(statement)
+            sql, values = _all_but_last(connection, sql, values)
         explained = _check_statement(connection, sql, unsafe)
-        _check_parameters(connection, sql, set(values))
+        _check_names(set(connection.extract_statements(sql)[0].named_parameters), set(values))
         data = (_explanation if explained else _rows)(connection, sql, values)
     except (duckdb.Error, pa.ArrowException) as error:
         raise UserError(str(error).strip(), hint=_hint(connection, sql, str(error))) from error
@@ -109,6 +108,26 @@ def execute(
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             data = _narrowed(data, number, field.name)
     return data
+
+
+def _all_but_last(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value]
+) -> tuple[str, dict[str, Value]]:
+    """Executes all statements but the last, each with the parameters that it uses.
+
+    Returns the last one, and the values that it uses.
+    """
+    *before, last = connection.extract_statements(sql) or [None]
+    if last is None:
+        return sql, values
+    used = [set(statement.named_parameters) for statement in (*before, last)]
+    _check_names(set().union(*used), set(values))
+    for statement, names in zip(before, used[:-1], strict=True):
+        own = {name: values[name] for name in names}
+        result = connection.execute(statement.query, own or None)
+        while result.fetchmany(_DISCARDED):  # an answer that is not read to its end is in the way
+            pass
+    return last.query, {name: values[name] for name in used[-1]}
 
 
 def _rows(
@@ -169,11 +188,10 @@ def _check_statement(
     return False
 
 
-def _check_parameters(connection: "duckdb.DuckDBPyConnection", sql: str, names: set[str]) -> None:
+def _check_names(used: set[str], known: set[str]) -> None:
     """What the SQL uses must be what its header declares; DuckDB's own message names neither."""
-    used = set(connection.extract_statements(sql)[0].named_parameters)
-    for name in sorted(used ^ names):
-        if name in names:
+    for name in sorted(used ^ known):
+        if name in known:
             raise UserError(
                 f"the parameter '{name}' is declared, and the query does not use it",
                 hint=f"write ${name} where it belongs",

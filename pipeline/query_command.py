@@ -45,7 +45,7 @@ def query(
     With --unsafe the SQL may be several statements, and attach databases, read and write files.
     Only the file system then protects the store's own.
     """
-    with reported():
+    with reported(dag, overrides, limit, store):
         from pipeline import query as room
         from pipeline.access import connect
         from pipeline.dag import load
@@ -83,7 +83,7 @@ def db(
     grows; parts of images that are no longer current do not count. Write it again when the DAG
     changes, and after the first parts of a node or the first run.
     """
-    with reported():
+    with reported(dag, overrides, limit, store):
         from pipeline.access import save
         from pipeline.dag import load
         from pipeline.store import Store

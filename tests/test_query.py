@@ -282,6 +282,21 @@ def test_unsafe_sql_may_write_attach_and_read_other_files(part, tmp_path):
     assert other.exists()
 
 
+def test_parameters_reach_every_statement_of_unsafe_sql(part, tmp_path):
+    connection = connect({"captions": ("captions", [part])}, unsafe=True)
+    sql = (
+        "-- param id text a: an image\n-- param least integer 1: tokens\n"
+        "create table mine as from captions where image_id = $id; select 1; "
+        "select count(*) as n from mine where image_id = $id and $least > 0"
+    )
+    assert execute(connection, sql, ["id=none"], unsafe=True).to_pylist() == [{"n": 0}]
+    execute(connection, "drop table mine", unsafe=True)
+    assert execute(connection, sql, ["least=2"], unsafe=True).to_pylist() == [{"n": 1}]
+    unused = "-- param id text a: an image\nselect 1; select 2"
+    assert "does not use it" in refusal(connection, unused, unsafe=True)
+    assert "'x' is not declared" in refusal(connection, "select $x; select 2", unsafe=True)
+
+
 def test_unsafe_sql_has_mistakes_too(part):
     connection = connect({"captions": ("captions", [part])}, unsafe=True)
     assert "LINE 1" in refusal(connection, "select 1; from capton", unsafe=True)

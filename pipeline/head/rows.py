@@ -187,11 +187,15 @@ def _side(
         )
     ok = rows.filter(pc.equal(rows["state"], "ok")).drop_columns("state")
     if not ok.num_rows:
-        found = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "no row"
+        said = {"absent": f"not in {experiment.variant}"}
+        found = ", ".join(f"{n:,} {said.get(state, state)}" for state, n in states.items())
+        why = misspelt(connection, where)
+        if list(states) == ["absent"]:  # the predicate is right, the variant was not asked for
+            why = f"let `corpus.variants` make {experiment.variant} of what it selects; "
         raise UserError(
-            f"the predicate selects no usable image ({found})",
+            f"the predicate selects no usable image ({found or 'no row'})",
             key,
-            f"{misspelt(connection, where)}"
+            f"{why}"
             '`item query DAG "select split, generator, label, count(*) from listing group by all"`'
             " shows what there is",
         )

@@ -16,7 +16,7 @@ from pipeline.head.matrices import ALIASES, fill, methods, part_matrices, tables
 from pipeline.head.parts import Parts, locate
 from pipeline.head.rows import Selection
 from pipeline.head.source import InMemory, Source
-from pipeline.head.spill import spill
+from pipeline.head.spill import check_memory, spill
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -71,7 +71,7 @@ def samples(
 
     `memory`: bytes that vectors may take (None: `memory.default`). They are held when they fit with
     what fitting needs beside them, and otherwise put into flat files in the system's temporary
-    folder, once. Raises UserError as `locate`, `part_matrices` and `spill` do.
+    folder, once. Raises UserError as `locate`, `part_matrices`, `check_memory` and `spill` do.
     """
     memory = sizes.default() if memory is None else memory
     counts, rows, ids = {}, {}, []
@@ -85,6 +85,7 @@ def samples(
     if need <= memory:
         yield Held(fill(parts, experiment), counts, rows)
         return
+    check_memory(parts, counts["train"], experiment, memory)
     with tempfile.TemporaryDirectory(prefix="item-train-") as folder:
         say(f"streaming: the vectors would take {sizes.words(need)}, of {sizes.words(memory)}")
         yield spill(parts, experiment, counts, rows, memory, Path(folder))

@@ -2,9 +2,9 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -65,11 +65,10 @@ def spill(
     """Writes the matrices of all images of the parts into files of `folder`.
 
     `counts`: images of each side, in the order of their numbers; `rows`: see Spilled. Numbers are
-    kept as they are: float16 where the cache has such, else float32. Raises UserError when the
-    memory is too small to stream in, naming the least that would do, and when the disk is full.
+    kept as they are: float16 where the cache has such, else float32. Raises UserError when the disk
+    is full.
     """
     first = part_matrices(parts.each[0], experiment, parts.formats)
-    _check_memory(parts, counts["train"], first, experiment, memory)
     total = sum(x.itemsize * x.shape[1] for x in first.values()) * parts.count
     free = shutil.disk_usage(folder).free
     if total > free:
@@ -79,20 +78,18 @@ def spill(
     bounds = dict(zip(counts, zip(ends - list(counts.values()), ends, strict=True), strict=True))
     order: dict[str, list[np.ndarray]] = {side: [] for side in counts}
     paths = {(side, name): folder / f"{side}.{name}" for side in counts for name in first}
-    files: dict[tuple[str, str], BinaryIO] = {}
     try:
-        files |= {key: path.open("wb") for key, path in paths.items()}
-        for number, part in enumerate(parts):
-            x = part_matrices(part, experiment, parts.formats) if number else first
-            for name, values in x.items():
-                check_width(name, part, values.shape[1], first[name].shape[1])
-            for side, (start, stop) in bounds.items():
-                own = np.flatnonzero((part.rows >= start) & (part.rows < stop))
-                order[side].append(part.rows[own] - start)
+        with ExitStack() as opened:
+            files = {k: opened.enter_context(path.open("wb")) for k, path in paths.items()}
+            for number, part in enumerate(parts):
+                x = part_matrices(part, experiment, parts.formats) if number else first
                 for name, values in x.items():
-                    files[side, name].write(np.ascontiguousarray(values[own]).tobytes())
-        for file in files.values():
-            file.close()
+                    check_width(name, part, values.shape[1], first[name].shape[1])
+                for side, (start, stop) in bounds.items():
+                    own = np.flatnonzero((part.rows >= start) & (part.rows < stop))
+                    order[side].append(part.rows[own] - start)
+                    for name, values in x.items():
+                        files[side, name].write(np.ascontiguousarray(values[own]).tobytes())
     except OSError as error:
         raise _disk(
             f"streaming cannot write its files: {error.strerror or error}", folder
@@ -105,14 +102,9 @@ def spill(
     return Spilled(columns, joined, rows, memory)
 
 
-def _check_memory(
-    parts: Parts,
-    trained_on: int,
-    first: Mapping[str, np.ndarray],
-    experiment: Experiment,
-    memory: int,
-) -> None:
-    """UserError when a part does not fit, or what an epoch mixes."""
+def check_memory(parts: Parts, trained_on: int, experiment: Experiment, memory: int) -> None:
+    """UserError when a part does not fit, or what an epoch mixes: it names the least that does."""
+    first = part_matrices(parts.each[0], experiment, parts.formats)
     read = tables(experiment)
     part = max(sum(part.files[table].stat().st_size for table in read) for part in parts)
     least = _PART_COPIES * part

@@ -80,4 +80,4 @@ joined as (
 )
 
 from joined
-order by generator, kind desc, variant
+order by generator, kind desc, severity(variant)

@@ -53,4 +53,4 @@ joined as (
 )
 
 from joined
-order by variant <> 'clean', variant, kind desc
+order by severity(variant), kind desc

@@ -1,5 +1,5 @@
 -- How much of a run's success is left on perturbed images?
--- A row is one method and variant of one run, clean images first.
+-- A row is one method and variant of one run, clean first, then by severity.
 --
 -- Means over the generators that the run has not seen; of changes from clean,
 -- below 0 it gets worse. Both are of the same images.
@@ -49,4 +49,4 @@ from runs
 inner join chosen using (experiment, run_id)
 where not runs.seen and ($method::varchar is null or runs.method = $method)
 group by runs.experiment, runs.run_id, runs.method, runs.variant
-order by runs.method, runs.variant <> 'clean', runs.variant
+order by runs.method, severity(runs.variant)

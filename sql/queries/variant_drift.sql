@@ -67,4 +67,4 @@ select
     avg(local_change) as local_change
 from pairs
 group by variant, kind
-order by variant, kind desc
+order by severity(variant), kind desc

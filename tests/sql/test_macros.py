@@ -1,5 +1,10 @@
 """The table macros, on the known store."""
 
+import random
+
+import pytest
+
+from pipeline.corpus import variants
 from pipeline.query import execute
 from tests.sql.conftest import BJ, A, C, D, approx, distance
 
@@ -54,3 +59,13 @@ def test_clean_images_agree_with_the_wide_view(connection):
     row = execute(connection, f"{sql} where image_id = '{A}'").to_pylist()[0]
     assert row.pop("mean_logprob") == approx(-0.1)
     assert row == {"width": 64, "format": "JPEG", "jpeg_quality": 90, "num_tokens": 6}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_severity_orders_variants_as_the_tables_do(connection, seed):
+    names = ["clean", *variants.PRESETS["figure4"], "jpeg_100", "jpeg_5", "square_128"]
+    names += ["resize_0.5", "crop_0.9", "blur_10", "blur_2+jpeg_75", "blur_2+jpeg_100"]
+    random.Random(seed).shuffle(names)
+    sql = f"select name from (select unnest({names}) as name) order by severity(name)"
+    rows = execute(connection, sql).to_pylist()
+    assert [row["name"] for row in rows] == variants.order(names)
