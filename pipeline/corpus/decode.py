@@ -67,8 +67,11 @@ def decode(
     threads = _share_of_cores() if threads is None else threads
     if threads < 1:
         raise ValueError(f"decode needs at least one thread, not {threads}")
-    work = partial(_decode_group, prepare=prepare or _as_it_is, kept=_kept.get())
-    return _in_row_order(images, threads, work)
+    finish = partial(_decode_group, prepare=prepare or _as_it_is, kept=_kept.get())
+    read = partial(_read_group, kept=_kept.get())
+    if threads == 1:  # a thread that decodes beside a model on one core takes its cache away
+        return _in_row_order(images, 1, read, finish)
+    return _in_row_order(images, threads, lambda group: finish(read(group)), list)
 
 
 def _share_of_cores() -> int:
@@ -114,22 +117,26 @@ def decode_bytes(data: bytes) -> Image.Image:
 
 
 def _in_row_order(
-    images: pa.Table, threads: int, work: Callable[[list[_Row]], list[Decoded]]
+    images: pa.Table,
+    threads: int,
+    ahead_of: Callable[[list[_Row]], Any],
+    finish: Callable[[Any], list[Decoded]],
 ) -> Iterator[Decoded]:
+    """Each group's rows: what `finish` makes, here, of what `ahead_of` gave in another thread."""
     # another library may have set it; half an image must never pass for a whole one
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    waiting: deque[tuple[int, Future[list[Decoded]]]] = deque()
+    waiting: deque[tuple[int, Future[Any]]] = deque()
     ahead = 0
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         for group, pixels in _groups(images):
             while waiting and (len(waiting) >= 2 * threads or ahead + pixels > PIXELS_AHEAD):
                 ahead -= waiting[0][0]
-                yield from waiting.popleft()[1].result()
-            waiting.append((pixels, pool.submit(work, group)))
+                yield from finish(waiting.popleft()[1].result())
+            waiting.append((pixels, pool.submit(ahead_of, group)))
             ahead += pixels
         while waiting:
-            yield from waiting.popleft()[1].result()
+            yield from finish(waiting.popleft()[1].result())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -155,15 +162,33 @@ def _as_it_is(row: int, image: Image.Image) -> Image.Image:
     return image
 
 
-def _decode_group(group: list[_Row], prepare: Prepare, kept: _Kept | None) -> list[Decoded]:
+def _read_group(group: list[_Row], kept: _Kept | None) -> list[tuple[_Row, bytes | None]]:
+    """The rows, each with its file's content, or None where that is not needed or not to be had."""
+    found: list[tuple[_Row, bytes | None]] = []
+    for row in group:
+        number, uri, sha256, variant, error = row
+        data = None
+        if not error and not (kept and (sha256, variant) in kept):
+            try:
+                data = _read(uri, sha256)
+            except ImageError as failure:
+                row = (number, uri, sha256, variant, str(failure))
+        found.append((row, data))
+    return found
+
+
+def _decode_group(
+    group: list[tuple[_Row, bytes | None]], prepare: Prepare, kept: _Kept | None
+) -> list[Decoded]:
     decoded: list[Decoded] = []
-    for row, uri, sha256, variant, error in group:
+    for (row, _, sha256, variant, error), data in group:
         try:
             if error:
                 raise ImageError(error)
-            image = kept.get((sha256, variant)) if kept else None
-            if image is None:
-                image, _ = perturb(decode_bytes(_read(uri, sha256)), variant, sha256[:32])
+            if data is None:
+                image = kept[sha256, variant]
+            else:
+                image, _ = perturb(decode_bytes(data), variant, sha256[:32])
                 if kept is not None:
                     kept[sha256, variant] = image
             decoded.append((row, prepare(row, image), None))
