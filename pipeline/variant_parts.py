@@ -44,20 +44,26 @@ def wanted(dag: Dag, store: Store) -> list[VariantPart]:
         number = part_number(path.name)
         if number not in listed:  # removed by hand: `index.write_images` says what to do
             continue
-        uris, splits = store.read(listing.folder, listed[number], ["uri", "split"]).columns
-        split_of = dict(zip(uris.to_pylist(), splits.to_pylist(), strict=True))
+        listed_uris, splits = store.read(listing.folder, listed[number], ["uri", "split"]).columns
         ids, uris = store.read(images.folder, path.name, ["image_id", "uri"]).columns
-        members = [
-            (image_id, split_of[uri])
-            for image_id, uri in zip(ids.to_pylist(), uris.to_pylist(), strict=True)
-            if chosen(image_id, dag.corpus.variant_share)
-        ]
+        split_of = splits.take(pc.index_in(uris, listed_uris))  # as arrays: there may be millions
+        members = {
+            split: _members(ids, split_of, split, dag.corpus.variant_share)
+            for split in dict.fromkeys(split for split, _ in tags.values())
+        }
         for tag, (split, variant) in tags.items():
-            mine = tuple(image_id for image_id, own in members if split in (ALL, own))
-            if mine:
+            if mine := members[split]:
                 name = part_name(number, [variant_id(i, variant) for i in mine], tag)
                 parts.append(VariantPart(name, path.name, variant, mine))
     return parts
+
+
+def _members(
+    ids: pa.ChunkedArray, split_of: pa.ChunkedArray, split: str, share: float
+) -> tuple[str, ...]:
+    """The images of a split that are among the share."""
+    own = ids if split == ALL else ids.filter(pc.equal(split_of, split))
+    return tuple(image_id for image_id in own.to_pylist() if chosen(image_id, share))
 
 
 def without_images(dag: Dag, parts: Sequence[VariantPart]) -> list[str]:

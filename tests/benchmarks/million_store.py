@@ -7,18 +7,21 @@
 The DAG is that of the demo; its nodes name the bundled models, which ran on nothing here. Captions,
 objects, regions and embeddings are made up (`million_world` says how, and which AP the best head
 has), everything else is computed by the package: labels by the layout, `images` by its stage, the
-misalignment and the features by theirs, every part by the store. No image exists on disk. The same
-options give the same tables. A part is 4,096 files; at 768 wide a million images take 12 GB.
+misalignment and the features by theirs, every part by the store. No image exists on disk. A quarter
+of the test images are there in two JPEG qualities too, for which everything is drawn anew. The same
+options give the same tables. A part is 4,096 files; at 768 wide a million images take 14 GB.
 """
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +29,16 @@ import pyarrow.compute as pc
 import yaml
 from threadpoolctl import threadpool_limits
 
-from pipeline import tables
+from pipeline import tables, variant_parts
 from pipeline.corpus.layouts import labels
-from pipeline.dag import Dag, load
+from pipeline.corpus.variants import ID_LENGTH, variant_id
+from pipeline.dag import Dag, Node, load
 from pipeline.resources import folder
 from pipeline.stages import features, misalign
 from pipeline.stages.images import first_occurrences
 from pipeline.stages.inherit import reasons
-from pipeline.store import Store, part_name
+from pipeline.store import Store, part_name, part_number
+from pipeline.variant_parts import VariantPart
 from tests.benchmarks.million_world import (
     DAMAGED,
     GENERATORS,
@@ -46,6 +51,7 @@ from tests.benchmarks.million_world import (
 )
 
 PART = 4096
+VARIANTS = (75, 50)  # JPEG qualities
 _SIZES = ((256, 256), (512, 512), (500, 375), (640, 480), (1024, 1024))
 _DAMAGE = "image cannot be decoded: image file is truncated"
 
@@ -65,6 +71,8 @@ def write_dag(out: Path, part_size: int = PART) -> Path:
             "layout": "forensynths",
             "dataset": "million",
             "part_size": part_size,
+            "variants": {"test": [f"jpeg_{quality}" for quality in VARIANTS]},
+            "variant_share": 0.25,
         },
         "nodes": yaml.safe_load(text),
         "experiments": {
@@ -99,15 +107,20 @@ def write(
         store.open_node(node, dag.name, dag.corpus.root)
     files = images + images // REPEATED
     parts = range((files + part_size - 1) // part_size)
-    jobs = [(path, store.root, number, images, width, seed) for number in parts]
+    _each(_write_part, [(path, store.root, n, images, width, seed) for n in parts], processes)
+    perturbed = variant_parts.wanted(dag, store)
+    _each(_write_variant, [(path, store.root, part, width, seed) for part in perturbed], processes)
+    return path
+
+
+def _each(function: Callable[[Any], None], jobs: Sequence[Any], processes: int) -> None:
     if processes == 1:
         for job in jobs:
-            _write_part(job)
+            function(job)
     else:
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            for _ in pool.map(_write_part, jobs):
+            for _ in pool.map(function, jobs):
                 pass
-    return path
 
 
 @cache
@@ -129,20 +142,50 @@ def _write_part(job: tuple[Path, Path, int, int, int, int]) -> None:
     before = {_sha(seed, _image(files[:1] - 1)[0])[:32]} if number else set()
     made["images"] = first_occurrences(made["listing"], before)
     made |= _made_up(made["images"], made["listing"], vocabulary, rng)
+    listing = dag.nodes["listing"]
+    name = part_name(number, made["listing"]["uri"].to_pylist())
+    _commit(Store(root), listing, name, made["listing"])
+    ids = made["images"]["image_id"].to_pylist()
+    _write_nodes(dag, Store(root), part_name(number, ids), made)
+
+
+def _write_variant(job: tuple[Path, Path, VariantPart, int, int]) -> None:
+    path, root, part, width, seed = job
+    dag, vocabulary = _opened(path, width, seed)
+    store, listing, images = Store(root), dag.nodes["listing"], dag.nodes["images"]
+    number, quality = part_number(part.name), int(part.variant.partition("_")[2])
+    listed = next(p.name for p in store.parts(listing) if part_number(p.name) == number)
+    rows = store.read(images.folder, part.source)
+    rows = rows.filter(pc.is_in(rows["image_id"], pa.array(part.ids)))
+    whole = rows["error"].is_null().to_numpy()
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    columns["variant"] = [part.variant] * len(rows)
+    columns["image_id"] = [variant_id(image, part.variant) for image in part.ids]
+    columns["format"] = _where(whole, np.full(len(rows), "JPEG"))
+    columns["jpeg_quality"] = _where(whole, np.full(len(rows), quality))
+    made = {"listing": store.read(listing.folder, listed)}
+    made["images"] = tables.build("images", columns)
+    rng = np.random.default_rng([seed, 5, quality, number])
+    made |= _made_up(made["images"], made["listing"], vocabulary, rng)
+    _write_nodes(dag, store, part.name, made)
+
+
+def _write_nodes(dag: Dag, store: Store, part: str, made: dict[str, pa.Table]) -> None:
+    """Computes the last two tables, and commits a part of every node but the listing."""
     for stage in (misalign, features):
         node = next(node for node in dag.nodes.values() if node.stage is stage.STAGE)
         made[node.name] = stage.run(made, node.parameters, ())
-    ids = made["images"]["image_id"].to_pylist()
-    names = {"listing": part_name(number, made["listing"]["uri"].to_pylist())}
-    store = Store(root)
     for node in dag.nodes.values():
-        table = made[node.name]
-        tables.check(node.stage.output, table)
-        name = names.get(node.name) or part_name(number, ids)
-        store.write(node.folder, name, table, _facts(node, name, table))
+        if node.name != "listing":
+            _commit(store, node, part, made[node.name])
 
 
-def _facts(node, name: str, table: pa.Table) -> dict[str, object]:
+def _commit(store: Store, node: Node, name: str, table: pa.Table) -> None:
+    tables.check(node.stage.output, table)
+    store.write(node.folder, name, table, _facts(node, name, table))
+
+
+def _facts(node: Node, name: str, table: pa.Table) -> dict[str, object]:
     key = node.stage.key
     rows = len(pc.unique(table[key]))
     failed = len(pc.unique(table.filter(pc.is_valid(table["error"]))[key]))
@@ -219,7 +262,8 @@ def _made_up(
     whole = images["error"].is_null().to_numpy()
     why = {"captions": images["error"].to_pylist()}
     why["objects"] = reasons("caption", images["error"])
-    row = pc.index_in(images["image_id"], listing["image_id"])
+    contents = pc.utf8_slice_codeunits(images["image_id"], 0, ID_LENGTH)
+    row = pc.index_in(contents, listing["image_id"])
     fake = listing["label"].take(row).to_numpy().astype(np.float64)
     strength = np.array([STRENGTH[name] for name in listing["generator"].take(row).to_pylist()])
     drawn = rng.integers(len(vocabulary.captions), size=count)

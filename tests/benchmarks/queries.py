@@ -1,10 +1,10 @@
 """Seconds of every named query: `python -m tests.benchmarks.queries FOLDER [NAME …]`.
 
 FOLDER is what `million_store` wrote. If it has no runs yet, two made-up ones are written first: 9
-methods, predictions of every test image. cold: the command `item query`, a new process, after the
-operating system was told to forget the store's files. warm: the same connection once more, without
-the command's start. Medians of interleaved rounds; the start of the command alone is the row
-`select 1`.
+methods, predictions of every test image in each of its variants. cold: the command `item query`, a
+new process, after the operating system was told to forget the store's files. warm: the same
+connection once more, without the command's start. Medians of interleaved rounds; the start of the
+command alone is the row `select 1`.
 """
 
 import argparse
@@ -42,6 +42,7 @@ def made_up_run(test: pa.Table, runs: Path, seed: int) -> None:
     measured = evaluate.measure(test, found, {GENERATORS[4]}, "linear probe")
     columns = {"experiment": "made_up", "run_id": sha256(f"{seed}".encode()).hexdigest()[:12]}
     columns |= {"train": "nothing", "seed": seed, "allow_overlap": True, "configuration": "{}"}
+    columns["train_variant"] = "clean"
     for name, value in columns.items():
         measured = measured.append_column(name, pa.array([value] * len(measured)))
 
@@ -80,8 +81,9 @@ def main() -> None:
     if not (store / "runs").exists():
         with open_store(str(dag), store) as connection:
             test = connection.sql(
-                "select distinct image_id, generator, split, label from listing "
-                "where split = 'test' and error is null"
+                "select distinct images.image_id, variant, generator, split, label "
+                "from listing join images on listing.image_id = content_id "
+                "where split = 'test' and listing.error is null"
             ).to_arrow_table()
         for seed in range(2):
             made_up_run(test, store / "runs", seed)
