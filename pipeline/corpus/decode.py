@@ -56,20 +56,20 @@ def decode(
     """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
 
     The image is in the variant of its row (`pipeline.corpus.variants`; null is clean).
-    `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
+    `prepare(row, image)` is called where the image was decoded, in as many threads at once; what it
     gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
 
     The content must still have the SHA-256 of `images.sha256`. A row that has an error already
     yields it. `threads` (default: this process's share of the cores) decode ahead, two groups of at
     most 8 small images each and about PIXELS_AHEAD pixels in all; they end with the iterator,
-    however it ends.
+    however it ends. A single thread only reads files ahead, and the caller's own decodes.
     """
     threads = _share_of_cores() if threads is None else threads
     if threads < 1:
         raise ValueError(f"decode needs at least one thread, not {threads}")
     finish = partial(_decode_group, prepare=prepare or _as_it_is, kept=_kept.get())
     read = partial(_read_group, kept=_kept.get())
-    if threads == 1:  # a thread that decodes beside a model on one core takes its cache away
+    if threads == 1:  # one that decodes beside a model, on one core, costs it its cache
         return _in_row_order(images, 1, read, finish)
     return _in_row_order(images, threads, lambda group: finish(read(group)), list)
 

@@ -319,6 +319,26 @@ def test_what_is_shared_is_dropped_at_the_end_also_after_an_error(tmp_path):
     assert module._kept.get() is None
 
 
+def test_a_single_thread_reads_ahead_and_leaves_the_decoding_to_the_caller(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(20)]
+    for number, path in enumerate(paths):
+        noise(16 + number).save(path)
+    reading, whole = [], module._read
+
+    def read(uri, sha256):
+        reading.append(threading.current_thread())
+        return whole(uri, sha256)
+
+    monkeypatch.setattr(module, "_read", read)
+    preparing = []
+    rows = decode(
+        images_table(*paths), 1, lambda row, image: preparing.append(threading.current_thread())
+    )
+    assert [row for row, _, error in rows if error is None] == list(range(20))
+    assert set(preparing) == {threading.current_thread()}
+    assert len(reading) == 20 and threading.current_thread() not in reading
+
+
 @pytest.mark.parametrize(("given", "threads"), [("1", 1), ("3", 3), ("64", 16), ("0", 1)])
 def test_without_a_number_the_share_of_the_cores_decodes(monkeypatch, given, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
