@@ -306,7 +306,10 @@ def _local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
             **_MALLOC,
         },
         "distributed.comm.timeouts.connect": "30s",
+        # what only a dashboard shows, and costs the cores that models run on
         "distributed.worker.profile.enabled": False,  # looks at the stack a hundred times a second
+        "distributed.admin.tick.interval": "500ms",  # instead of 20
+        "distributed.admin.system-monitor.interval": "5s",  # instead of half a second
     }
     with dask.config.set(settings):
         with _interrupts_held():

@@ -25,7 +25,8 @@ with groups as (
 
 ),
 
--- both in one grouping: less work than a join of two
+-- both in one grouping: less work than a join of two; and levels told apart
+-- once, not in every mean
 source as (
 
     select
@@ -37,9 +38,10 @@ source as (
 
     select
         image_id,
-        level,
-        cosine,
-        distance
+        case when level = 'global' then cosine end as cosine_of_image,
+        case when level = 'global' then distance end as distance_of_image,
+        case when level = 'local' then cosine end as cosine_of_object,
+        case when level = 'local' then distance end as distance_of_object
     from misalignment
 
 ),
@@ -49,10 +51,10 @@ aligned as (
     select
         left(image_id, 32) as content_id,
         any_value(variant) as variant,
-        avg(cosine) filter (where level = 'global') as cosine_global,
-        avg(distance) filter (where level = 'global') as distance_global,
-        avg(cosine) filter (where level = 'local') as cosine_local,
-        avg(distance) filter (where level = 'local') as distance_local
+        any_value(cosine_of_image) as cosine_global,
+        any_value(distance_of_image) as distance_global,
+        avg(cosine_of_object) as cosine_local,
+        avg(distance_of_object) as distance_local
     from source
     group by image_id
     having count(variant) > 0

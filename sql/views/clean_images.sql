@@ -24,7 +24,7 @@
 -- worst_cosine     the lowest cosine of the objects; null without objects
 
 -- one table below the other, grouped once: half the work of joining them; the
--- ids of variants are longer
+-- levels told apart once, not in every sum; the ids of variants are longer
 with source as (
 
     select
@@ -56,10 +56,12 @@ with source as (
 
     select
         image_id,
-        level,
+        level = 'global' as whole,
         object_no,
-        cosine,
-        distance
+        case when level = 'global' then cosine end as cosine_of_image,
+        case when level = 'global' then distance end as distance_of_image,
+        case when level = 'local' then cosine end as cosine_of_object,
+        case when level = 'local' then distance end as distance_of_object
     from store.misalignment
     where length(image_id) = 32
 
@@ -85,16 +87,15 @@ select
     any_value(mean_logprob) as mean_logprob,
     case
         when
-            count(level) > 0
-            and count(*) filter (where level = 'local' and object_no is null)
-            = 0
+            count(whole) > 0
+            and count(*) filter (where not whole and object_no is null) = 0
             then count(object_no)
     end as num_objects,
-    any_value(cosine) filter (where level = 'global') as cosine_global,
-    any_value(distance) filter (where level = 'global') as distance_global,
-    avg(cosine) filter (where level = 'local') as cosine_local,
-    avg(distance) filter (where level = 'local') as distance_local,
-    min(cosine) filter (where level = 'local') as worst_cosine
+    any_value(cosine_of_image) as cosine_global,
+    any_value(distance_of_image) as distance_global,
+    avg(cosine_of_object) as cosine_local,
+    avg(distance_of_object) as distance_local,
+    min(cosine_of_object) as worst_cosine
 from source
 group by image_id
 having count(uri) > 0
