@@ -39,17 +39,22 @@ def wanted(dag: Dag, store: Store) -> list[VariantPart]:
         return []
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     listed = {part_number(path.name): path.name for path in store.parts(listing)}
+    splits_wanted = dict.fromkeys(split for split, _ in tags.values())
     parts = []
     for path in store.current(images, images):
         number = part_number(path.name)
         if number not in listed:  # removed by hand: `index.write_images` says what to do
+            continue
+        if ALL not in splits_wanted and not store.may_have(
+            listing.folder, listed[number], "split", splits_wanted
+        ):
             continue
         listed_uris, splits = store.read(listing.folder, listed[number], ["uri", "split"]).columns
         ids, uris = store.read(images.folder, path.name, ["image_id", "uri"]).columns
         split_of = splits.take(pc.index_in(uris, listed_uris))  # as arrays: there may be millions
         members = {
             split: _members(ids, split_of, split, dag.corpus.variant_share)
-            for split in dict.fromkeys(split for split, _ in tags.values())
+            for split in splits_wanted
         }
         for tag, (split, variant) in tags.items():
             if mine := members[split]:
@@ -63,7 +68,7 @@ def _members(
 ) -> tuple[str, ...]:
     """The images of a split that are among the share."""
     own = ids if split == ALL else ids.filter(pc.equal(split_of, split))
-    return tuple(image_id for image_id in own.to_pylist() if chosen(image_id, share))
+    return tuple(chosen(own.to_pylist(), share))
 
 
 def without_images(dag: Dag, parts: Sequence[VariantPart]) -> list[str]:

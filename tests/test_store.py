@@ -5,6 +5,7 @@ import signal
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -94,6 +95,25 @@ def test_a_failed_write_leaves_nothing_and_says_what_to_do(store, node, monkeypa
         store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
     assert "finished parts are kept" in error.value.hint
     assert sorted(os.listdir(store.folder(node))) == ["recipe.json"]
+
+
+def test_statistics_tell_that_a_part_has_none_of_some_values(store, node):
+    for name, ids in (("some.parquet", ["b", "c"]), ("no.parquet", [None, None])):
+        store.write(node.folder, name, pa.table({"key": pa.array(ids, pa.string())}), FACTS)
+    may = {
+        value: store.may_have(node.folder, "some.parquet", "key", [value])
+        for value in ("b", "zz", "aa", "bb")
+    }
+    assert may == {"b": True, "zz": False, "aa": False, "bb": True}
+    assert store.may_have(node.folder, "some.parquet", "key", ["zz", "c"])
+    assert not store.may_have(node.folder, "no.parquet", "key", ["b"])
+    pq.write_table(
+        pa.table({"key": ["b"]}), store.folder(node) / "bare.parquet", write_statistics=False
+    )
+    assert store.may_have(node.folder, "bare.parquet", "key", ["zz"])
+    (store.folder(node) / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="a cached part cannot be read"):
+        store.may_have(node.folder, "bad.parquet", "key", ["b"])
 
 
 def test_recipe_is_readable_and_complete(store, node):

@@ -17,8 +17,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from hashlib import sha256
+from math import ceil
 
 from pipeline.corpus.layouts import SPLITS
 from pipeline.errors import nearest
@@ -156,15 +158,15 @@ def tag(split: str, variant: str, share: float) -> str:
     return f"{split}.{variant}{of}.v{VERSION}"
 
 
-def chosen(content_id: str, share: float) -> bool:
-    """Whether an image is among the `share` of all: a hash of its id is below it.
+def chosen(content_ids: Iterable[str], share: float) -> list[str]:
+    """The images that are among the `share` of all: a hash of the id is below it.
 
     What a smaller share has, a larger one has too.
     """
     if share == 1:
-        return True
-    digest = sha256(f"variant_share {content_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
+        return list(content_ids)
+    bound = ceil(Fraction(share) * 2**64).to_bytes(8)  # compared as bytes: there may be millions
+    return [one for one in content_ids if sha256(b"variant_share " + one.encode()).digest() < bound]
 
 
 def check_splits(given: Mapping[str, Sequence[str]]) -> None:
