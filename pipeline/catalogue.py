@@ -10,7 +10,7 @@ What a connection holds (all read-only):
 - `store.runs`, `store.predictions`, `store.curves`: metrics, predictions and learning curves of
   the store's trained runs;
 - every further file of `sql/views`, in the order of their names;
-- the table macros of `sql/macros`, which several queries share.
+- the macros of `sql/macros`, which several queries share.
 
 A view file is plain SQL with two slots: `{{ node }}`, the node it reads, and `{{ width }}`, the
 width of its vectors. A macro file is a `create macro`.

@@ -264,10 +264,11 @@ def doctor(
     Every model whose files are complete is loaded, unless --quick. Exit 2 when anything is missing,
     a GPU that the DAG asks for included.
     """
-    with reported(dag, overrides, store=store):
+    with reported(dag, overrides, store=store) as addressed:
         from pipeline.doctor import examine
 
         checks = examine(dag, overrides, store, load=not quick)
+        checks = [replace(one, hint=one.hint and addressed(one.hint)) for one in checks]
         if as_json:
             print_json([vars(check) for check in checks])
         else:

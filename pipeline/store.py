@@ -177,9 +177,12 @@ class Store:
         try:
             # three times as fast as pq.read_table, where parts are many and columns few
             with pq.ParquetFile(path) as file:
-                return file.read(columns=columns, use_threads=False)
+                table = file.read(columns=columns, use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(path, error) from None
+        if lacking := set(columns or ()) - set(table.column_names):
+            raise _damaged(path, f"it has no column {', '.join(sorted(lacking))}")
+        return table.replace_schema_metadata(None)
 
     def may_have(self, node_folder: str, name: str, column: str, values: Collection[str]) -> bool:
         """Whether a column of a part may have one of these values, by its statistics alone."""
@@ -191,12 +194,12 @@ class Store:
         for number in range(about.num_row_groups):
             group = about.row_group(number)
             chunks = (group.column(i) for i in range(group.num_columns))
-            found = next(c.statistics for c in chunks if c.path_in_schema == column)
-            if found is None or not found.has_min_max:
-                if found is None or found.null_count < group.num_rows:
-                    return True  # nothing is known
-            elif any(found.min <= value <= found.max for value in values):
-                return True
+            found = next((c.statistics for c in chunks if c.path_in_schema == column), None)
+            if found is not None and found.has_min_max:
+                if any(found.min <= value <= found.max for value in values):
+                    return True
+            elif found is None or found.null_count != group.num_rows:
+                return True  # nothing is known
         return False
 
     def write(
@@ -310,7 +313,7 @@ class Store:
             path.unlink(missing_ok=True)
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
+def _damaged(path: Path, error: Exception | str) -> UserError:
     return UserError(
         f"a cached part cannot be read: {error}",
         str(path),

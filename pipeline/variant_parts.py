@@ -51,7 +51,14 @@ def wanted(dag: Dag, store: Store) -> list[VariantPart]:
             continue
         listed_uris, splits = store.read(listing.folder, listed[number], ["uri", "split"]).columns
         ids, uris = store.read(images.folder, path.name, ["image_id", "uri"]).columns
-        split_of = splits.take(pc.index_in(uris, listed_uris))  # as arrays: there may be millions
+        row = pc.index_in(uris, listed_uris)  # as arrays: there may be millions
+        if row.null_count:
+            raise UserError(
+                f"{row.null_count:,} images of a cached part are not in its listing",
+                str(path),
+                "delete this one file and run again: only this part is computed anew",
+            )
+        split_of = splits.take(row)
         members = {
             split: _members(ids, split_of, split, dag.corpus.variant_share)
             for split in splits_wanted

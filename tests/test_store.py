@@ -142,6 +142,15 @@ def test_a_damaged_part_is_named(store, node):
         assert error.value.where == str(path)
 
 
+def test_a_part_that_lacks_a_column_is_named(store, node):
+    store.write(node.folder, "part.parquet", pa.table({"image_id": ["a"]}), FACTS)
+    assert store.read(node.folder, "part.parquet").schema.metadata is None
+    with pytest.raises(UserError, match="it has no column norm") as caught:
+        store.read(node.folder, "part.parquet", ["image_id", "norm"])
+    assert caught.value.where.endswith("part.parquet")
+    assert store.may_have(node.folder, "part.parquet", "norm", ["x"])  # nothing is known of it
+
+
 def test_unused_nodes_are_listed_and_deleted(store, node):
     store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
     assert store.unused({node.folder: set()}) == []

@@ -56,7 +56,7 @@ def decode(
     """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
 
     The image is in the variant of its row (`pipeline.corpus.variants`; null is clean).
-    `prepare(row, image)` is called where the image was decoded, in as many threads at once; what it
+    `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
     gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
 
     The content must still have the SHA-256 of `images.sha256`. A row that has an error already
@@ -185,9 +185,8 @@ def _decode_group(
         try:
             if error:
                 raise ImageError(error)
-            if data is None:
-                image = kept[sha256, variant]
-            else:
+            image = kept.get((sha256, variant)) if kept else None
+            if image is None:
                 image, _ = perturb(decode_bytes(data), variant, sha256[:32])
                 if kept is not None:
                     kept[sha256, variant] = image

@@ -189,9 +189,10 @@ def _side(
     if not ok.num_rows:
         said = {"absent": f"not in {experiment.variant}"}
         found = ", ".join(f"{n:,} {said.get(state, state)}" for state, n in states.items())
-        why = misspelt(connection, where)
         if list(states) == ["absent"]:  # the predicate is right, the variant was not asked for
-            why = f"let `corpus.variants` make {experiment.variant} of what it selects; "
+            why = f"let `corpus.variants` make {experiment.variant} of the images it selects; "
+        else:
+            why = misspelt(connection, where)
         raise UserError(
             f"the predicate selects no usable image ({found or 'no row'})",
             key,

@@ -22,6 +22,28 @@ with groups as (
 
 ),
 
+measured as (
+
+    select
+        image_id,
+        case when level = 'global' then cosine end as cosine_of_image,
+        case when level = 'local' then cosine end as cosine_of_object
+    from misalignment
+    where length(image_id) = 32
+
+),
+
+aligned as (
+
+    select
+        image_id,
+        any_value(cosine_of_image) as cosine_global,
+        avg(cosine_of_object) as cosine_local
+    from measured
+    group by image_id
+
+),
+
 joined as (
 
     select
@@ -29,11 +51,11 @@ joined as (
         groups.label,
         unnest(['global', 'local']) as level,
         unnest([
-            round(features.cosine_global * 65536)::integer,
-            round(features.cosine_local * 65536)::integer
+            round(aligned.cosine_global * 65536)::integer,
+            round(aligned.cosine_local * 65536)::integer
         ]) as step
-    from features
-    inner join groups on features.image_id = groups.content_id
+    from aligned
+    inner join groups on aligned.image_id = groups.content_id
 
 ),
 

@@ -1,4 +1,4 @@
-"""The table macros, on the known store."""
+"""The macros, on the known store."""
 
 import random
 
