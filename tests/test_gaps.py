@@ -27,7 +27,7 @@ SIDES = {
 def made(tmp_path_factory):
     """Four parts; `features` lacks the second one, `image_embeddings` the last."""
     folder = tmp_path_factory.mktemp("gaps")
-    graph = load(str(write(folder, 2_000, width=64, processes=1, part_size=501)))
+    graph = load(str(write(folder, 2_000, width=64, processes=1, part_size=501, variants=())))
     cache = Store(folder / "store")
     for name, number in (("features", 1), ("image_embeddings", 3)):
         part = cache.parts(graph.nodes[name])[number]

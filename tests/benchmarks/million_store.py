@@ -56,7 +56,7 @@ _SIZES = ((256, 256), (512, 512), (500, 375), (640, 480), (1024, 1024))
 _DAMAGE = "image cannot be decoded: image file is truncated"
 
 
-def write_dag(out: Path, part_size: int = PART) -> Path:
+def write_dag(out: Path, part_size: int, variants: Sequence[int]) -> Path:
     """`out/dag.yaml`: the demo's nodes over a corpus that is not there, and two experiments."""
     dag = yaml.safe_load((folder("dags") / "demo.yaml").read_text("utf-8"))
     here = (folder("data") / "demo" / "models").as_posix()
@@ -71,7 +71,7 @@ def write_dag(out: Path, part_size: int = PART) -> Path:
             "layout": "forensynths",
             "dataset": "million",
             "part_size": part_size,
-            "variants": {"test": [f"jpeg_{quality}" for quality in VARIANTS]},
+            "variants": {"test": [f"jpeg_{quality}" for quality in variants]} if variants else {},
             "variant_share": 0.25,
         },
         "nodes": yaml.safe_load(text),
@@ -98,9 +98,10 @@ def write(
     seed: int = 0,
     processes: int = 2,
     part_size: int = PART,
+    variants: Sequence[int] = VARIANTS,
 ) -> Path:
     """Writes DAG and store; returns the DAG's path. Processes change nothing but the time."""
-    path = write_dag(out, part_size)
+    path = write_dag(out, part_size, variants)
     dag, store = load(str(path)), Store(out / "store")
     store.create()
     for node in dag.nodes.values():
