@@ -63,6 +63,7 @@ def fit(
         return {side: samples.spread(side, rows, predict(rows)) for side, rows in sides.items()}
 
     def head(method: str, names: tuple[str, ...]) -> None:
+        """Trains the MLP on these matrices, and keeps what it says of the other two sides."""
         say(f"training the head on {method}")
         rows, held = samples.take(names, "train"), samples.take(names, "validation")
         y = [labels["train"][rows.order], labels["validation"][held.order]]

@@ -186,6 +186,7 @@ def _compute(
     described = card(about, measured, fitted.curves, counts, method)
 
     def write(folder: Path) -> None:
+        """The run's files, into a folder that `publish` then moves to its place."""
         how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
         save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
         text = json.dumps(about, indent=1)
