@@ -34,8 +34,8 @@ from pipeline.query_command import db, query
 
 if TYPE_CHECKING:
     from pipeline.dag import Dag, Draft
+    from pipeline.engine.run import NodeTotal
     from pipeline.head.experiment import Experiment
-    from pipeline.run import NodeTotal
 
 app = typer.Typer(
     name="item",
@@ -86,9 +86,9 @@ def run(
     """Compute what is missing in the cache, then every experiment. Safe to stop and repeat."""
     with reported(dag, overrides, limit, store) as addressed:
         from pipeline import pins
-        from pipeline import run as runner
+        from pipeline.engine import run as runner
+        from pipeline.engine.progress import Reporter
         from pipeline.head.memory import parse
-        from pipeline.progress import Reporter
         from pipeline.store import Store
 
         if until and only:
@@ -157,9 +157,9 @@ def plan(
     with reported(dag, overrides, limit, store):
         from pipeline import estimate
         from pipeline.dag import fingerprinted
+        from pipeline.engine.progress import Reporter
         from pipeline.needs import unpinned_lines
         from pipeline.plan import plan as make_plan
-        from pipeline.progress import Reporter
         from pipeline.store import Store
 
         draft = _read(dag, overrides, limit)
@@ -189,7 +189,7 @@ def status(
     """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
     with reported(dag, overrides, limit, store):
         from pipeline import pins
-        from pipeline.run import totals
+        from pipeline.engine.run import totals
         from pipeline.store import Store
 
         graph = _load(dag, overrides, limit)

@@ -15,10 +15,10 @@ from pipeline.options import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from pipeline.check import Check
+    from pipeline.engine.run import NodeTotal
     from pipeline.fetch import Model
     from pipeline.plan import Step
     from pipeline.query import NamedQuery
-    from pipeline.run import NodeTotal
 
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 # a command in a message: what comes before a DAG's name, and what may follow it

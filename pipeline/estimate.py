@@ -8,10 +8,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline import engine, models
-from pipeline import run as runner
+from pipeline import models
 from pipeline.dag import Dag, Node, load
-from pipeline.progress import Reporter
+from pipeline.engine import executors
+from pipeline.engine import run as runner
+from pipeline.engine.progress import Reporter
 from pipeline.recipes import differences
 from pipeline.store import Store, part_tag
 
@@ -72,7 +73,7 @@ def calibrate(
     reporter.say(f"measuring on {images} images, in one process")
     with tempfile.TemporaryDirectory(prefix="item-calibrate-") as folder:
         store = Store(Path(folder) / "store")
-        with engine.executor(nodes, True, None, None, reporter.say):
+        with executors.executor(nodes, True, None, None, reporter.say):
             for node in graph.computed:
                 for spec in node.stage.models(node.parameters):
                     models.get(spec)
@@ -92,7 +93,7 @@ def workers_of(dag: Dag, asked: int | None) -> int:
         return asked
     if dag.cluster.workers != "auto":
         return dag.cluster.workers
-    return engine.default_workers(list(dag.nodes.values()))
+    return executors.default_workers(list(dag.nodes.values()))
 
 
 def _rate(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from pipeline import index, variant_parts
 from pipeline.dag import Dag, Node
+from pipeline.engine import index, variant_parts
 from pipeline.estimate import Rate, measured
 from pipeline.recipes import differences
 from pipeline.store import Store, part_tag

@@ -3,9 +3,9 @@ import pytest
 
 from pipeline import estimate
 from pipeline.dag import load
+from pipeline.engine.progress import Reporter
 from pipeline.estimate import Rate
 from pipeline.plan import plan
-from pipeline.progress import Reporter
 from pipeline.store import Store, part_name
 from tests.conftest import DEMO_MODELS
 

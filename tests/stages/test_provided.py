@@ -4,7 +4,8 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import dag, isolate, tables
+from pipeline import dag, tables
+from pipeline.engine import poison
 from pipeline.errors import UserError
 from pipeline.stages import output_parameters
 from pipeline.stages.provided import STAGE, ProvidedParameters, run
@@ -160,7 +161,7 @@ def test_a_dag_brings_its_corpus_root_and_a_child_process_keeps_it(tmp_path, cor
     node = dag.load(str(dag_file(tmp_path, corpus))).nodes["captions"]
     assert node.parameters.root == str(corpus)
     listed = tables.build("images", {"image_id": ["a"], "uri": [str(uri)]})
-    table = isolate.in_child(node.stage, node.parameters, {"images": listed})
+    table = poison.in_child(node.stage, node.parameters, {"images": listed})
     assert table["caption"].to_pylist() == ["a square"]
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline import index, models, tables
+from pipeline import models, tables
 from pipeline.dag import load
+from pipeline.engine import index
+from pipeline.engine.task import Task, execute
 from pipeline.errors import UserError
 from pipeline.store import Store
-from pipeline.task import Task, execute
 
 NODES = ("captions", "image_embeddings", "objects")
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 from pipeline.corpus.layouts import count_misfits
 from pipeline.corpus.source import Found, list_files
 from pipeline.dag import Dag
+from pipeline.engine.task import Task
 from pipeline.errors import UserError
 from pipeline.stages.images import first_occurrences
 from pipeline.store import Store, part_name, part_number
-from pipeline.task import Task
 
 
 @dataclass

@@ -121,7 +121,7 @@ def _child(stage: Stage, parameters: Parameters, inputs: Inputs) -> pa.Table:
         for name, table in inputs.items():
             feather.write_feather(table, f"{folder}/{name}.in", compression="uncompressed")
         Path(folder, "parameters.json").write_text(parameters.model_dump_json())
-        command = [sys.executable, "-m", "pipeline.isolate", stage.name, folder]
+        command = [sys.executable, "-m", "pipeline.engine.poison", stage.name, folder]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         result = Path(folder, "result")
         if ended.returncode != 0 or not result.exists():
@@ -137,7 +137,7 @@ def main(stage_name: str, folder: Path) -> None:
     stage = get_stage(stage_name)
     parameters = stage.parameters.model_validate_json((folder / "parameters.json").read_text())
     inputs = {p.stem: feather.read_table(p, memory_map=False) for p in folder.glob("*.in")}
-    # `files` are no table of another node: see `pipeline.task.Task`
+    # `files` are no table of another node: see `pipeline.engine.task.Task`
     ordered = {name: inputs[name] for name in (*stage.inputs, "files") if name in inputs}
     loaded = [models.get(spec) for spec in stage.models(parameters)]
     result = stage.run(ordered, parameters, loaded)

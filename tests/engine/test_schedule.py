@@ -2,7 +2,7 @@ import pytest
 
 from pipeline import tables
 from pipeline.dag import load
-from pipeline.schedule import Schedule
+from pipeline.engine.schedule import Schedule
 from pipeline.store import Store
 
 FACTS = {"rows_in": 1, "rows_ok": 1, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}

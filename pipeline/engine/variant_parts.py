@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from pipeline.corpus.layouts import Misfit, labels
 from pipeline.corpus.variants import ALL, chosen, variant_id
 from pipeline.dag import Dag
+from pipeline.engine.task import Task
 from pipeline.errors import UserError
 from pipeline.store import Store, part_name, part_number, part_tag
-from pipeline.task import Task
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from pipeline import engine, index, variant_parts
 from pipeline.dag import Dag, Node
-from pipeline.progress import Reporter
-from pipeline.schedule import Schedule
+from pipeline.engine import executors, index, variant_parts
+from pipeline.engine.progress import Reporter
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.task import Receipt, receipt
 from pipeline.store import Store, part_tag
-from pipeline.task import Receipt, receipt
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class _Lazy:
     ):
         self._stack, self._nodes = stack, nodes
         self._options, self._say = options, reporter.say
-        self._executor: engine.Executor | None = None
+        self._executor: executors.Executor | None = None
 
-    def get(self) -> engine.Executor:
+    def get(self) -> executors.Executor:
         if self._executor is None:
             options = self._options
-            context = engine.executor(
+            context = executors.executor(
                 self._nodes, options.inline, options.scheduler, options.workers, self._say
             )
             self._executor = self._stack.enter_context(context)
@@ -91,7 +91,7 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
             queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
             if queue.total:
                 counter = _Counter(reporter, {listing.name: (0, queue.total)})
-                engine.drive(queue, running.get(), counter.part, counter.failure)
+                executors.drive(queue, running.get(), counter.part, counter.failure)
             index.write_images(dag, store)
     _perturb(dag, store, running, reporter)
 
@@ -108,7 +108,7 @@ def _perturb(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None
         lacking = variant_parts.missing(dag, store, parts)  # another run may have gone on
         counter = _Counter(reporter, {images.name: (len(parts) - len(lacking), len(parts))})
         queue = variant_parts.VariantQueue(dag, store, lacking)
-        engine.drive(queue, running.get(), counter.part, counter.failure)
+        executors.drive(queue, running.get(), counter.part, counter.failure)
 
 
 def _compute(
@@ -131,7 +131,7 @@ def _compute(
             return
         done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
         counter = _Counter(reporter, {name: (count, len(parts)) for name, count in done.items()})
-        engine.drive(schedule, running.get(), counter.part, counter.failure)
+        executors.drive(schedule, running.get(), counter.part, counter.failure)
         for node in wanted:
             if waits_for := schedule.waits_for(node):
                 reporter.say(f"{node.name} waits for parts of {', '.join(waits_for)}")

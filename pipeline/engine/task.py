@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import __version__, isolate, joint, models, tables
+from pipeline import __version__, models, tables
 from pipeline.dag import Node
+from pipeline.engine import joint_pass, poison
 from pipeline.errors import UserError
 from pipeline.store import Store
 
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 class Task:
     """(nodes, part) with all that a worker needs to find the inputs; a few hundred bytes.
 
-    Several `nodes`, in topological order, are computed in a joint pass (`pipeline.joint`).
+    Several `nodes`, in topological order, are computed in a joint pass (`joint_pass`).
     `sources` maps the names of the nodes that they need, beside each other, to folders of the
     store. The listing has no input tables: its `files` (uri, path) travel with the task, and so do
     the rows of `images` that are made in a variant. `careful` runs the stages in a child process,
@@ -102,10 +103,10 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
     try:
         loaded |= {node.name: _models(node) for node in nodes}
         began, started = datetime.now(UTC), perf_counter()
-        names = joint.outside(nodes)
+        names = joint_pass.outside(nodes)
         inputs = {name: store.read(_folder(task, name), task.part) for name in names}
         read = perf_counter() - started
-        results = joint.run(nodes, inputs, compute)
+        results = joint_pass.run(nodes, inputs, compute)
         known = inputs | {name: table for name, (table, _) in results.items()}
         for number, node in enumerate(nodes):
             given = {input_: known[name] for input_, name in node.inputs.items()}
@@ -140,9 +141,9 @@ def _alone(store: Store, task: Task, node: Node) -> None:
     loaded = _models(node, load=not task.careful)
     began, started = datetime.now(UTC), perf_counter()
     if task.careful:
-        table = isolate.in_child(node.stage, node.parameters, inputs)
+        table = poison.in_child(node.stage, node.parameters, inputs)
     else:
-        table = isolate.in_process(node.stage, node.parameters, inputs, loaded)
+        table = poison.in_process(node.stage, node.parameters, inputs, loaded)
     took = (read, perf_counter() - started)
     _commit(store, task.part, node, inputs, table, began, took, _used(loaded))
 

@@ -2,7 +2,7 @@
 
 Nothing else in the package knows Dask. The store is the truth about what is done, so a scheduler or
 a worker may die at any moment; a part on which a worker died is run again in a child process that
-finds the image at fault (`pipeline.isolate`).
+finds the image at fault (`pipeline.engine.poison`).
 """
 
 import logging
@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from pipeline.dag import Node
+from pipeline.engine.task import Outcome, Task, execute
 from pipeline.errors import UserError
 from pipeline.models import footprint
-from pipeline.task import Outcome, Task, execute
 
 _BARE_WORKER = 1_500_000_000  # bytes: libraries, decoded images, the part at hand; measured
 _MEMORY_SHARE = 0.9  # of the machine's memory that workers may fill
@@ -49,7 +49,7 @@ def cores() -> int:
 
 
 class Queue(Protocol):
-    """A source of tasks: `pipeline.schedule.Schedule`, or the listing's queue."""
+    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue."""
 
     def pop(self) -> Task | None: ...
 

@@ -1,9 +1,9 @@
 """Listing parts: numbered without gaps, the same whether or not a run was killed; limits."""
 
-from pipeline import index
 from pipeline.dag import load
+from pipeline.engine import index
+from pipeline.engine.task import execute
 from pipeline.store import Store
-from pipeline.task import execute
 from tests.conftest import draw
 
 

@@ -6,7 +6,8 @@ import signal
 import pyarrow as pa
 import pytest
 
-from pipeline import isolate, tables
+from pipeline import tables
+from pipeline.engine import poison
 from pipeline.errors import UserError
 from pipeline.stages import Parameters, Stage
 
@@ -34,7 +35,7 @@ def poisoned(*bad):
 
 
 def test_a_poison_image_becomes_a_failed_row_and_no_other_is_lost():
-    out = isolate.in_process(poisoned("id05", "id11"), Parameters(), {"images": IMAGES}, [])
+    out = poison.in_process(poisoned("id05", "id11"), Parameters(), {"images": IMAGES}, [])
     assert out["image_id"].to_pylist() == IDS
     failed = out.filter(out["error"].is_valid())
     assert failed["image_id"].to_pylist() == ["id05", "id11"]
@@ -45,7 +46,7 @@ def test_a_poison_image_becomes_a_failed_row_and_no_other_is_lost():
 
 def test_a_stage_that_fails_on_everything_raises_its_own_error():
     with pytest.raises(RuntimeError, match="cannot digest"):
-        isolate.in_process(poisoned(*IDS), Parameters(), {"images": IMAGES}, [])
+        poison.in_process(poisoned(*IDS), Parameters(), {"images": IMAGES}, [])
 
 
 def test_a_user_error_is_not_taken_for_poison():
@@ -53,7 +54,7 @@ def test_a_user_error_is_not_taken_for_poison():
         raise UserError("the model is missing")
 
     with pytest.raises(UserError, match="the model is missing"):
-        isolate.in_process(stage(run), Parameters(), {"images": IMAGES}, [])
+        poison.in_process(stage(run), Parameters(), {"images": IMAGES}, [])
 
 
 def test_a_process_that_dies_on_an_image_costs_only_that_image(monkeypatch):
@@ -67,11 +68,11 @@ def test_a_process_that_dies_on_an_image_costs_only_that_image(monkeypatch):
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         if status != 0:
-            raise isolate.Died("the process ended with status -9 on this image: no message")
+            raise poison.Died("the process ended with status -9 on this image: no message")
         return captions(inputs)
 
-    monkeypatch.setattr(isolate, "_child", child)
-    out = isolate.in_child(poisoned(), Parameters(), {"images": IMAGES})
+    monkeypatch.setattr(poison, "_child", child)
+    out = poison.in_child(poisoned(), Parameters(), {"images": IMAGES})
     assert out["image_id"].to_pylist() == IDS
     assert out.filter(out["error"].is_valid())["image_id"].to_pylist() == ["id03"]
 
@@ -85,7 +86,7 @@ def test_the_child_process_gives_what_the_stage_gives_here():
     )
     parameters = images.parameters()
     here = images.run({"listing": listing}, parameters, [])
-    there = isolate._child(images, parameters, {"listing": listing})
+    there = poison._child(images, parameters, {"listing": listing})
     assert there.equals(here) and isinstance(there, pa.Table)
 
 
@@ -93,5 +94,5 @@ def test_a_dead_child_is_reported_with_its_last_words():
     from pipeline.stages import get_stage
 
     images = get_stage("images")
-    with pytest.raises(isolate.Died, match=r"ended with status 1 .*KeyError"):
-        isolate._child(images, images.parameters(), {"wrong": IMAGES})
+    with pytest.raises(poison.Died, match=r"ended with status 1 .*KeyError"):
+        poison._child(images, images.parameters(), {"wrong": IMAGES})

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import engine
 from pipeline.dag import load
+from pipeline.engine import executors
+from pipeline.engine.task import Outcome, Receipt, Task
 from pipeline.errors import UserError
-from pipeline.task import Outcome, Receipt, Task
 
 
 class KilledWorker(Exception):
@@ -65,7 +65,7 @@ def tasks(write_dag, fake_models):
 
 def drive(tasks, outcomes):
     queue, executor, failures = Queue(list(tasks)), Executor(outcomes), []
-    failed = engine.drive(
+    failed = executors.drive(
         queue, executor, lambda receipt: None, lambda node, part, why: failures.append(part)
     )
     return queue, executor, failures, failed
@@ -96,7 +96,7 @@ def test_a_node_that_failed_is_counted_and_the_others_of_its_task_are_kept(tasks
     executor = Executor({})
     executor.wait = lambda: (executor.running.pop(), half) if executor.running else None
     queue = Queue(tasks[:1])
-    failed = engine.drive(queue, executor, parts.append, lambda *said: failures.append(said))
+    failed = executors.drive(queue, executor, parts.append, lambda *said: failures.append(said))
     assert parts == [done] and queue.finished == ["p0"] and failed == 2
     assert failures == [
         ("regions", "p0", "ValueError: odd"),
@@ -116,10 +116,10 @@ def test_a_user_error_stops_the_run_at_once(tasks):
 
 
 def test_a_scheduler_that_is_not_there_is_explained(monkeypatch):
-    monkeypatch.setattr(engine, "_CONNECT_WAIT", 1)
+    monkeypatch.setattr(executors, "_CONNECT_WAIT", 1)
     with (
         pytest.raises(UserError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"),
-        engine.executor([], False, "tcp://127.0.0.1:9", None, print),
+        executors.executor([], False, "tcp://127.0.0.1:9", None, print),
     ):
         pass
 
@@ -129,13 +129,13 @@ def test_a_gpu_that_nobody_offers_is_said_at_once(write_dag, fake_models, monkey
     path = write_dag(models=fake_models)
     overrides = ["captions.device=cuda", "image_embeddings.clip.device=cuda:1"]
     nodes = load(str(path), overrides).nodes
-    assert [n for n in nodes if engine.needs_gpu(nodes[n])] == ["captions", "image_embeddings"]
+    assert [n for n in nodes if executors.needs_gpu(nodes[n])] == ["captions", "image_embeddings"]
 
     class Client:
         def run_on_scheduler(self, function):
             return False
 
-    executor = engine.OnDask(Client(), print)
+    executor = executors.OnDask(Client(), print)
     with pytest.raises(UserError, match=r"'captions' asks for a GPU .* no worker offers one"):
         executor.submit(Task(Path("store"), (nodes["regions"], nodes["captions"]), "p0"))
 
@@ -145,32 +145,32 @@ def test_no_more_workers_than_memory_has_room_for(
     write_dag, fake_models, monkeypatch, memory, workers
 ):
     nodes = load(str(write_dag(models=fake_models))).computed
-    monkeypatch.setattr(engine, "cores", lambda: 4)
-    monkeypatch.setattr(engine, "_gpu_here", lambda: False)
-    monkeypatch.setattr(engine.footprint, "weights", lambda spec: 100_000_000)
+    monkeypatch.setattr(executors, "cores", lambda: 4)
+    monkeypatch.setattr(executors, "_gpu_here", lambda: False)
+    monkeypatch.setattr(executors.footprint, "weights", lambda spec: 100_000_000)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", memory)
-    assert engine.memory_of_worker(nodes) == 1_500_000_000 + 2 * 3 * 100_000_000
-    assert engine.default_workers(nodes) == workers
-    said = engine._why_fewer(2, nodes)
+    assert executors.memory_of_worker(nodes) == 1_500_000_000 + 2 * 3 * 100_000_000
+    assert executors.default_workers(nodes) == workers
+    said = executors._why_fewer(2, nodes)
     assert said.startswith("2 of 4 possible workers: each takes about 2.1 GB of memory")
 
 
 def test_one_worker_has_the_gpu(write_dag, fake_models, monkeypatch):
     path = write_dag(models=fake_models)
-    monkeypatch.setattr(engine, "cores", lambda: 4)
-    monkeypatch.setattr(engine, "_gpu_here", lambda: True)
-    assert engine.default_workers(load(str(path)).computed) == 1
+    monkeypatch.setattr(executors, "cores", lambda: 4)
+    monkeypatch.setattr(executors, "_gpu_here", lambda: True)
+    assert executors.default_workers(load(str(path)).computed) == 1
     on_cpu = [f"{node}.clip.device=cpu" for node in ("image_embeddings", "text_embeddings")]
     nodes = load(str(path), on_cpu).nodes
-    assert engine.default_workers([nodes["image_embeddings"]]) == 4
+    assert executors.default_workers([nodes["image_embeddings"]]) == 4
 
 
 @pytest.mark.parametrize(
     ("visible", "here"), [("", False), ("-1", False), ("0", True), (None, True)]
 )
 def test_a_hidden_gpu_is_none(monkeypatch, visible, here):
-    monkeypatch.setattr(engine.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
+    monkeypatch.setattr(executors.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert engine._gpu_here() is here
+    assert executors._gpu_here() is here

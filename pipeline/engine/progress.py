@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pipeline.task import Receipt
+from pipeline.engine.task import Receipt
 
 _QUIET_SECONDS = 10.0  # between two plain lines about the same node
 

@@ -11,9 +11,9 @@ from time import perf_counter
 import numpy as np
 import pyarrow as pa
 
-from pipeline import isolate
 from pipeline.corpus.decode import sharing
 from pipeline.dag import Node
+from pipeline.engine import poison
 
 # Pixels of one slice's images, all of them kept decoded: 512 MiB, Pillow's RGB takes four bytes.
 SLICE_PIXELS = 2**27
@@ -82,7 +82,7 @@ def run(
     pieces: dict[str, list[pa.Table]] = {node.name: [] for node in nodes}
     seconds = dict.fromkeys(pieces, 0.0)
     for keys in _slices(tables[_images(nodes)]):
-        known = dict(isolate.restrict(tables, "image_id", keys))
+        known = dict(poison.restrict(tables, "image_id", keys))
         with sharing():
             for node in nodes:
                 started = perf_counter()

@@ -4,14 +4,15 @@ import duckdb
 import pyarrow.compute as pc
 import pytest
 
-from pipeline import access, index, variant_parts
+from pipeline import access
 from pipeline.dag import load
-from pipeline.engine import Inline, drive
+from pipeline.engine import index, variant_parts
+from pipeline.engine.executors import Inline, drive
+from pipeline.engine.run import totals
+from pipeline.engine.task import execute
 from pipeline.errors import UserError
 from pipeline.plan import plan
-from pipeline.run import totals
 from pipeline.store import Store, part_tag
-from pipeline.task import execute
 from tests.conftest import draw
 
 JPEG = "corpus.variants={test: [jpeg_50]}"

@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
-from pipeline import joint
 from pipeline.dag import Node
+from pipeline.engine import joint_pass
+from pipeline.engine.task import Task
 from pipeline.store import Store
-from pipeline.task import Task
 
 
 class Schedule:
     """Hands out the missing tasks of some nodes, earlier nodes and parts first.
 
-    Nodes that open images are handed out together (`pipeline.joint`), as far as a part lacks them.
-    The store is the truth: a part that is committed is done, whoever computed it. A task whose
-    upstream part failed, or is missing from a node that is not among `nodes`, never becomes ready.
+    Nodes that open images are handed out together (`pipeline.engine.joint_pass`), as far as a part
+    lacks them. The store is the truth: a part that is committed is done, whoever computed it. A
+    task whose upstream part failed, or is missing from a node that is not among `nodes`, never
+    becomes ready.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Schedule:
         self._parts = list(parts)
         self._number = {part: number for number, part in enumerate(self._parts)}
         self._names = dag_nodes
-        self._units = joint.group(self._nodes)
+        self._units = joint_pass.group(self._nodes)
         self._committed: dict[str, set[str]] = {}
         for node in dag_nodes.values():
             self._committed[node.name] = {path.name for path in store.parts(node)}
@@ -55,7 +56,7 @@ class Schedule:
         rank, number = heappop(self._ready)
         part = self._parts[number]
         nodes = self._lacking(rank, part)
-        sources = {name: self._names[name].folder for name in joint.outside(nodes)}
+        sources = {name: self._names[name].folder for name in joint_pass.outside(nodes)}
         return Task(self._store.root, nodes, part, tuple(sorted(sources.items())))
 
     def finish(self, node: str, part: str) -> None:
@@ -75,6 +76,6 @@ class Schedule:
         nodes = self._lacking(rank, part)
         if not nodes or (rank, number) in self._queued:
             return
-        if all(part in self._committed[source] for source in joint.outside(nodes)):
+        if all(part in self._committed[source] for source in joint_pass.outside(nodes)):
             self._queued.add((rank, number))
             heappush(self._ready, (rank, number))

@@ -5,10 +5,11 @@ from hashlib import sha256
 import pyarrow as pa
 import pytest
 
-from pipeline import joint, tables
+from pipeline import tables
 from pipeline.corpus import decode as decoding
 from pipeline.corpus.decode import decode
 from pipeline.dag import Node, load
+from pipeline.engine import joint_pass
 from pipeline.stages import Parameters, Stage
 from tests.conftest import draw
 
@@ -25,7 +26,7 @@ def dag(write_dag, fake_models):
 
 
 def test_nodes_that_open_images_go_together_with_those_between(dag):
-    assert named(joint.group(dag.computed)) == [
+    assert named(joint_pass.group(dag.computed)) == [
         ["captions", "image_embeddings", "object_embeddings", "objects", "regions"],
         ["text_embeddings"],
         ["misalignment"],
@@ -44,7 +45,7 @@ def test_nodes_that_open_images_go_together_with_those_between(dag):
 )
 def test_fewer_nodes(dag, wanted, units):
     nodes = [node for node in dag.computed if node.name in wanted]
-    assert sorted(named(joint.group(nodes))) == units
+    assert sorted(named(joint_pass.group(nodes))) == units
 
 
 def node(name, inputs, stage_inputs=None, key="image_id"):
@@ -58,7 +59,7 @@ def test_what_waits_for_another_node_is_left_out_of_the_pass():
     b = node("b", {"captions": "a"}, key="text_id")
     c = node("c", {"images": "images", "captions": "b"})
     d = node("d", {"images": "images", "captions": "a"})
-    assert named(joint.group([a, b, c, d])) == [["a", "d"], ["b"], ["c"]]
+    assert named(joint_pass.group([a, b, c, d])) == [["a", "d"], ["b"], ["c"]]
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def images():
 
 
 def test_slices_hold_as_many_images_as_fit(images, monkeypatch):
-    monkeypatch.setattr(joint, "SLICE_PIXELS", 20_000)
+    monkeypatch.setattr(joint_pass, "SLICE_PIXELS", 20_000)
     seen = []
 
     def compute(here, inputs):
@@ -82,7 +83,7 @@ def test_slices_hold_as_many_images_as_fit(images, monkeypatch):
         return pa.table({"image_id": ids, "by": [here.name] * len(ids)})
 
     a, b = node("a", {"images": "images"}), node("b", {"images": "images", "captions": "a"})
-    made = joint.run([a, b], {"images": images}, compute)
+    made = joint_pass.run([a, b], {"images": images}, compute)
     slices = [["id0", "id1", "id2"], ["id3"], ["id4", "id5", "id6"]]
     assert seen == [(name, some) for some in slices for name in ("a", "b")]
     for name in ("a", "b"):
@@ -93,7 +94,7 @@ def test_slices_hold_as_many_images_as_fit(images, monkeypatch):
 
 
 def test_tables_from_outside_are_cut_to_the_slice(images, monkeypatch):
-    monkeypatch.setattr(joint, "SLICE_PIXELS", 1)
+    monkeypatch.setattr(joint_pass, "SLICE_PIXELS", 1)
     objects = pa.table({"image_id": ["id0", "id0", "id3"], "phrase": ["x", "y", "z"]})
     seen = []
 
@@ -102,13 +103,15 @@ def test_tables_from_outside_are_cut_to_the_slice(images, monkeypatch):
         return inputs["images"].select(["image_id"])
 
     a = node("a", {"images": "images", "objects": "objects"})
-    joint.run([a], {"images": images, "objects": objects}, compute)
+    joint_pass.run([a], {"images": images, "objects": objects}, compute)
     assert seen == [["x", "y"], [], [], ["z"], [], [], []]
 
 
 def test_a_part_without_images_is_one_empty_slice(images):
     compute = lambda here, inputs: inputs["images"].select(["image_id"])  # noqa: E731
-    made = joint.run([node("a", {"images": "images"})], {"images": images.slice(0, 0)}, compute)
+    made = joint_pass.run(
+        [node("a", {"images": "images"})], {"images": images.slice(0, 0)}, compute
+    )
     assert made["a"][0].num_rows == 0
 
 
@@ -117,7 +120,7 @@ def test_each_image_is_decoded_once(tmp_path, monkeypatch):
     reads = []
     real = decoding.read_bytes
     monkeypatch.setattr(decoding, "read_bytes", lambda uri: reads.append(uri) or real(uri))
-    monkeypatch.setattr(joint, "SLICE_PIXELS", 2 * 48 * 48)
+    monkeypatch.setattr(joint_pass, "SLICE_PIXELS", 2 * 48 * 48)
     paths = [draw(tmp_path / f"{number}.jpg", number) for number in range(5)]
     digests = [sha256(path.read_bytes()).hexdigest() for path in paths]
     columns = {"image_id": digests, "sha256": digests, "uri": [str(path) for path in paths]}
@@ -128,5 +131,5 @@ def test_each_image_is_decoded_once(tmp_path, monkeypatch):
         return inputs["images"].select(["image_id"])
 
     nodes = [node(name, {"images": "images"}) for name in "abcd"]
-    joint.run(nodes, {"images": table}, compute)
+    joint_pass.run(nodes, {"images": table}, compute)
     assert sorted(reads) == sorted(table["uri"].to_pylist())
