@@ -10,7 +10,7 @@ from pipeline.check import Check, attempt
 from pipeline.corpus.layouts import count_misfits
 from pipeline.corpus.source import list_files
 from pipeline.dag import Draft, fingerprinted, read
-from pipeline.engine.executors import cores
+from pipeline.engine.machine import cores
 from pipeline.errors import UserError
 from pipeline.model_checks import check_models
 from pipeline.needs import hub_models

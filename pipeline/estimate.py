@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import models
 from pipeline.dag import Dag, Node, load
-from pipeline.engine import executors
+from pipeline.engine import executors, machine
 from pipeline.engine import run as runner
 from pipeline.engine.progress import Reporter
 from pipeline.recipes import differences
@@ -93,7 +93,7 @@ def workers_of(dag: Dag, asked: int | None) -> int:
         return asked
     if dag.cluster.workers != "auto":
         return dag.cluster.workers
-    return executors.default_workers(list(dag.nodes.values()))
+    return machine.default_workers(list(dag.nodes.values()))
 
 
 def _rate(

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pipeline.dag import Dag, Node
-from pipeline.engine import executors, index, variant_parts
+from pipeline.engine import drive, executors, index, variant_parts
 from pipeline.engine.progress import Reporter
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import Receipt, receipt
@@ -60,9 +60,9 @@ class _Lazy:
     ):
         self._stack, self._nodes = stack, nodes
         self._options, self._say = options, reporter.say
-        self._executor: executors.Executor | None = None
+        self._executor: drive.Executor | None = None
 
-    def get(self) -> executors.Executor:
+    def get(self) -> drive.Executor:
         if self._executor is None:
             options = self._options
             context = executors.executor(
@@ -91,7 +91,7 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
             queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
             if queue.total:
                 counter = _Counter(reporter, {listing.name: (0, queue.total)})
-                executors.drive(queue, running.get(), counter.part, counter.failure)
+                drive.drive(queue, running.get(), counter.part, counter.failure)
             index.write_images(dag, store)
     _perturb(dag, store, running, reporter)
 
@@ -108,7 +108,7 @@ def _perturb(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None
         lacking = variant_parts.missing(dag, store, parts)  # another run may have gone on
         counter = _Counter(reporter, {images.name: (len(parts) - len(lacking), len(parts))})
         queue = variant_parts.VariantQueue(dag, store, lacking)
-        executors.drive(queue, running.get(), counter.part, counter.failure)
+        drive.drive(queue, running.get(), counter.part, counter.failure)
 
 
 def _compute(
@@ -131,7 +131,7 @@ def _compute(
             return
         done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
         counter = _Counter(reporter, {name: (count, len(parts)) for name, count in done.items()})
-        executors.drive(schedule, running.get(), counter.part, counter.failure)
+        drive.drive(schedule, running.get(), counter.part, counter.failure)
         for node in wanted:
             if waits_for := schedule.waits_for(node):
                 reporter.say(f"{node.name} waits for parts of {', '.join(waits_for)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.dag import load
-from pipeline.engine import executors
+from pipeline.engine import drive, executors, machine
 from pipeline.engine.task import Outcome, Receipt, Task
 from pipeline.errors import UserError
 
@@ -63,28 +63,28 @@ def tasks(write_dag, fake_models):
     return [Task(Path("store"), (node,), f"p{i}") for i in range(6)]
 
 
-def drive(tasks, outcomes):
+def driven(tasks, outcomes):
     queue, executor, failures = Queue(list(tasks)), Executor(outcomes), []
-    failed = executors.drive(
+    failed = drive.drive(
         queue, executor, lambda receipt: None, lambda node, part, why: failures.append(part)
     )
     return queue, executor, failures, failed
 
 
 def test_everything_runs_with_a_bounded_number_in_flight(tasks):
-    queue, executor, failures, failed = drive(tasks, {})
+    queue, executor, failures, failed = driven(tasks, {})
     assert queue.finished == [f"p{i}" for i in range(6)]
     assert executor.most == 2 and failures == [] and failed == 0
 
 
 def test_a_part_that_killed_its_worker_is_run_again_with_care(tasks):
-    queue, executor, failures, _ = drive(tasks, {"p1": [KilledWorker("p1")]})
+    queue, executor, failures, _ = driven(tasks, {"p1": [KilledWorker("p1")]})
     assert executor.careful == ["p1"] and failures == []
     assert sorted(queue.finished) == [f"p{i}" for i in range(6)]
 
 
 def test_one_failed_part_does_not_stop_the_others(tasks):
-    queue, _, failures, failed = drive(tasks, {"p1": [RuntimeError("odd")]})
+    queue, _, failures, failed = driven(tasks, {"p1": [RuntimeError("odd")]})
     assert failures == ["p1"] and failed == 1
     assert sorted(queue.finished) == ["p0", "p2", "p3", "p4", "p5"]
 
@@ -96,7 +96,7 @@ def test_a_node_that_failed_is_counted_and_the_others_of_its_task_are_kept(tasks
     executor = Executor({})
     executor.wait = lambda: (executor.running.pop(), half) if executor.running else None
     queue = Queue(tasks[:1])
-    failed = executors.drive(queue, executor, parts.append, lambda *said: failures.append(said))
+    failed = drive.drive(queue, executor, parts.append, lambda *said: failures.append(said))
     assert parts == [done] and queue.finished == ["p0"] and failed == 2
     assert failures == [
         ("regions", "p0", "ValueError: odd"),
@@ -107,12 +107,12 @@ def test_a_node_that_failed_is_counted_and_the_others_of_its_task_are_kept(tasks
 def test_several_failed_parts_of_a_node_stop_the_run(tasks):
     outcomes = {f"p{i}": [RuntimeError("odd")] for i in range(6)}
     with pytest.raises(UserError, match="3 parts of 'captions' failed; the last with Runtime"):
-        drive(tasks, outcomes)
+        driven(tasks, outcomes)
 
 
 def test_a_user_error_stops_the_run_at_once(tasks):
     with pytest.raises(UserError, match="disk"):
-        drive(tasks, {"p0": [UserError("the disk is full")]})
+        driven(tasks, {"p0": [UserError("the disk is full")]})
 
 
 def test_a_scheduler_that_is_not_there_is_explained(monkeypatch):
@@ -129,7 +129,7 @@ def test_a_gpu_that_nobody_offers_is_said_at_once(write_dag, fake_models, monkey
     path = write_dag(models=fake_models)
     overrides = ["captions.device=cuda", "image_embeddings.clip.device=cuda:1"]
     nodes = load(str(path), overrides).nodes
-    assert [n for n in nodes if executors.needs_gpu(nodes[n])] == ["captions", "image_embeddings"]
+    assert [n for n in nodes if machine.needs_gpu(nodes[n])] == ["captions", "image_embeddings"]
 
     class Client:
         def run_on_scheduler(self, function):
@@ -145,32 +145,32 @@ def test_no_more_workers_than_memory_has_room_for(
     write_dag, fake_models, monkeypatch, memory, workers
 ):
     nodes = load(str(write_dag(models=fake_models))).computed
-    monkeypatch.setattr(executors, "cores", lambda: 4)
-    monkeypatch.setattr(executors, "_gpu_here", lambda: False)
-    monkeypatch.setattr(executors.footprint, "weights", lambda spec: 100_000_000)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "gpu_here", lambda: False)
+    monkeypatch.setattr(machine.footprint, "weights", lambda spec: 100_000_000)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", memory)
-    assert executors.memory_of_worker(nodes) == 1_500_000_000 + 2 * 3 * 100_000_000
-    assert executors.default_workers(nodes) == workers
-    said = executors._why_fewer(2, nodes)
+    assert machine.memory_of_worker(nodes) == 1_500_000_000 + 2 * 3 * 100_000_000
+    assert machine.default_workers(nodes) == workers
+    said = machine.why_fewer(2, nodes)
     assert said.startswith("2 of 4 possible workers: each takes about 2.1 GB of memory")
 
 
 def test_one_worker_has_the_gpu(write_dag, fake_models, monkeypatch):
     path = write_dag(models=fake_models)
-    monkeypatch.setattr(executors, "cores", lambda: 4)
-    monkeypatch.setattr(executors, "_gpu_here", lambda: True)
-    assert executors.default_workers(load(str(path)).computed) == 1
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "gpu_here", lambda: True)
+    assert machine.default_workers(load(str(path)).computed) == 1
     on_cpu = [f"{node}.clip.device=cpu" for node in ("image_embeddings", "text_embeddings")]
     nodes = load(str(path), on_cpu).nodes
-    assert executors.default_workers([nodes["image_embeddings"]]) == 4
+    assert machine.default_workers([nodes["image_embeddings"]]) == 4
 
 
 @pytest.mark.parametrize(
     ("visible", "here"), [("", False), ("-1", False), ("0", True), (None, True)]
 )
 def test_a_hidden_gpu_is_none(monkeypatch, visible, here):
-    monkeypatch.setattr(executors.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
+    monkeypatch.setattr(machine.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert executors._gpu_here() is here
+    assert machine.gpu_here() is here

@@ -7,7 +7,8 @@ import pytest
 from pipeline import access
 from pipeline.dag import load
 from pipeline.engine import index, variant_parts
-from pipeline.engine.executors import Inline, drive
+from pipeline.engine.drive import drive
+from pipeline.engine.executors import Inline
 from pipeline.engine.run import totals
 from pipeline.engine.task import execute
 from pipeline.errors import UserError

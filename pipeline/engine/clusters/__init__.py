@@ -1,0 +1,1 @@
+"""Clusters that a run starts for itself; `--scheduler` joins one that is running."""

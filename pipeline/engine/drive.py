@@ -1,0 +1,67 @@
+"""Driving tasks from a queue through an executor until nothing is left to do."""
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+from pipeline.engine.task import Outcome, Task
+from pipeline.errors import UserError
+
+_MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
+
+
+class Queue(Protocol):
+    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue."""
+
+    def pop(self) -> Task | None: ...
+
+    def finish(self, node: str, part: str) -> None: ...
+
+
+class Executor(Protocol):
+    """Runs tasks; `wait` returns one finished task with its outcome or the exception it raised."""
+
+    def has_room(self) -> bool: ...
+
+    def submit(self, task: Task) -> None: ...
+
+    def wait(self) -> tuple[Task, Outcome | BaseException] | None: ...
+
+
+def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> int:
+    """Runs everything that the queue hands out; returns the number of parts that failed.
+
+    `on_part(receipt)` after each commit, `on_failure(node, part, why)` for a part that could not be
+    computed. A UserError stops the run, and so do several failed parts of one node.
+    """
+    failed: dict[str, int] = {}
+    while True:
+        while executor.has_room() and (task := queue.pop()):
+            executor.submit(task)
+        finished = executor.wait()
+        if finished is None:
+            return sum(failed.values())
+        task, outcome = finished
+        if isinstance(outcome, UserError):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            if _worker_died(outcome) and not task.careful:
+                executor.submit(replace(task, careful=True))
+                continue
+            why = f"{type(outcome).__name__}: {outcome}"
+            outcome = Outcome((), tuple((node.name, why) for node in task.nodes))
+        for receipt in outcome.receipts:
+            queue.finish(receipt.node, receipt.part)
+            on_part(receipt)
+        for node, why in outcome.failures:
+            on_failure(node, task.part, why)
+            failed[node] = failed.get(node, 0) + 1
+            if failed[node] >= _MAX_FAILED_PARTS:
+                raise UserError(
+                    f"{failed[node]} parts of '{node}' failed; the last with {why}",
+                    f"part {task.part}",
+                    "mend the cause and run the same command again: finished parts are kept",
+                )
+
+
+def _worker_died(error: BaseException) -> bool:
+    return type(error).__name__ == "KilledWorker"
