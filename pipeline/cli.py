@@ -1,5 +1,6 @@
 """The `item` command. Heavy imports live inside the commands, so that `--help` is quick."""
 
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pipeline.console import (
     print_totals,
     reported,
 )
+from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest
 from pipeline.experiments import run_experiments
 from pipeline.models_command import models
@@ -25,6 +27,7 @@ from pipeline.options import (
     DagArgument,
     JsonOption,
     LimitOption,
+    MaxHoursOption,
     MemoryOption,
     SetOption,
     StoreOption,
@@ -78,13 +81,18 @@ def run(
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
     ] = None,
     inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    max_hours: MaxHoursOption = None,
     memory: MemoryOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute what is missing in the cache, then every experiment. Safe to stop and repeat."""
-    with reported(dag, overrides, limit, store) as addressed:
+    """Compute what is missing in the cache, then every experiment. Safe to stop and repeat.
+
+    Several runs may share a store: each part is computed by one of them. SIGTERM and SIGUSR1 stop
+    well: no new part, those in flight are committed, exit 0 with the command that goes on.
+    """
+    with reported(dag, overrides, limit, store) as addressed, stopping(max_hours) as stop:
         from pipeline import pins
         from pipeline.engine import run as runner
         from pipeline.engine.progress import Reporter
@@ -108,18 +116,25 @@ def run(
             nodes = [graph.node(only)]
         workers = workers or (None if graph.cluster.workers == "auto" else graph.cluster.workers)
         with Reporter() as reporter:
-            options = runner.Options(inline, scheduler, workers)
+            options = runner.Options(inline, scheduler, workers, stop)
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
-        if lacking := _lacking(graph, totals):
+        lacking = _lacking(graph, totals)
+        if lacking and not stop.why:
             typer.echo(addressed(lacking), err=True)
         names = [] if until or only else list(graph.experiments)
-        measured = run_experiments(graph, cache, names, allowed, again=False, quiet=as_json)
+        measured = run_experiments(
+            graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
+        )
+        go_on = None
+        if stop.why and (lacking or len(measured) < len(names)):
+            go_on = shlex.join(["item", *sys.argv[1:]])
+            typer.echo(f"stopped ({stop.why}); go on with: {go_on}", err=True)
         if as_json:
             nodes_json = [vars(total) for total in totals]
-            print_json({"nodes": nodes_json, "experiments": measured})
-        if lacking:
+            print_json({"nodes": nodes_json, "experiments": measured, "go_on": go_on})
+        if lacking and not stop.why:
             raise typer.Exit(FAILED_ROWS)
 
 

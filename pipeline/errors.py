@@ -1,6 +1,7 @@
 """Errors that are the user's to mend: what, where and what to do next, never a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -30,3 +31,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(options)}" if options else "none are known"
+
+
+@contextmanager
+def refusals_explained(what: str) -> Iterator[None]:
+    """Turns an operating system's refusal (full disk, no permission) into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{what}: {error.strerror or error}",
+            str(error.filename) if error.filename else None,
+            "free space or mend permissions, then run the same command: finished parts are kept",
+        ) from error

@@ -1,9 +1,11 @@
 """The experiments of a DAG, run and shown: what `item train`, and the end of `item run`, do."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.engine.stop import Stop, Stopped
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -12,12 +14,19 @@ if TYPE_CHECKING:
 
 
 def run_experiments(
-    graph: "Dag", cache: "Store", names: list[str], memory: int | None, again: bool, quiet: bool
+    graph: "Dag",
+    cache: "Store",
+    names: list[str],
+    memory: int | None,
+    again: bool,
+    quiet: bool,
+    stop: Stop | None = None,
 ) -> dict[str, dict[str, object]]:
     """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
 
     `memory`: bytes that vectors may take; None: the default. Unless `again`, a run that these very
-    inputs gave before is read back. The tables are printed unless `quiet`.
+    inputs gave before is read back. The tables are printed unless `quiet`. None is begun once
+    `stop` is asked, and a signal to stop ends the one that goes on: it is not among the answers.
     """
     if not names:
         return {}
@@ -33,16 +42,22 @@ def run_experiments(
     for name in names:
         if lacking and graph.experiments[name].reads_variants:
             _check_partial(graph, name, lacking)
-        study = run_study(
-            connection,
-            graph.experiments[name],
-            name,
-            cache.root / "runs",
-            fingerprints,
-            say=lambda line: typer.echo(line, err=True),
-            again=again,
-            memory=memory,
-        )
+        if stop is not None and stop.asked():
+            break
+        try:
+            with stop.at_once() if stop is not None else nullcontext():
+                study = run_study(
+                    connection,
+                    graph.experiments[name],
+                    name,
+                    cache.root / "runs",
+                    fingerprints,
+                    say=lambda line: typer.echo(line, err=True),
+                    again=again,
+                    memory=memory,
+                )
+        except Stopped:
+            break
         measured[name] = plain_values(study)
         if not quiet:
             typer.echo(render_study(study))

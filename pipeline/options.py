@@ -24,6 +24,15 @@ MemoryOption = Annotated[
         "of the machine's, or of the container's limit). What does not fit is streamed from disk.",
     ),
 ]
+MaxHoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-hours",
+        min=0,
+        metavar="H",
+        help="Begin no new part after H hours; finish those in flight, say how to go on, exit 0.",
+    ),
+]
 DEFAULT_STORE = Path("store")
 
 

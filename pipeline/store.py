@@ -3,19 +3,18 @@
 A part of images in a variant has a tag in its name: `part-00042-<tag>-<members>.parquet`, and 42 is
 the number of the clean part that has them unperturbed. Which tags count is for a DAG to say.
 A part file is its own commit mark: written to a temporary name in the same folder, fsynced and
-renamed. A killed run leaves at most temporary files, which the node's next run removes.
+renamed. A killed run leaves at most temporary files and claims on parts (`pipeline.claims`), which
+the node's next run removes.
 """
 
 import json
 import os
 import re
-import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
@@ -26,9 +25,9 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import __version__
+from pipeline import __version__, claims
 from pipeline.dag import Node
-from pipeline.errors import UserError
+from pipeline.errors import UserError, refusals_explained
 
 FORMAT = 2  # raised when the layout of the store or of its tables changes
 _PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")
@@ -73,7 +72,7 @@ class Unused:
 
 
 class Store:
-    """A folder of cached tables. Reading needs no lock; a node has one writing run at a time."""
+    """A folder of cached tables. Reading needs no claim; whoever writes a part has claimed it."""
 
     def __init__(self, root: Path | str):
         self.root = Path(root).expanduser().resolve()
@@ -101,7 +100,7 @@ class Store:
     def create(self) -> None:
         """Makes the folder and its format mark; UserError when that cannot be done."""
         mark = self.root / "store.json"
-        with _explained(f"cannot write to the store {self.root}"):
+        with refusals_explained(f"cannot write to the store {self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
             if not mark.exists():
                 _replace(mark, json.dumps({"format": FORMAT, "created_by": __version__}).encode())
@@ -116,7 +115,7 @@ class Store:
         recipe = folder / "recipe.json"
         if recipe.exists():
             return
-        with _explained(f"cannot write to the store {self.root}"):
+        with refusals_explained(f"cannot write to the store {self.root}"):
             folder.mkdir(parents=True, exist_ok=True)
             about = {"node": node.name, "dag": dag, "corpus": root, "created": _now()}
             about["item"] = __version__
@@ -211,7 +210,7 @@ class Store:
         scalars = [name for name in table.column_names if name not in lists]
         temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{name}")
         started = perf_counter()
-        with _explained(f"cannot write part {name}"):
+        with refusals_explained(f"cannot write part {name}"):
             try:
                 # float16 vectors: plain (DuckDB reads no other encoding), and they do not compress
                 compression = dict.fromkeys(scalars, "zstd")
@@ -250,67 +249,50 @@ class Store:
             if about.get("corpus"):
                 words += f" over {about['corpus']}, {about.get('created')}"
             if folder not in kept:
-                size = sum(path.stat().st_size for path in recipe.parent.iterdir())
+                size = sum(_size(path) for path in recipe.parent.iterdir())
                 found.append(Unused(folder, None, words, size))
                 continue
             sizes: Counter[str] = Counter()
             for path in self.parts_of(folder):
-                sizes[part_tag(path.name)] += path.stat().st_size
+                sizes[part_tag(path.name)] += _size(path)
             for tag in sorted(set(sizes) - {"", *kept[folder]}):
                 found.append(Unused(folder, tag, f"{tag} in {words}", sizes[tag]))
         return found
 
     def delete(self, unused: Unused) -> None:
-        """Removes a node folder: its parts, its recipe, its lock; or its parts of one tag.
+        """Removes a node folder: its parts and its recipe; or its parts of one tag.
 
-        UserError when anything else lies in the folder, or it is being written.
+        UserError when anything else lies in the folder, or a run is computing parts of it.
         """
         path = self.root / unused.folder
-        with (path / ".lock").open("a+") as handle, _explained(f"cannot delete {path}"):
-            try:
-                flock(handle, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                raise UserError("this node is being written", str(path), "try later") from None
+        with refusals_explained(f"cannot delete {path}"):
+            if busy := claims.living(self.root, unused.folder):
+                raise UserError(f"this node is being written by {busy}", str(path), "try later")
             if unused.tag is not None:
                 for part in self.parts_of(unused.folder):
                     if part_tag(part.name) == unused.tag:
                         part.unlink()
                 return
-            for name in sorted(os.listdir(path), reverse=True):  # the recipe goes before the lock
-                known = _PART.fullmatch(name) or name in (".lock", "recipe.json")
+            names = sorted(os.listdir(path), key=lambda name: name == "recipe.json")  # that last
+            for name in names:
+                known = _PART.fullmatch(name) or name == "recipe.json" or claims.is_claim(name)
                 if not known and not name.startswith(".tmp-"):
                     raise UserError("an unknown file lies among the parts", str(path / name))
+            for name in names:
                 (path / name).unlink()
             path.rmdir()
 
-    @contextmanager
-    def writing(self, node: Node, on_wait: Callable[[str], None]) -> Iterator[None]:
-        """The right to write a node; says through `on_wait` who has it, and waits for them.
+    def claiming(
+        self,
+        say: Callable[[str], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> claims.Claims:
+        """A run's claims on parts, to be used as a context; see `pipeline.claims`."""
+        return claims.Claims(self.root, say, stopping)
 
-        The operating system gives the lock back when its holder dies, however it dies.
-        """
-        path = self.folder(node) / ".lock"
-        with _explained(f"cannot lock {path}"), path.open("a+") as handle:
-            try:
-                flock(handle, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                handle.seek(0)
-                on_wait(f"{node.name} is being written by {handle.read().strip() or 'another run'}")
-                flock(handle, LOCK_EX)
-            handle.seek(0)
-            handle.truncate()
-            handle.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
-            handle.flush()
-            self._sweep(node)
-            try:
-                yield
-            finally:
-                flock(handle, LOCK_UN)
-
-    def _sweep(self, node: Node) -> None:
-        """Removes temporary files that a killed run left; only called while holding the lock."""
-        for path in self.folder(node).glob(".tmp-*"):
-            path.unlink(missing_ok=True)
+    def is_stopping(self, run: str) -> bool:
+        """Whether the run with these claims (`Claims.id`) begins no new part any more."""
+        return claims.stopping(self.root, run)
 
 
 def _damaged(path: Path, error: Exception | str) -> UserError:
@@ -319,6 +301,13 @@ def _damaged(path: Path, error: Exception | str) -> UserError:
         str(path),
         "delete this one file and run again: only this part is computed anew",
     )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none when it is gone: claims come and go, temporary files are renamed."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def _now() -> str:
@@ -344,16 +333,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turns an operating system's refusal (full disk, no permission) into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{what}: {error.strerror or error}",
-            str(error.filename) if error.filename else None,
-            "free space or mend permissions, then run the same command: finished parts are kept",
-        ) from error

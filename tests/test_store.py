@@ -1,8 +1,5 @@
 import json
-import multiprocessing
 import os
-import signal
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -179,27 +176,3 @@ def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
     assert found.about == "all.blur_1.v1 in image_embeddings of small"
     store.delete(found)
     assert [path.name for path in store.parts(node)] == names[:2]
-
-
-def _hold(store, node, ready):
-    with store.writing(node, lambda _: None):
-        ready.set()
-        time.sleep(60)
-
-
-def test_the_second_writer_says_who_has_the_lock_and_a_killed_holder_frees_it(store, node):
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    holder = context.Process(target=_hold, args=(store, node, ready), daemon=True)
-    holder.start()
-    assert ready.wait(60)
-    (store.folder(node) / ".tmp-1-part").write_text("left by a killed run")
-    said = []
-
-    def waiting(text):
-        said.append(text)
-        os.kill(holder.pid, signal.SIGKILL)
-
-    with store.writing(node, waiting):
-        assert said and f"process {holder.pid}" in said[0]
-        assert not (store.folder(node) / ".tmp-1-part").exists()

@@ -17,6 +17,18 @@ class Queue(Protocol):
     def finish(self, node: str, part: str) -> None: ...
 
 
+class Shared(Queue, Protocol):
+    """A queue whose tasks other runs may have begun: `pipeline.engine.shared.SharedQueue`.
+
+    `settled(task)` says that a task is over, however it went. `wait`, when nothing is in flight and
+    nothing can be had, waits a little for other runs; False when there is nothing to wait for.
+    """
+
+    def settled(self, task: Task) -> None: ...
+
+    def wait(self) -> bool: ...
+
+
 class Executor(Protocol):
     """Runs tasks; `wait` returns one finished task with its outcome or the exception it raised."""
 
@@ -27,7 +39,7 @@ class Executor(Protocol):
     def wait(self) -> tuple[Task, Outcome | BaseException] | None: ...
 
 
-def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> int:
+def drive(queue: Shared, executor: Executor, on_part: Any, on_failure: Any) -> int:
     """Runs everything that the queue hands out; returns the number of parts that failed.
 
     `on_part(receipt)` after each commit, `on_failure(node, part, why)` for a part that could not be
@@ -39,6 +51,8 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
             executor.submit(task)
         finished = executor.wait()
         if finished is None:
+            if queue.wait():
+                continue
             return sum(failed.values())
         task, outcome = finished
         if isinstance(outcome, UserError):
@@ -49,6 +63,7 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
                 continue
             why = f"{type(outcome).__name__}: {outcome}"
             outcome = Outcome((), tuple((node.name, why) for node in task.nodes))
+        queue.settled(task)
         for receipt in outcome.receipts:
             queue.finish(receipt.node, receipt.part)
             on_part(receipt)

@@ -2,23 +2,31 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import randrange
 
+from pipeline.claims import Claims
 from pipeline.dag import Dag, Node
 from pipeline.engine import drive, executors, index, variant_parts
 from pipeline.engine.progress import Reporter
 from pipeline.engine.schedule import Schedule
+from pipeline.engine.shared import SharedQueue
+from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, receipt
 from pipeline.store import Store, part_tag
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores)."""
+    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores).
+
+    Once `stop` is asked, no new part is begun; `run` returns when those in flight are committed.
+    """
 
     inline: bool = False
     scheduler: str | None = None
     workers: int | None = None
+    stop: Stop = field(default_factory=Stop)
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,11 @@ def run(
     """
     store.create()
     with ExitStack() as stack:
-        running = _Lazy(stack, nodes, options, reporter)
-        _index(dag, store, running, reporter)
-        _compute(dag, store, nodes, running, reporter)
+        claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
+        sharing = _Sharing(store, claims, _Lazy(stack, nodes, options, reporter), options, reporter)
+        _index(dag, store, sharing, reporter)
+        _perturb(dag, store, sharing, reporter)
+        _compute(dag, store, nodes, sharing, reporter)
     return totals(dag, store, nodes)
 
 
@@ -72,7 +82,24 @@ class _Lazy:
         return self._executor
 
 
-def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
+class _Sharing:
+    """Drives queues through the run's workers, part by part as claims allow."""
+
+    def __init__(
+        self, store: Store, claims: Claims, running: _Lazy, options: Options, reporter: Reporter
+    ):
+        self.claims, self.stopping = claims, options.stop.asked
+        self._store, self._running, self._stop = store, running, options.stop
+        self._reporter = reporter
+
+    def drive(self, queue: drive.Queue, parts: dict[str, tuple[int, int]]) -> None:
+        """Computes what `queue` hands out; `parts`: how many of each node are done, of how many."""
+        say, counter = self._reporter.say, _Counter(self._reporter, parts)
+        shared = SharedQueue(queue, self._store, self.claims, self._stop, counter.part, say)
+        drive.drive(shared, self._running.get(), counter.part, counter.failure)
+
+
+def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> None:
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     found = index.find(dag)
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
@@ -84,57 +111,57 @@ def _index(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
         layout = dag.corpus.layout
         reporter.say(f"{odd} paths do not fit the layout {layout}: their labels are null")
     complete = len(store.current(images, images)) == len(store.parts(listing))
-    if not complete or index.new_files(dag, store, found):
-        for node in (listing, images):
-            store.open_node(node, dag.name, dag.corpus.root)
-        with store.writing(listing, reporter.say), store.writing(images, reporter.say):
-            queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
-            if queue.total:
-                counter = _Counter(reporter, {listing.name: (0, queue.total)})
-                drive.drive(queue, running.get(), counter.part, counter.failure)
+    if complete and not index.new_files(dag, store, found):
+        return
+    for node in (listing, images):
+        store.open_node(node, dag.name, dag.corpus.root)
+    with ExitStack() as stack:  # one run at a time: the order of files decides about their parts
+        for node in (listing, images):  # every run in this order
+            if not stack.enter_context(sharing.claims.alone(node.folder, node.name)):
+                return
+            sharing.claims.sweep(node.folder)
+        queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
+        if queue.total and not sharing.stopping():
+            sharing.drive(queue, {listing.name: (0, queue.total)})
+        if not sharing.stopping():  # else parts are missing, and `images` is made in their order
             index.write_images(dag, store)
-    _perturb(dag, store, running, reporter)
 
 
-def _perturb(dag: Dag, store: Store, running: _Lazy, reporter: Reporter) -> None:
+def _perturb(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> None:
     """Makes the parts of `images` in the variants that the corpus asks for."""
-    images = dag.nodes["images"]
     parts = variant_parts.wanted(dag, store)
     for variant in variant_parts.without_images(dag, parts):
         reporter.say(f"no image is there to be perturbed for corpus.variants, {variant}")
-    if not variant_parts.missing(dag, store, parts):
+    lacking = variant_parts.missing(dag, store, parts)
+    if not lacking or sharing.stopping():
         return
-    with store.writing(images, reporter.say):
-        lacking = variant_parts.missing(dag, store, parts)  # another run may have gone on
-        counter = _Counter(reporter, {images.name: (len(parts) - len(lacking), len(parts))})
-        queue = variant_parts.VariantQueue(dag, store, lacking)
-        drive.drive(queue, running.get(), counter.part, counter.failure)
+    queue = variant_parts.VariantQueue(dag, store, lacking)
+    sharing.drive(queue, {dag.nodes["images"].name: (len(parts) - len(lacking), len(parts))})
 
 
 def _compute(
-    dag: Dag, store: Store, nodes: Sequence[Node], running: _Lazy, reporter: Reporter
+    dag: Dag, store: Store, nodes: Sequence[Node], sharing: _Sharing, reporter: Reporter
 ) -> None:
     images = dag.nodes["images"]
     parts = [path.name for path in store.current(images, images, dag.corpus.tags)]
     wanted = [node for node in nodes if node in dag.computed]
     schedule = Schedule(store, wanted, parts, dag.nodes)
+    if not any(schedule.missing(node) for node in wanted) or sharing.stopping():
+        return
+    for folder, node in {node.folder: node for node in wanted if schedule.missing(node)}.items():
+        store.open_node(node, dag.name, dag.corpus.root)
+        sharing.claims.sweep(folder)
+    if sharing.claims.others():  # where others are at work, each begins at another place
+        first = randrange(len(parts))  # noqa: S311 (no secret)
+        parts = parts[first:] + parts[:first]
+    schedule = Schedule(store, wanted, parts, dag.nodes)  # another run may have gone on
     if not any(schedule.missing(node) for node in wanted):
         return
-    with ExitStack() as locks:
-        # nodes with one recipe share a folder, and every run takes the locks in the same order
-        folders = {node.folder: node for node in wanted if schedule.missing(node)}
-        for _, node in sorted(folders.items()):
-            store.open_node(node, dag.name, dag.corpus.root)
-            locks.enter_context(store.writing(node, reporter.say))
-        schedule = Schedule(store, wanted, parts, dag.nodes)  # another run may have gone on
-        if not any(schedule.missing(node) for node in wanted):
-            return
-        done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
-        counter = _Counter(reporter, {name: (count, len(parts)) for name, count in done.items()})
-        drive.drive(schedule, running.get(), counter.part, counter.failure)
-        for node in wanted:
-            if waits_for := schedule.waits_for(node):
-                reporter.say(f"{node.name} waits for parts of {', '.join(waits_for)}")
+    done = {node.name: len(parts) - schedule.missing(node) for node in wanted}
+    sharing.drive(schedule, {name: (count, len(parts)) for name, count in done.items()})
+    for node in wanted:
+        if not sharing.stopping() and (waits_for := schedule.waits_for(node)):
+            reporter.say(f"{node.name} waits for parts of {', '.join(waits_for)}")
 
 
 class _Counter:

@@ -29,7 +29,8 @@ class Task:
     `sources` maps the names of the nodes that they need, beside each other, to folders of the
     store. The listing has no input tables: its `files` (uri, path) travel with the task, and so do
     the rows of `images` that are made in a variant. `careful` runs the stages in a child process,
-    because a worker has died on this part.
+    because a worker has died on this part. `run` names the run whose claims it is computed under
+    (`pipeline.claims`), if any: when that is about to stop, what has not begun does not begin.
     """
 
     store: Path
@@ -38,6 +39,7 @@ class Task:
     sources: tuple[tuple[str, str], ...] = ()
     files: pa.Table | None = field(default=None, compare=False)
     careful: bool = False
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,12 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's receipts, and for each node that could not be computed its name and why."""
+    """A task's receipts, and for each node that could not be computed its name and why.
 
-    receipts: tuple[Receipt, ...]
+    Empty when the task did not begin, because its run is about to stop.
+    """
+
+    receipts: tuple[Receipt, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
 
 
@@ -70,6 +75,8 @@ def execute(task: Task) -> Outcome:
     UserError for what the user can mend.
     """
     store = Store(task.store)
+    if task.run and store.is_stopping(task.run):
+        return Outcome()
     missing = [node for node in task.nodes if not store.has(node, task.part)]
     if len(missing) > 1 and not task.careful and _jointly(store, task, missing):
         missing = []

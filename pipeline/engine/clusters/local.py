@@ -32,6 +32,7 @@ def local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
             **_MALLOC,
         },
         "distributed.comm.timeouts.connect": "30s",
+        "distributed.worker.preload": ["pipeline.engine.clusters.steady"],
         # what only a dashboard shows, and costs the cores that models run on
         "distributed.worker.profile.enabled": False,  # looks at the stack a hundred times a second
         "distributed.admin.tick.interval": "500ms",  # instead of 20
