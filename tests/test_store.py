@@ -176,3 +176,17 @@ def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
     assert found.about == "all.blur_1.v1 in image_embeddings of small"
     store.delete(found)
     assert [path.name for path in store.parts(node)] == names[:2]
+
+
+def test_a_folder_in_which_a_run_computes_is_not_deleted(store, node):
+    name = part_name(0, ["a"])
+    store.write(node.folder, name, embeddings(["a"]), FACTS)
+    (found,) = store.unused({})
+    with store.claiming() as claims:
+        assert claims.take([node.folder], part_name(1, ["b"])) is None
+        with pytest.raises(UserError, match=f"being written by process {os.getpid()} on") as caught:
+            store.delete(found)
+        assert (caught.value.where, caught.value.hint) == (str(store.folder(node)), "try later")
+    assert store.has(node, name)
+    store.delete(found)
+    assert not store.folder(node).exists()
