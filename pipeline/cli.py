@@ -128,7 +128,7 @@ def run(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
         )
         go_on = None
-        if stop.why and (lacking or len(measured) < len(names)):
+        if stop.why:
             go_on = shlex.join(["item", *sys.argv[1:]])
             typer.echo(f"stopped ({stop.why}); go on with: {go_on}", err=True)
         if as_json:

@@ -119,7 +119,7 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
             given = {input_: known[name] for input_, name in node.inputs.items()}
             table, seconds = results[node.name]
             took = (read if number == 0 else 0.0, seconds)  # reading is counted once
-            used = _used(loaded[node.name])
+            used = _used(loaded[node.name]) | {"run": task.run}
             _commit(store, task.part, node, given, table, began, took, used)
     except UserError:
         raise
@@ -152,7 +152,8 @@ def _alone(store: Store, task: Task, node: Node) -> None:
     else:
         table = poison.in_process(node.stage, node.parameters, inputs, loaded)
     took = (read, perf_counter() - started)
-    _commit(store, task.part, node, inputs, table, began, took, _used(loaded))
+    used = _used(loaded) | {"run": task.run}
+    _commit(store, task.part, node, inputs, table, began, took, used)
 
 
 def _commit(
@@ -165,7 +166,7 @@ def _commit(
     seconds: tuple[float, float],
     used: Mapping[str, str],
 ) -> None:
-    """Checks and writes a part; `seconds` of reading and computing, `used` as of `_used`."""
+    """Checks and writes a part; `seconds` of reading and computing, `used`: by whom and on what."""
     tables.check(node.stage.output, table)
     rows_in, failed = _reconcile(node, inputs, table)
     facts = {

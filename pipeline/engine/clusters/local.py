@@ -58,12 +58,14 @@ def local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Holds Ctrl-C back; threads and processes started meanwhile, and theirs, never get one.
+    """Holds Ctrl-C and SIGUSR1 back; threads and processes started meanwhile never get one.
 
-    A terminal sends Ctrl-C to workers too. Only this process is to act on it: it closes them.
+    A terminal, and a batch system, sends them to workers too. Only this process is to act on them:
+    it closes its workers. SIGTERM is left to `steady`, since libraries end their children by it.
     """
-    resource_tracker.ensure_running()  # when it starts later, it lets the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    resource_tracker.ensure_running()  # when it starts later, it lets Ctrl-C through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Loaded into each worker of a cluster of this machine: signals to stop are the driver's alone.
+"""Loaded into each worker of a cluster of this machine: SIGTERM is for the driver alone.
 
-A batch system, or systemd, sends them to all processes of a job. A worker that ended would lose the
-part that the driver is waiting for, to commit it. The driver ends its workers itself.
+A batch system, or systemd, sends it to all processes of a job. A worker that ended would lose the
+part that the driver is waiting for. The driver ends its workers itself.
 """
 
 import signal
@@ -10,9 +10,8 @@ from typing import Any
 
 
 def dask_setup(worker: Any) -> None:
-    """Makes SIGTERM and SIGUSR1 do nothing; children get them as ever. Runs in the main thread."""
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, _ignore)  # a handler: SIG_IGN would be inherited by children
+    """Makes SIGTERM do nothing here. Called in the main thread."""
+    signal.signal(signal.SIGTERM, _ignore)  # a handler: children would inherit SIG_IGN
 
 
 def _ignore(number: int, frame: FrameType | None) -> None: ...
