@@ -106,7 +106,6 @@ def run(
             nodes = graph.upstream(until)
         if only:
             nodes = [graph.node(only)]
-        workers = workers or (None if graph.cluster.workers == "auto" else graph.cluster.workers)
         with Reporter() as reporter:
             options = runner.Options(inline, scheduler, workers)
             totals = runner.run(graph, cache, nodes, options, reporter)
