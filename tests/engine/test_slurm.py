@@ -138,7 +138,7 @@ echo $! >> {log}
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
-kill -TERM -- -"$1" && echo "cancelled $1" >> {log}
+kill -TERM -"$1" && echo "cancelled $1" >> {log}
 """
 
 
