@@ -89,9 +89,10 @@ class OnDask:
                 self._workforce.report(self._in_flight())
         future = next(self._completed)
         _, task = self._tasks.pop(future.key)
-        self._kinds.pop(future.key)
+        kind = self._kinds.pop(future.key)
         if future.status == "cancelled":
             raise scheduler_gone()
+        self._workforce.served(kind)
         outcome = future.exception() or future.result()
         future.release()
         return task, outcome

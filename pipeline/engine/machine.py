@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.cluster import Local
-from pipeline.dag import Node
+from pipeline.dag import Dag, Node
 from pipeline.errors import UserError
 from pipeline.models import footprint
 
@@ -63,36 +63,29 @@ def needs_gpu(node: Node) -> bool:
     return any(device.startswith("cuda") for device in _devices(node))
 
 
-def used_gpus(nodes: Sequence[Node], cluster: Local) -> tuple[str, ...]:
-    """The GPUs that a run of `nodes` uses. UserError for one asked for that is not there."""
+def check_gpus(nodes: Sequence[Node], cluster: Local) -> None:
+    """UserError when `cluster`, or a node, asks for a GPU that a worker here will not see."""
     using = [node for node in nodes if uses_device(node)]
-    if not using:
-        return ()
-    here = gpus()
-    wanted = len(here) if cluster.gpus == "auto" else cluster.gpus
-    if wanted > len(here):
+    here = len(gpus())
+    wanted = here if cluster.gpus == "auto" else cluster.gpus
+    if using and wanted > here:
         raise UserError(
-            f"cluster.gpus is {wanted}, and this machine has {len(here)} GPUs",
+            f"cluster.gpus is {wanted}, and this machine has {here} GPUs",
             hint="check nvidia-smi and CUDA_VISIBLE_DEVICES, or leave `gpus` out",
         )
     for node in using:
-        _check_device(node, wanted)
-    return tuple(here[:wanted])
-
-
-def _check_device(node: Node, wanted: int) -> None:
-    named = next((device for device in _devices(node) if device.startswith("cuda")), None)
-    if named and not wanted:
-        raise UserError(
-            f"'{node.name}' asks for a GPU (device: {named}), and this run has none",
-            hint="check nvidia-smi, CUDA_VISIBLE_DEVICES and `cluster: {gpus: …}`, or set "
-            "`device: auto`",
-        )
-    if named and named not in ("cuda", "cuda:0"):
-        raise UserError(
-            f"'{node.name}' asks for {named}, and each worker sees one GPU alone, as cuda",
-            hint="set `device: cuda`: all GPUs are used; CUDA_VISIBLE_DEVICES says which",
-        )
+        named = next((device for device in _devices(node) if device.startswith("cuda")), None)
+        if named and not wanted:
+            raise UserError(
+                f"'{node.name}' asks for a GPU (device: {named}), and this run has none",
+                hint="check nvidia-smi, CUDA_VISIBLE_DEVICES and `cluster: {gpus: …}`, or set "
+                "`device: auto`",
+            )
+        if named and named not in ("cuda", "cuda:0"):
+            raise UserError(
+                f"'{node.name}' asks for {named}, and each worker sees one GPU alone, as cuda",
+                hint="set `device: cuda`: all GPUs are used; CUDA_VISIBLE_DEVICES says which",
+            )
 
 
 def workers_here(nodes: Sequence[Node], cluster: Local, asked: int | None = None) -> Workers:
@@ -102,7 +95,8 @@ def workers_here(nodes: Sequence[Node], cluster: Local, asked: int | None = None
     Else one for each GPU and half as many as there are cores beside them, or as asked in all.
     """
     total = asked or (None if cluster.workers == "auto" else cluster.workers)
-    used = used_gpus(nodes, cluster)
+    here = gpus() if any(uses_device(node) for node in nodes) else []
+    used = tuple(here if cluster.gpus == "auto" else here[: cluster.gpus])
     if not used:
         return Workers(total or _that_fit(cores(), 0, nodes))
     if total and cluster.gpus == "auto":
@@ -121,6 +115,17 @@ def default_workers(nodes: Sequence[Node]) -> int:
     """One for each core that memory allows, or for each GPU where `nodes` may use one here."""
     found = workers_here(nodes, Local())
     return len(found.gpus) or found.cpu
+
+
+def planned_gpus(dag: Dag) -> int | None:
+    """The GPUs, and so the device workers, that an estimate is for; None where there are none.
+
+    A machine that is only planned on may lack what the DAG says of the one that will run it.
+    """
+    cluster = dag.cluster
+    if not isinstance(cluster, Local) or not any(map(uses_device, dag.nodes.values())):
+        return None
+    return (len(gpus()) if cluster.gpus == "auto" else cluster.gpus) or None
 
 
 def _that_fit(most: int, taken: int, nodes: Sequence[Node]) -> int:

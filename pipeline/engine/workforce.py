@@ -79,8 +79,7 @@ class Workforce:
             self.say(self._line(kind, in_flight[kind]))
         for kind in sorted(self._said, key=str):
             if self._slots[kind]:
-                self._said.remove(kind)
-                self.say(f"{_worker(kind)} is there: going on")
+                self.served(kind)
         self._lacking = lacking
         running = any(in_flight[kind] for kind in in_flight if kind not in lacking)
         if not lacking or running or lacking & self._seen or self.guide.patient:
@@ -91,6 +90,13 @@ class Workforce:
             kind = min(lacking, key=str)
             needed = f"{_needed_by(in_flight[kind])} {_worker(kind)}"
             raise UserError(f"{needed}, and none came in {_PATIENCE} s", hint=self._hint(kind))
+
+    def served(self, kind: Kind) -> None:
+        """Takes note that a worker of this kind is there, or was while a task needed it."""
+        self._seen.add(kind)
+        if kind in self._said:
+            self._said.remove(kind)
+            self.say(f"{_worker(kind)} is there: going on")
 
     def _line(self, kind: Kind, nodes: Collection[str]) -> str:
         if kind is None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline import estimate
 from pipeline.cluster import Local
 from pipeline.dag import load
 from pipeline.engine import machine
@@ -97,8 +98,22 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_starts(
 ):
     box(gpus=gpus)
     with pytest.raises(UserError, match=message) as error:
-        machine.workers_here(nodes(override), Local(**settings))
+        machine.check_gpus(nodes(override), Local(**settings))
     assert error.value.hint
+    assert machine.default_workers(nodes(override)) >= 1  # a plan for another machine
+
+
+def test_a_plan_is_for_as_many_workers_as_gpus(write_dag, fake_models, box):
+    path = str(write_dag(models=fake_models))
+    workers = lambda *overrides: machine.planned_gpus(load(path, list(overrides)))  # noqa: E731
+    box(gpus=2)
+    assert (workers(), workers("cluster.gpus=1"), workers("cluster.gpus=0")) == (2, 1, None)
+    assert workers("cluster={kind: slurm, gpu_workers: 6}") is None  # it says so itself
+    box(gpus=0)
+    assert (workers(), workers("cluster.gpus=4")) == (None, 4)
+    assert estimate.workers_of(load(path, ["cluster={kind: slurm, gpu_workers: 6}"]), None) == 6
+    hosts = "cluster={kind: ssh, hosts: [a, b], gpus: 4}"
+    assert estimate.workers_of(load(path, [hosts]), None) == 8
 
 
 @pytest.mark.parametrize(

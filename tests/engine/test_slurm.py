@@ -1,15 +1,17 @@
 """Jobs of SLURM: the scripts that would be submitted, and a run on a SLURM that is two scripts."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
+import dask
 import pytest
 from dask.distributed import Client, Security
 
 from pipeline.cluster import Slurm
 from pipeline.engine import clusters
-from pipeline.engine.clusters import settings
+from pipeline.engine.clusters import settings, slurm
 from pipeline.engine.clusters.slurm import Job, job_options, slurm_cluster
 from pipeline.errors import UserError
 
@@ -142,7 +144,7 @@ kill -TERM -"$1" && echo "cancelled $1" >> {log}
 """
 
 
-def test_jobs_are_sent_their_workers_work_and_the_jobs_are_cancelled(tmp_path, monkeypatch):
+def test_jobs_are_sent_again_when_they_end_and_cancelled_in_the_end(tmp_path, monkeypatch):
     log = tmp_path / "log"
     (tmp_path / "bin").mkdir()
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
@@ -154,7 +156,12 @@ def test_jobs_are_sent_their_workers_work_and_the_jobs_are_cancelled(tmp_path, m
         kind="slurm", gpu_workers=1, folder=str(tmp_path), interface="lo", python=sys.executable
     )
     said = []
-    with slurm_cluster(cluster, True, said.append) as running, Client(running) as client:
+    monkeypatch.setattr(slurm, "_RESEND", 500)
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "500ms"}),
+        slurm_cluster(cluster, True, said.append) as running,
+        Client(running) as client,
+    ):
         client.wait_for_workers(2, timeout=40)
         workers = client.scheduler_info()["workers"]
         offered = {worker["name"]: worker["resources"] for worker in workers.values()}
@@ -164,10 +171,13 @@ def test_jobs_are_sent_their_workers_work_and_the_jobs_are_cancelled(tmp_path, m
         assert told.result(timeout=20) == "8"
         hidden = client.submit(os.getenv, "CUDA_VISIBLE_DEVICES", resources={"CPU": 1})
         assert hidden.result(timeout=20) == ""
+        first = log.read_text().split()
+        for job in first:  # their walltime is over
+            os.killpg(int(job), signal.SIGTERM)
+        again = client.submit(os.getenv, "ITEM_DECODERS", resources={"GPU": 1}, pure=False)
+        assert again.result(timeout=40) == "8"
     assert said == ["sent 1 jobs with a GPU and 1 without to SLURM: `squeue --me` shows them"]
     lines = log.read_text().split("\n")
     sent = [line for line in lines if line.isdigit()]
-    assert len(sent) == 2
-    assert sorted(line for line in lines if line.startswith("cancelled")) == sorted(
-        f"cancelled {job}" for job in sent
-    )
+    assert len(sent) == 4 and sent[:2] == first
+    assert {f"cancelled {job}" for job in sent[2:]} <= set(lines)

@@ -26,6 +26,7 @@ def started(
     if isinstance(cluster, Local):
         from pipeline.engine.clusters.local import local_cluster
 
+        machine.check_gpus(nodes, cluster)
         found = machine.workers_here(nodes, cluster, workers)
         if (line := machine.about(found, nodes)) and not workers:
             say(line)
