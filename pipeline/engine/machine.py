@@ -63,16 +63,22 @@ def needs_gpu(node: Node) -> bool:
     return any(device.startswith("cuda") for device in _devices(node))
 
 
+def check_gpu_count(cluster: Local) -> int:
+    """How many GPUs `cluster` has; UserError when it asks for more than are here."""
+    here = len(gpus())
+    wanted = here if cluster.gpus == "auto" else cluster.gpus
+    if wanted > here:
+        raise UserError(
+            f"cluster.gpus is {wanted}, and this machine has {here}",
+            hint="check nvidia-smi and CUDA_VISIBLE_DEVICES, or leave `gpus` out",
+        )
+    return wanted
+
+
 def check_gpus(nodes: Sequence[Node], cluster: Local) -> None:
     """UserError when `cluster`, or a node, asks for a GPU that a worker here will not see."""
     using = [node for node in nodes if uses_device(node)]
-    here = len(gpus())
-    wanted = here if cluster.gpus == "auto" else cluster.gpus
-    if using and wanted > here:
-        raise UserError(
-            f"cluster.gpus is {wanted}, and this machine has {here} GPUs",
-            hint="check nvidia-smi and CUDA_VISIBLE_DEVICES, or leave `gpus` out",
-        )
+    wanted = check_gpu_count(cluster) if using else 0
     for node in using:
         named = next((device for device in _devices(node) if device.startswith("cuda")), None)
         if named and not wanted:

@@ -1,5 +1,6 @@
 """Clusters that a run starts for itself; `--scheduler` joins one that is running."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -60,6 +61,27 @@ def check_extra(cluster: Cluster) -> None:
             f"a cluster of kind {cluster.kind} needs {module.replace('_', '-')}, which is not "
             "installed",
             hint=f"pip install 'item-pipeline[{cluster.kind}]'",
+        )
+
+
+def ready(cluster: Cluster) -> str:
+    """Where a run's workers will be, in words; UserError when something for it is missing here."""
+    check_extra(cluster)
+    if isinstance(cluster, Local):
+        machine.check_gpu_count(cluster)
+        return "workers of this machine"
+    if cluster.kind == "ssh":
+        return f"workers on {', '.join(cluster.hosts)}, by ssh"
+    check_sbatch()
+    return f"jobs of SLURM: {cluster.gpu_workers} with a GPU, {cluster.cpu_workers} without"
+
+
+def check_sbatch() -> None:
+    """UserError where jobs cannot be sent to SLURM."""
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "there is no sbatch on this machine, which a cluster of kind slurm needs",
+            hint="run this on a login node, or here with --set 'cluster={kind: local}'",
         )
 
 

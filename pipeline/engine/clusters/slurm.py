@@ -1,7 +1,6 @@
 """Workers as jobs of SLURM, by dask-jobqueue: one job for each worker, with a GPU or without."""
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from distributed.deploy.spec import ProcessInterface
 from tornado.ioloop import PeriodicCallback
 
 from pipeline.cluster import DEVICE_THREADS, Slurm
-from pipeline.engine.clusters import settings
+from pipeline.engine.clusters import check_sbatch, settings
 from pipeline.engine.machine import THREAD_VARIABLES
 from pipeline.errors import UserError
 
@@ -110,11 +109,7 @@ def slurm_cluster(cluster: Slurm, on_gpu: bool, say: Callable[[str], None]) -> I
 
     A job that ends while the run goes on (its walltime is over) is sent again.
     """
-    if shutil.which("sbatch") is None:
-        raise UserError(
-            "there is no sbatch on this machine, which a cluster of kind slurm needs",
-            hint="run this on a login node, or here with --set 'cluster={kind: local}'",
-        )
+    check_sbatch()
     interface = cluster.interface or dask.config.get("jobqueue.slurm.interface")
     place = {"interface": interface} if interface else {}
     with (
