@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -39,7 +40,7 @@ def test_each_gpu_has_a_process_that_sees_it_alone_and_its_share_of_the_cores():
         "cpu-0": {
             "nthreads": 1,
             "resources": {"CPU": 1},
-            "env": {"CUDA_VISIBLE_DEVICES": ""},
+            "env": {"CUDA_VISIBLE_DEVICES": "", "ITEM_DECODERS": "0"},
         },
     }
     few = worker_options(Workers(1, ("0", "1", "2", "3")), 2, hide=True)["gpu-3"]["env"]
@@ -48,6 +49,7 @@ def test_each_gpu_has_a_process_that_sees_it_alone_and_its_share_of_the_cores():
 
 def where(task: Task) -> dict:
     """In place of `execute`: where a task ran, and when."""
+    import multiprocessing
     import os
     import threading
     import time
@@ -60,6 +62,7 @@ def where(task: Task) -> dict:
         "decoders": os.environ.get("ITEM_DECODERS"),
         "threads": os.environ["OMP_NUM_THREADS"],
         "process": os.getpid(),
+        "may have children": not multiprocessing.current_process().daemon,
         "thread": threading.get_ident(),
         "began": began,
         "ended": time.time(),
@@ -98,7 +101,8 @@ def test_gpu_and_cpu_tasks_run_at_the_same_time_each_where_it_belongs(
         ("0", "2", "1"),
         ("1", "2", "1"),
     }
-    assert {(one["gpu"], one["decoders"], one["threads"]) for one in rest} == {("", None, "1")}
+    assert {(one["gpu"], one["decoders"], one["threads"]) for one in rest} == {("", "0", "1")}
+    assert all(one["may have children"] for one in device)
     assert len({one["process"] for one in device}) == 2
     assert len({(one["process"], one["thread"]) for one in device}) == 4
     assert len({one["process"] for one in rest}) == 2
@@ -197,3 +201,42 @@ def test_nothing_listens_beyond_this_machine_and_no_page_is_served():
                 else:
                     pytest.fail(f"{port} serves /{path}")
         assert pages == 10  # what Dask cannot be told not to open: of the scheduler, of the worker
+
+
+DRIVER = """
+import sys
+from dask.distributed import Client
+from pipeline.engine.clusters.local import local_cluster
+from pipeline.engine.machine import Workers
+
+if __name__ == "__main__":
+    with local_cluster(Workers(0, ("0",))) as cluster, Client(cluster) as client:
+        client.wait_for_workers(1, timeout=30)
+        (process,) = client.run(lambda: __import__("os").getpid()).values()
+        print(process, flush=True)
+        if "wait" in sys.argv:
+            input()
+        raise ValueError("what ends a run")
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "an error"])
+def test_device_workers_end_with_the_run_however_it_ends(tmp_path, how):
+    (tmp_path / "driver.py").write_text(DRIVER)
+    mode = "wait" if how == "killed" else "raise"
+    driver = subprocess.Popen(
+        [sys.executable, tmp_path / "driver.py", mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    worker = int(driver.stdout.readline())
+    if how == "killed":
+        driver.kill()
+    _, stderr = driver.communicate(timeout=20)
+    assert how == "killed" or "ValueError: what ends a run" in stderr
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(worker)

@@ -67,6 +67,7 @@ def test_a_gpu_job_asks_for_one_gpu_and_offers_it_to_two_parts_at_a_time(jobs, t
         "--exclude=node7",
     ]
     assert 'export ITEM_DECODERS="16"' in lines and 'export OMP_NUM_THREADS="4"' in lines
+    assert 'export DASK_DISTRIBUTED__WORKER__DAEMON="False"' in lines  # decoders are children
     assert 'export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES="[]"' in lines
     assert not any("CUDA_VISIBLE_DEVICES" in line for line in lines)  # SLURM sets it
     assert lines.index("module load cuda") < len(lines) - 1
@@ -89,6 +90,7 @@ def test_a_cpu_job_asks_for_no_gpu_and_sees_none(jobs):
     lines = script(jobs()["cpu-0"])
     assert not any("gres" in line for line in lines)
     assert "#SBATCH -p batch" in lines and "#SBATCH --cpus-per-task=1" in lines
+    assert 'export ITEM_DECODERS="0"' in lines
     assert 'export CUDA_VISIBLE_DEVICES=""' in lines and 'export OMP_NUM_THREADS="1"' in lines
     assert "--nthreads 1 " in lines[-1] and "--resources CPU=1" in lines[-1]
 

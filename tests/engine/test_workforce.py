@@ -87,8 +87,8 @@ def test_the_last_worker_that_leaves_is_said_once_and_so_is_the_next_one_that_co
     assert force.kind([nodes["image_embeddings"]]) == "GPU"  # not left to the CPU meanwhile
     assert said == [
         "'captions', 'image_embeddings' need a worker that offers GPU, and none is left: waiting "
-        "for one, start one with `dask worker tcp://here:1 --nthreads 2 --resources GPU=2` "
-        "(Ctrl-C to stop)"
+        "for one, start one with `DASK_DISTRIBUTED__WORKER__DAEMON=False dask worker tcp://here:1 "
+        "--nthreads 2 --resources GPU=2` (Ctrl-C to stop)"
     ]
     later(3600.0)  # what was there once is waited for
     force.report({"GPU": {"captions"}})

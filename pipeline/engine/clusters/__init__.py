@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.cluster import DEVICE_THREADS, Cluster, Local
 from pipeline.dag import Node
 from pipeline.engine import machine
+from pipeline.engine.clusters.settings import CHILDREN, variables
 from pipeline.engine.workforce import Guide
 from pipeline.errors import UserError
 
@@ -98,10 +99,11 @@ def guide(cluster: Cluster) -> Guide:
 def by_hand(scheduler: str) -> Guide:
     """What to start when workers of a scheduler that others run are missing."""
     gpu = f"--nthreads {DEVICE_THREADS} --resources GPU={DEVICE_THREADS}"
+    children = " ".join(f"{k}={v}" for k, v in variables(CHILDREN).items())
     return Guide(
         {
             None: f"start one with `dask worker {scheduler} --nthreads 1`",
             "CPU": f"start one with `dask worker {scheduler} --nthreads 1 --resources CPU=1`",
-            "GPU": f"start one with `dask worker {scheduler} {gpu}`",
+            "GPU": f"start one with `{children} dask worker {scheduler} {gpu}`",
         }
     )

@@ -34,6 +34,8 @@ def worker_options(workers: Workers, cores: int, hide: bool) -> dict[str, dict[s
     machine has GPUs, of which CPU workers must see none.
     """
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if hide or workers.gpus else {}
+    if workers.gpus:
+        hidden["ITEM_DECODERS"] = "0"  # beside the device workers' own: no more of them
     options: dict[str, dict[str, Any]] = {}
     for number, gpu in enumerate(workers.gpus):
         options[f"gpu-{number}"] = {
@@ -69,9 +71,10 @@ def local_cluster(workers: Workers) -> Iterator[Any]:
     options = worker_options(workers, cores(), bool(gpus()))
     threads = "1" if workers.gpus else str(max(1, cores() // workers.cpu))
     environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MALLOC}
-    with dask.config.set(
-        {**settings.DASK, "distributed.nanny.pre-spawn-environ": environment},
-    ):
+    configuration = {**settings.DASK, "distributed.nanny.pre-spawn-environ": environment}
+    if workers.gpus:
+        configuration |= settings.CHILDREN
+    with dask.config.set(configuration):
         with _interrupts_held():
             cluster = SpecCluster(
                 {n: {"cls": Nanny, "options": common | own} for n, own in options.items()},

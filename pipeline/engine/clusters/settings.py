@@ -21,6 +21,9 @@ DASK: dict[str, Any] = {
     "distributed.admin.tick.interval": "500ms",  # instead of 20
     "distributed.admin.system-monitor.interval": "5s",  # instead of half a second
 }
+# A daemonic process may have no children, and images are decoded in children of device workers.
+# These end with their parent, however it ends: it is watched through a pipe.
+CHILDREN = {"distributed.worker.daemon": False}
 NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of schedulers, of workers
 
 # glibc's malloc in workers. One heap for all threads, never given back and without mappings of

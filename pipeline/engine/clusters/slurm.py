@@ -60,6 +60,7 @@ def _common(cluster: Slurm, security: Any) -> dict[str, Any]:
 def _gpu_job(cluster: Slurm) -> dict[str, Any]:
     environment = {
         "ITEM_DECODERS": str(cluster.gpu_cores),
+        **settings.variables(settings.CHILDREN),
         **dict.fromkeys(THREAD_VARIABLES, str(max(1, cluster.gpu_cores // 4))),
     }
     return {
@@ -76,6 +77,7 @@ def _gpu_job(cluster: Slurm) -> dict[str, Any]:
 def _cpu_job(cluster: Slurm, resources: dict[str, int]) -> dict[str, Any]:
     environment = {
         "CUDA_VISIBLE_DEVICES": "",
+        "ITEM_DECODERS": "0",  # threads decode
         **dict.fromkeys(THREAD_VARIABLES, str(cluster.cpu_cores)),
     }
     return {

@@ -70,7 +70,8 @@ def ssh_cluster(cluster: Ssh, on_gpu: bool) -> Iterator[Any]:
             name: {"cls": Worker, "options": own}
             for name, own in host_workers(cluster, on_gpu).items()
         }
-        inherited = {**settings.DASK, **as_configuration(security)}  # sent along, without the keys
+        # sent along, without the keys themselves
+        inherited = {**settings.DASK, **settings.CHILDREN, **as_configuration(security)}
         with dask.config.set(inherited):
             try:
                 running = SpecCluster(
