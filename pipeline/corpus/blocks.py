@@ -5,12 +5,12 @@ when the last of these arrays is gone, the block is free again. Blocks are made 
 and kept for the next time: making one costs as much as decoding an image.
 """
 
-import atexit
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -40,7 +40,8 @@ class Blocks:
         self._free: list[SharedMemory] = []
         self._all: list[SharedMemory] = []
         self._lock = Lock()
-        atexit.register(self.close)
+        # also where a process is a child of another one, which `atexit` would leave out
+        self._at_exit = Finalize(None, self.close, exitpriority=10)
 
     def take(
         self, size: int, on_new: Callable[[Any], None] | None = None
@@ -69,7 +70,7 @@ class Blocks:
 
     def close(self) -> None:
         """Gives all memory back to the system, as soon as nobody looks at it any more."""
-        atexit.unregister(self.close)
+        self._at_exit.cancel()
         for memory in self._all:
             with suppress(FileNotFoundError):
                 memory.unlink()

@@ -30,7 +30,7 @@ _AHEAD = 3  # batches of images that are ready or on their way
 _AUTO = {"cpu": 16}
 _AUTO_ON_A_DEVICE = 64
 _MOST = 1024  # and where growing ends
-_WORTH = 1.05  # a batch twice as large is better when its rate is this much higher
+_WORTH = 1.02  # a batch twice as large is better when its rate is this much higher
 
 _log = logging.getLogger(__name__)
 

@@ -1,12 +1,12 @@
 """Images a second of the stages on one GPU, against the bare model loop fed from GPU memory.
 
-    python -m tests.benchmarks.gpu [--only decode embed caption ground] [--images 4096] [--rounds 3]
+    python -m tests.benchmarks.gpu [--only decode embed caption ground] [--images 4096] [--peer]
 
 ViT-L-14 image embeddings, its patches for grounding, and BLIP-large captions (3 beams), bf16,
 weights random at the real sizes (`full_size.py`). The stages read JPEG files, decode and transform
 them on the fly, and give their Arrow tables; the bare loop has the same images as finished tensors
-in GPU memory and calls `encode_image` or `generate`, nothing else. A DataLoader loop with as many
-processes and pinned memory is the peer. Asked of a stage is 0.90 of the bare loop's rate, of
+in GPU memory and calls `encode_image` or `generate`, nothing else. With `--peer` a
+DataLoader loop with as many processes and pinned memory runs, too. Asked of a stage is 0.90 of the bare loop's rate, of
 captions 0.95 of its best batch. Without a GPU nothing is measured. `--device cpu --tiny` runs the
 same code with the bundled models; `gpu_run` measures whole runs.
 """
@@ -72,6 +72,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace, work: Path):
         self.device, self.rounds = options.device, options.rounds
+        self.peer = getattr(options, "peer", False)
         self.cores, self.longest = options.decoders or os.cpu_count() or 1, options.longest
         self.images = photographs(work / "images", options.images)
         self.few = self.images.slice(0, options.captions)
@@ -185,8 +186,9 @@ def measure_embed(bench: Bench) -> float:
     ratio, ours, theirs = (statistics.median(some) for some in zip(*ratios, strict=True))
     line(f"bare encode_image, batches of {bench.batch}", theirs)
     line("stage embed_images", ours, theirs, f"batches {settled(run.loaded[0])}")
-    loop = partial(_loader_loop, bench, model, transform)
-    line("DataLoader loop, pinned, same processes", count / bench.seconds(loop, 1), theirs)
+    if bench.peer:
+        loop = partial(_loader_loop, bench, model, transform)
+        line("DataLoader loop, pinned, same processes", count / bench.seconds(loop, 1), theirs)
     threads = bench.stage("embed_images", {"clip": bench.spec}, images=bench.images)
     os.environ[decoders.COUNT] = "0"
     line("stage embed_images, decoding in threads", count / bench.seconds(threads, 1, 0), theirs)
@@ -293,6 +295,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=tuple(MEASURES), default=list(MEASURES))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="bundled models; no bar")
+    parser.add_argument("--peer", action="store_true", help="a DataLoader loop, too")
     parser.add_argument("--images", type=int, default=4096)
     parser.add_argument("--captions", type=int, default=2048)
     parser.add_argument("--longest", type=int, default=20, help="tokens of a caption")
