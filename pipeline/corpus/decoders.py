@@ -25,12 +25,6 @@ from pipeline.corpus.upright import Row, content, picture
 
 COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads decode everywhere
 
-# what preparing takes is imported once, in the process that all others are forked from
-_PRELOAD = [
-    "pipeline.corpus.decoders",
-    "torchvision.transforms",
-    "transformers.models.blip.image_processing_blip",
-]
 _SMALL = 4096  # bytes: arrays up to this size travel with the answer
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -95,8 +89,9 @@ class Decoders:
     """`count` processes that decode; any thread may submit. They start when they are made."""
 
     def __init__(self, count: int):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOAD)
+        # each imports for itself: a fork server, which imports once for all, was seen to hang when
+        # it was started from within a worker of Dask
+        context = multiprocessing.get_context("spawn")
         self.count = count
         self._pool = ProcessPoolExecutor(count, context, _begin)
         self._prepared, self._pictures = Blocks(), Blocks()

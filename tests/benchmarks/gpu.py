@@ -5,8 +5,8 @@
 ViT-L-14 image embeddings, its patches for grounding, and BLIP-large captions (3 beams), bf16,
 weights random at the real sizes (`full_size.py`). The stages read JPEG files, decode and transform
 them on the fly, and give their Arrow tables; the bare loop has the same images as finished tensors
-in GPU memory and calls `encode_image` or `generate`, nothing else. With `--peer` a
-DataLoader loop with as many processes and pinned memory runs, too. Asked of a stage is 0.90 of the bare loop's rate, of
+in GPU memory and calls `encode_image` or `generate`, nothing else. With `--peer` a DataLoader loop
+with as many processes and pinned memory runs, too. Asked of a stage is 0.90 of the bare loop, of
 captions 0.95 of its best batch. Without a GPU nothing is measured. `--device cpu --tiny` runs the
 same code with the bundled models; `gpu_run` measures whole runs.
 """

@@ -128,7 +128,6 @@ def rate(store: Path, stages: list[str]) -> tuple[float, float]:
     From the first part's start, with its models loaded, to the last one's end.
     """
     made = [parts(store, stage) for stage in stages]
-    began = min(some[0][0] for some in made if some) if made else 0.0
     began = min(min(part[0] for part in some) for some in made)
     images = sum(count for *_, count in made[0])
     return images / (max(some[-1][1] for some in made) - began), min(made[-1])[1]
