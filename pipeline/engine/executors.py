@@ -9,13 +9,19 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
+from pipeline import pulse
 from pipeline.dag import Node
 from pipeline.engine.clusters.local import local_cluster
 from pipeline.engine.drive import Executor
+from pipeline.engine.health.device_fault import DeviceFault
+from pipeline.engine.health.guard import Guard
+from pipeline.engine.health.inline import reporting
+from pipeline.engine.health.on_worker import attended
 from pipeline.engine.machine import (
     THREAD_VARIABLES,
     cores,
@@ -33,18 +39,27 @@ _WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
 
 
 class Inline:
-    """Runs each task at once in this process, for debugging; one torch thread, like a worker."""
+    """Runs each task at once in this process, for debugging; one torch thread, like a worker.
 
-    def __init__(self) -> None:
+    What hangs here cannot be ended, only reported. Once the device is lost, tasks are run in
+    children.
+    """
+
+    def __init__(self, stall: float | None = None) -> None:
         self._finished: list[tuple[Task, Outcome | BaseException]] = []
+        self._stall = stall
+        self._lost = False
 
     def has_room(self) -> bool:
         return not self._finished
 
     def submit(self, task: Task) -> None:
+        task = replace(task, careful=task.careful or self._lost, stall=self._stall)
         try:
-            self._finished.append((task, execute(task)))
+            with pulse.task(task.part):
+                self._finished.append((task, execute(task)))
         except Exception as error:
+            self._lost = self._lost or isinstance(error, DeviceFault)
             self._finished.append((task, error))
 
     def wait(self) -> tuple[Task, Outcome | BaseException] | None:
@@ -54,13 +69,21 @@ class Inline:
 class OnDask:
     """Runs tasks on the workers of a Dask client, about two for each worker thread in flight."""
 
-    def __init__(self, client: Any, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        say: Callable[[str], None],
+        stall: float | None = None,
+        here: bool = False,
+    ) -> None:
         from dask.distributed import as_completed
 
         self._client, self._say = client, say
+        self._guard = Guard(client, stall, say, here)
         self._gpus: bool | None = None  # whether any worker offers one; asked when it matters
         self._completed = as_completed(raise_errors=False)
         self._tasks: dict[str, tuple[Any, Task]] = {}
+        self._called_back: list[tuple[Task, BaseException]] = []
 
     def has_room(self) -> bool:
         return len(self._tasks) < 2 * max(1, self._threads())
@@ -86,35 +109,66 @@ class OnDask:
                 hint="start workers with `dask worker ADDRESS --resources GPU=1`, or set "
                 "`device: cpu`",
             )
+        task = self._guard.prepared(task)
         future = self._client.submit(
-            execute,
+            attended,
             task,
             key=f"{task.nodes[-1].name}-{task.part}-{uuid4().hex[:8]}",
             pure=False,
             resources={"GPU": 1} if gpu else None,
+            **self._guard.places(task),
         )
         self._tasks[future.key] = (future, task)
         self._completed.add(future)
 
     def wait(self) -> tuple[Task, Outcome | BaseException] | None:
         """The next task to finish; UserError when the scheduler is gone."""
-        if not self._tasks:
-            return None
         asked, alone = monotonic(), False
-        while not self._completed.has_ready():
+        while self._tasks:
+            if self._guard.due():
+                self._look()
+            if self._called_back:
+                return self._called_back.pop(0)
+            if self._completed.has_ready():
+                if finished := self._finished(next(self._completed)):
+                    return finished
+                continue
             sleep(_GLANCE)
             if monotonic() - asked > _POLL:
                 asked, was_alone = monotonic(), alone
                 alone = self._threads() == 0
                 if alone and not was_alone:
                     self._say("no worker is left: waiting for one (Ctrl-C to stop)")
-        future = next(self._completed)
-        _, task = self._tasks.pop(future.key)
+        return self._called_back.pop(0) if self._called_back else None
+
+    def _finished(self, future: Any) -> tuple[Task, Outcome | BaseException] | None:
+        """What a future gave; None when nobody waits for it any more, or it is sent again."""
+        _, task = self._tasks.pop(future.key, (None, None))
+        if task is None:
+            return None
         if future.status == "cancelled":
             raise _scheduler_gone()
         outcome = future.exception() or future.result()
         future.release()
-        return task, outcome
+        try:
+            if self._guard.finished(task, outcome):
+                return task, outcome
+        except (OSError, TimeoutError):
+            raise _scheduler_gone() from None
+        self.submit(task)
+        return None
+
+    def _look(self) -> None:
+        """Calls tasks back that have stalled."""
+        tasks = {key: task for key, (_, task) in self._tasks.items()}
+        try:
+            stalled = self._guard.look(tasks, self._drop)
+        except (OSError, TimeoutError):
+            raise _scheduler_gone() from None
+        self._called_back += [(tasks[key], error) for key, error in stalled]
+
+    def _drop(self, keys: Sequence[str]) -> None:
+        self._client.cancel([self._tasks.pop(key)[0] for key in keys])
 
 
 def _offers_gpu(dask_scheduler: Any) -> bool:
@@ -135,15 +189,17 @@ def executor(
     scheduler: str | None,
     workers: int | None,
     say: Callable[[str], None],
+    stall: float | None = None,
 ) -> Iterator[Executor]:
     """An executor, closed on the way out: here, on a running scheduler, or on a local cluster.
 
     `workers` None: one for each core, or a single one where `nodes` may use this machine's GPU.
     Worker processes share the cores: threads = cores // workers. `say` gets lines for the user.
+    What gives no sign of life for `stall` seconds is ended and tried again (None: never).
     """
     if inline:
-        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")):
-            yield Inline()
+        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")), reporting(stall, say):
+            yield Inline(stall)
         return
     from dask.distributed import Client
 
@@ -159,7 +215,7 @@ def executor(
             ) from None
         with client:
             _await_worker(client, scheduler)
-            yield OnDask(client, say)
+            yield OnDask(client, say, stall)
         return
     if workers is None:
         workers = default_workers(nodes)
@@ -167,7 +223,7 @@ def executor(
             say(why_fewer(workers, nodes))
     gpu = any(needs_gpu(node) for node in nodes)
     with local_cluster(workers, gpu) as cluster, Client(cluster) as client:
-        yield OnDask(client, say)
+        yield OnDask(client, say, stall, here=True)
 
 
 def _await_worker(client: Any, scheduler: str) -> None:

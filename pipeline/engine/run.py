@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.dag import Dag, Node
 from pipeline.engine import drive, executors, index, variant_parts
+from pipeline.engine.health.watch import DEFAULT_STALL
 from pipeline.engine.progress import Reporter
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import Receipt, receipt
@@ -14,11 +15,15 @@ from pipeline.store import Store, part_tag
 
 @dataclass(frozen=True)
 class Options:
-    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores)."""
+    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores).
+
+    What is silent for `stall` seconds is ended and tried again (None: nothing is).
+    """
 
     inline: bool = False
     scheduler: str | None = None
     workers: int | None = None
+    stall: float | None = DEFAULT_STALL
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,12 @@ class _Lazy:
         if self._executor is None:
             options = self._options
             context = executors.executor(
-                self._nodes, options.inline, options.scheduler, options.workers, self._say
+                self._nodes,
+                options.inline,
+                options.scheduler,
+                options.workers,
+                self._say,
+                options.stall,
             )
             self._executor = self._stack.enter_context(context)
         return self._executor

@@ -31,6 +31,7 @@ def local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
             **dict.fromkeys(THREAD_VARIABLES, threads),
             **_MALLOC,
         },
+        "distributed.scheduler.worker-ttl": None,  # `health.guard` says who is silent, and acts
         "distributed.comm.timeouts.connect": "30s",
         # what only a dashboard shows, and costs the cores that models run on
         "distributed.worker.profile.enabled": False,  # looks at the stack a hundred times a second

@@ -1,0 +1,125 @@
+"""The guard of a run on Dask: reports what has stalled, ends its worker, calls the task back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from pipeline.engine.health import workers
+from pipeline.engine.health.attempts import Stalled, next_step
+from pipeline.engine.health.device_fault import DeviceFault
+from pipeline.engine.health.watch import Stall, Watch
+from pipeline.engine.health.workers import WorkerView
+from pipeline.engine.task import Outcome, Task
+from pipeline.errors import UserError
+
+_LOOK = 5.0  # seconds between two looks at the workers, at most
+GONE_WAIT = 120  # seconds for which a machine's own workers may all be gone
+
+
+class Guard:
+    """Watches the tasks that an executor has in flight.
+
+    `stall` is in seconds (None: whatever hangs is left to itself), `say` gets lines for the user.
+    `here`: the workers belong to this run and this machine alone, so that nobody else brings any.
+    """
+
+    def __init__(
+        self, client: Any, stall: float | None, say: Callable[[str], None], here: bool = False
+    ):
+        self._client, self._say, self._here = client, say, here
+        self._watch = Watch(stall)
+        self._period = min(_LOOK, (stall or _LOOK) / 4)
+        self._looked = self._peopled = monotonic()
+        self._view: list[WorkerView] = []
+
+    def due(self) -> bool:
+        """Whether it is time for another look."""
+        return monotonic() - self._looked > self._period
+
+    def look(
+        self, tasks: Mapping[str, Task], drop: Callable[[Sequence[str]], None]
+    ) -> list[tuple[str, Stalled]]:
+        """The keys of tasks that have stalled, each with why; their workers are ended.
+
+        `drop(keys)` is called before: the scheduler is to start none of them again by itself.
+        OSError or TimeoutError when the scheduler does not answer; UserError when all workers of
+        this machine are gone for good.
+        """
+        self._looked = monotonic()
+        self._view = workers.view(self._client)
+        self._check_any()
+        stalls = self._watch.look(self._view, tasks)
+        found: list[tuple[str, Stalled]] = []
+        for worker in self._view:
+            mine = [stall for stall in stalls if stall.worker.address == worker.address]
+            if not mine:
+                continue
+            where = {s.key: workers.stack(self._client, worker, s.key) for s in mine if s.key}
+            drop(list(where))
+            end = workers.restart(self._client, worker)
+            for stall in mine:
+                if stall.key is None:
+                    self._say(f"{worker.place}: {stall.why}; {end}, and its parts go elsewhere")
+                    continue
+                error = Stalled(stall.why, worker.name)
+                self._report(stall, tasks[stall.key], where[stall.key], end, error)
+                found.append((stall.key, error))
+        self._looked = monotonic()
+        return found
+
+    def _report(self, stall: Stall, task: Task, where: str, end: str, error: Stalled) -> None:
+        node = stall.node or task.nodes[-1].name
+        self._say(
+            f"{node}: {task.part} on {stall.worker.place}: {stall.why}, {where}; {end}, and "
+            f"{next_step(task, error)}"
+        )
+
+    def _check_any(self) -> None:
+        if self._view or not self._here:
+            self._peopled = monotonic()
+        elif monotonic() - self._peopled > GONE_WAIT:
+            raise UserError(
+                f"all workers are gone, and none could be started for {GONE_WAIT} s",
+                hint="look for what ends processes here (memory, limits, a full disk), then run "
+                "the same command again: finished parts are kept",
+            )
+
+    def finished(self, task: Task, outcome: Outcome | BaseException) -> bool:
+        """Takes note of how a task ended. False: it never began, so that it must be sent again."""
+        if isinstance(outcome, Outcome):
+            self._watch.finished(task, outcome)
+        elif isinstance(outcome, DeviceFault):
+            if not outcome.first:
+                return False
+            self._end_faulty(task, outcome)
+        elif type(outcome).__name__ == "KilledWorker":
+            self._say(f"{_names(task)}: {task.part}: its workers died; {next_step(task, outcome)}")
+        return True
+
+    def _end_faulty(self, task: Task, fault: DeviceFault) -> None:
+        view = workers.view(self._client)
+        worker = next((one for one in view if one.name == fault.worker), None)
+        end = workers.restart(self._client, worker) if worker else "the worker has gone"
+        place = worker.place if worker else f"worker {fault.worker}"
+        self._say(
+            f"{_names(task)}: {task.part} on {place}: the device is lost to its process "
+            f"({fault.why}); {end}, and {next_step(task, fault)}"
+        )
+
+    def prepared(self, task: Task) -> Task:
+        """The task, told how long its children may take when it is to be run with care."""
+        if not task.careful:
+            return task
+        return replace(task, stall=self._watch.stall, forecast=self._watch.forecast(task))
+
+    def places(self, task: Task) -> dict[str, Any]:
+        """Arguments of `Client.submit` that keep a task from the worker that it stalled on."""
+        if not task.avoid:
+            return {}
+        others = [w.address for w in workers.view(self._client) if w.name != task.avoid]
+        return {"workers": others, "allow_other_workers": True} if others else {}
+
+
+def _names(task: Task) -> str:
+    return ", ".join(node.name for node in task.nodes)

@@ -1,0 +1,121 @@
+"""Who has stalled: tasks and workers without a sign of life, told apart from those that wait.
+
+Knows no Dask: it is shown what the scheduler sees (`health.workers.view`), and judges by this
+process's own clock, so that clocks of different machines need not agree.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import monotonic
+from typing import Any
+
+from pipeline import durations
+from pipeline.engine.health.workers import WorkerView
+from pipeline.engine.task import Outcome, Task
+
+DEFAULT_STALL = 600.0  # seconds
+TIMES_FORECAST = 10  # a part that takes so many times its forecast is late
+_FORECAST_PARTS = 3  # finished parts of a node that make a forecast
+_LATE_SHARE = 0.5  # of the stall time: nothing that has run for less is late
+_LONGEST_STEP = 30.0  # seconds that count between two looks: who was stopped himself saw nothing
+_QUIET_SHARE = 0.2  # of the stall time: what has given a sign within it is not late, only slow
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A worker at fault, the task of ours that hangs there (its key; None: none runs), and why."""
+
+    worker: WorkerView
+    key: str | None
+    node: str
+    why: str
+
+
+@dataclass
+class _Seen:
+    """A mark of a task, or of a worker, and for how many seconds it was seen, and stayed so."""
+
+    mark: Any
+    runs: float = 0.0
+    quiet: float = 0.0
+
+
+class Watch:
+    """Keeps what was seen of each task. `stall`: seconds without a sign of life; None: never."""
+
+    def __init__(self, stall: float | None, clock: Callable[[], float] = monotonic):
+        self.stall, self._clock = stall, clock
+        self._looked = clock()
+        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._seconds: dict[tuple[str, ...], list[float]] = {}
+
+    def finished(self, task: Task, outcome: Outcome) -> None:
+        """Learns from a task how long such a part takes."""
+        if task.careful or len(outcome.receipts) < len(task.nodes):
+            return
+        spent = sum(r.seconds_read + r.seconds_infer + r.seconds_write for r in outcome.receipts)
+        self._seconds.setdefault(_kind(task), []).append(spent)
+
+    def forecast(self, task: Task) -> float | None:
+        """Seconds that the part will take: the median of this run's; None while they are few."""
+        seconds = self._seconds.get(_kind(task), [])
+        return median(seconds) if len(seconds) >= _FORECAST_PARTS else None
+
+    def look(self, workers: Sequence[WorkerView], tasks: Mapping[str, Task]) -> list[Stall]:
+        """What has stalled among `tasks` (in flight, by key), one entry a task or worker.
+
+        A worker that hangs with all its threads is silent altogether: the tasks that ran there are
+        at fault, those that wait there are not.
+        """
+        if self.stall is None:
+            return []
+        now = self._clock()
+        step, self._looked = min(now - self._looked, _LONGEST_STEP), now
+        before, self._seen = self._seen, {}
+        found = []
+        for worker in workers:
+            ours = [key for key in worker.processing if key in tasks]
+            running = {key: sign for key, sign in worker.running.items() if key in ours}
+            silent = self._note(before, ("worker", worker.address), worker.heartbeat, step)
+            for key, (beats, node) in running.items():
+                seen = self._note(before, (worker.address, key), beats, step)
+                if why := self._why(tasks[key], seen):
+                    found.append(Stall(worker, key, node, why))
+            if ours and not running and silent.quiet > self.stall:
+                found.append(Stall(worker, None, "", self._no_sign()))
+        return found
+
+    def _note(
+        self, before: Mapping[tuple[str, str], _Seen], what: tuple[str, str], mark: Any, step: float
+    ) -> _Seen:
+        seen = before.get(what)
+        if seen is None:
+            seen = _Seen(mark)
+        else:
+            seen.runs += step
+            seen.quiet = seen.quiet + step if seen.mark == mark else 0.0
+            seen.mark = mark
+        self._seen[what] = seen
+        return seen
+
+    def _why(self, task: Task, seen: _Seen) -> str | None:
+        assert self.stall is not None
+        if seen.quiet > self.stall:
+            return self._no_sign()
+        forecast = self.forecast(task)
+        if task.careful or forecast is None or seen.quiet <= self.stall * _QUIET_SHARE:
+            return None
+        if seen.runs > max(TIMES_FORECAST * forecast, self.stall * _LATE_SHARE):
+            return (
+                f"has run for {durations.words(seen.runs)} where other parts took "
+                f"{durations.words(forecast)}, and has been silent for {durations.words(seen.quiet)}"
+            )
+        return None
+
+    def _no_sign(self) -> str:
+        return f"no sign of life for {durations.words(self.stall or 0)}"
+
+
+def _kind(task: Task) -> tuple[str, ...]:
+    return tuple(node.name for node in task.nodes)
