@@ -106,7 +106,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 def _read_local(path: str) -> bytes:
-    _check_regular(path, os.stat(path).st_mode)  # merely to open a device may do something
+    _check_regular(path, Path(path).stat().st_mode)  # merely to open a device may do something
     # what a pipe has taken the place of since is opened without waiting for its other end
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(handle, "rb", buffering=0) as file:

@@ -20,7 +20,7 @@ from pipeline import durations, pulse
 from pipeline.errors import UserError
 from pipeline.stages import Parameters, Stage, get_stage
 
-LEAST_WAIT = 60.0  # seconds without a sign of life that every child is allowed
+LEAST_WAIT = 60.0  # seconds without a sign of life: no forecast is taken to mean less
 TIMES_FORECAST = 10  # and so many times what its images should take, as long as that is no more
 _LOOK = 0.1  # seconds between two looks at a child
 _REPORT = 0.5  # seconds between two signs that a child gives
@@ -47,6 +47,11 @@ class Patience:
 
     stall: float | None = None
     forecast: float | None = None
+
+    @property
+    def loading(self) -> float | None:
+        """For a child that still loads its models: that is no image's fault."""
+        return None if self.stall is None else max(self.stall, LEAST_WAIT)
 
     def seconds(self, share: float) -> float | None:
         """For a child that computes this share of a part (0 to 1), its models being loaded."""
@@ -84,7 +89,7 @@ def run(
                     start_new_session=True,  # so that whatever it starts ends with it
                 )
                 try:
-                    _await(process, folder, patience.stall, patience.seconds(share))
+                    _await(process, folder, patience.loading, patience.seconds(share))
                 finally:
                     _end(process)
                 words.seek(0)

@@ -124,9 +124,9 @@ class OnDask:
     def wait(self) -> tuple[Task, Outcome | BaseException] | None:
         """The next task to finish; UserError when the scheduler is gone."""
         asked, alone = monotonic(), False
-        while self._tasks:
+        while self._tasks or self._called_back:
             if self._guard.due():
-                self._look()
+                self._watched(self._look)
             if self._called_back:
                 return self._called_back.pop(0)
             if self._completed.has_ready():
@@ -139,7 +139,7 @@ class OnDask:
                 alone = self._threads() == 0
                 if alone and not was_alone:
                     self._say("no worker is left: waiting for one (Ctrl-C to stop)")
-        return self._called_back.pop(0) if self._called_back else None
+        return None
 
     def _finished(self, future: Any) -> tuple[Task, Outcome | BaseException] | None:
         """What a future gave; None when nobody waits for it any more, or it is sent again."""
@@ -150,25 +150,29 @@ class OnDask:
             raise _scheduler_gone()
         outcome = future.exception() or future.result()
         future.release()
-        try:
-            if self._guard.finished(task, outcome):
-                return task, outcome
-        except (OSError, TimeoutError):
-            raise _scheduler_gone() from None
-        self.submit(task)
-        return None
+        known = self._watched(lambda: self._guard.finished(task, outcome, self._recall))
+        return (task, outcome) if known else None
 
     def _look(self) -> None:
         """Calls tasks back that have stalled."""
         tasks = {key: task for key, (_, task) in self._tasks.items()}
+        self._called_back += self._guard.look(tasks, self._recall)
+
+    def _recall(self, keys: Sequence[str]) -> dict[str, Task]:
+        """Takes those of our tasks out of flight that have these keys."""
+        found = {key: self._tasks.pop(key) for key in keys if key in self._tasks}
+        self._client.cancel([future for future, _ in found.values()])
+        return {key: task for key, (_, task) in found.items()}
+
+    def _watched(self, ask: Callable[[], Any]) -> Any:
+        """What `ask` says, once what the guard took back through no fault of its own is sent."""
         try:
-            stalled = self._guard.look(tasks, self._drop)
+            answer = ask()
+            while self._guard.again:
+                self.submit(self._guard.again.pop())
         except (OSError, TimeoutError):
             raise _scheduler_gone() from None
-        self._called_back += [(tasks[key], error) for key, error in stalled]
-
-    def _drop(self, keys: Sequence[str]) -> None:
-        self._client.cancel([self._tasks.pop(key)[0] for key in keys])
+        return answer
 
 
 def _offers_gpu(dask_scheduler: Any) -> bool:

@@ -3,7 +3,6 @@
 import os
 import signal
 
-import pyarrow as pa
 import pytest
 
 from pipeline import tables

@@ -1,6 +1,6 @@
 """The guard of a run on Dask: reports what has stalled, ends its worker, calls the task back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -13,6 +13,8 @@ from pipeline.engine.health.workers import WorkerView
 from pipeline.engine.task import Outcome, Task
 from pipeline.errors import UserError
 
+Recall = Callable[[Sequence[str]], dict[str, Task]]  # takes tasks of ours out of flight, by key
+
 _LOOK = 5.0  # seconds between two looks at the workers, at most
 GONE_WAIT = 120  # seconds for which a machine's own workers may all be gone
 
@@ -22,6 +24,7 @@ class Guard:
 
     `stall` is in seconds (None: whatever hangs is left to itself), `say` gets lines for the user.
     `here`: the workers belong to this run and this machine alone, so that nobody else brings any.
+    `again` has tasks that are to be sent again, through no fault of theirs.
     """
 
     def __init__(
@@ -32,41 +35,42 @@ class Guard:
         self._period = min(_LOOK, (stall or _LOOK) / 4)
         self._looked = self._peopled = monotonic()
         self._view: list[WorkerView] = []
+        self.again: list[Task] = []
 
     def due(self) -> bool:
         """Whether it is time for another look."""
         return monotonic() - self._looked > self._period
 
-    def look(
-        self, tasks: Mapping[str, Task], drop: Callable[[Sequence[str]], None]
-    ) -> list[tuple[str, Stalled]]:
-        """The keys of tasks that have stalled, each with why; their workers are ended.
+    def look(self, tasks: Mapping[str, Task], recall: Recall) -> list[tuple[Task, Stalled]]:
+        """The tasks (of those in flight, by key) that have stalled, each with why.
 
-        `drop(keys)` is called before: the scheduler is to start none of them again by itself.
-        OSError or TimeoutError when the scheduler does not answer; UserError when all workers of
-        this machine are gone for good.
+        Their workers are ended; what else these had to do is recalled, too, and waits in `again`:
+        Dask would count the end against it. OSError or TimeoutError when the scheduler does not
+        answer; UserError when all workers of this machine are gone for good.
         """
-        self._looked = monotonic()
         self._view = workers.view(self._client)
         self._check_any()
         stalls = self._watch.look(self._view, tasks)
-        found: list[tuple[str, Stalled]] = []
+        found: list[tuple[Task, Stalled]] = []
         for worker in self._view:
-            mine = [stall for stall in stalls if stall.worker.address == worker.address]
+            mine = {stall.key: stall for stall in stalls if stall.worker.address == worker.address}
             if not mine:
                 continue
-            where = {s.key: workers.stack(self._client, worker, s.key) for s in mine if s.key}
-            drop(list(where))
-            end = workers.restart(self._client, worker)
-            for stall in mine:
-                if stall.key is None:
-                    self._say(f"{worker.place}: {stall.why}; {end}, and its parts go elsewhere")
-                    continue
+            where = {key: workers.stack(self._client, worker, key) for key in mine}
+            end = self._end(worker, recall, set(mine))
+            for key, stall in mine.items():
                 error = Stalled(stall.why, worker.name)
-                self._report(stall, tasks[stall.key], where[stall.key], end, error)
-                found.append((stall.key, error))
+                self._report(stall, tasks[key], where[key], end, error)
+                found.append((tasks[key], error))
         self._looked = monotonic()
         return found
+
+    def _end(self, worker: WorkerView, recall: Recall, at_fault: Collection[str]) -> str:
+        """Ends a worker once its tasks are recalled; those not `at_fault` are to be sent again."""
+        recalled = recall(worker.processing)
+        end = workers.restart(self._client, worker)
+        self.again += [task for key, task in recalled.items() if key not in at_fault]
+        return end
 
     def _report(self, stall: Stall, task: Task, where: str, end: str, error: Stalled) -> None:
         node = stall.node or task.nodes[-1].name
@@ -85,22 +89,23 @@ class Guard:
                 "the same command again: finished parts are kept",
             )
 
-    def finished(self, task: Task, outcome: Outcome | BaseException) -> bool:
-        """Takes note of how a task ended. False: it never began, so that it must be sent again."""
+    def finished(self, task: Task, outcome: Outcome | BaseException, recall: Recall) -> bool:
+        """Takes note of how a task ended. False: it was never begun, and waits in `again`."""
         if isinstance(outcome, Outcome):
             self._watch.finished(task, outcome)
         elif isinstance(outcome, DeviceFault):
             if not outcome.first:
+                self.again.append(task)
                 return False
-            self._end_faulty(task, outcome)
+            self._end_faulty(task, outcome, recall)
         elif type(outcome).__name__ == "KilledWorker":
             self._say(f"{_names(task)}: {task.part}: its workers died; {next_step(task, outcome)}")
         return True
 
-    def _end_faulty(self, task: Task, fault: DeviceFault) -> None:
+    def _end_faulty(self, task: Task, fault: DeviceFault, recall: Recall) -> None:
         view = workers.view(self._client)
         worker = next((one for one in view if one.name == fault.worker), None)
-        end = workers.restart(self._client, worker) if worker else "the worker has gone"
+        end = self._end(worker, recall, ()) if worker else "the worker has gone"
         place = worker.place if worker else f"worker {fault.worker}"
         self._say(
             f"{_names(task)}: {task.part} on {place}: the device is lost to its process "

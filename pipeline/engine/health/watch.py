@@ -24,10 +24,10 @@ _QUIET_SHARE = 0.2  # of the stall time: what has given a sign within it is not 
 
 @dataclass(frozen=True)
 class Stall:
-    """A worker at fault, the task of ours that hangs there (its key; None: none runs), and why."""
+    """A task of ours that hangs (its key), and what it hangs on; `node` is '' when not known."""
 
     worker: WorkerView
-    key: str | None
+    key: str
     node: str
     why: str
 
@@ -63,10 +63,10 @@ class Watch:
         return median(seconds) if len(seconds) >= _FORECAST_PARTS else None
 
     def look(self, workers: Sequence[WorkerView], tasks: Mapping[str, Task]) -> list[Stall]:
-        """What has stalled among `tasks` (in flight, by key), one entry a task or worker.
+        """What has stalled among `tasks` (in flight, by key).
 
-        A worker that hangs with all its threads is silent altogether: the tasks that ran there are
-        at fault, those that wait there are not.
+        Tasks that wait for a worker's thread have not. Only when a worker fell silent before it
+        said what it runs, it may be any that it was given.
         """
         if self.stall is None:
             return []
@@ -82,8 +82,8 @@ class Watch:
                 seen = self._note(before, (worker.address, key), beats, step)
                 if why := self._why(tasks[key], seen):
                     found.append(Stall(worker, key, node, why))
-            if ours and not running and silent.quiet > self.stall:
-                found.append(Stall(worker, None, "", self._no_sign()))
+            if not running and silent.quiet > self.stall:
+                found += [Stall(worker, key, "", self._no_sign()) for key in ours]
         return found
 
     def _note(
@@ -107,10 +107,8 @@ class Watch:
         if task.careful or forecast is None or seen.quiet <= self.stall * _QUIET_SHARE:
             return None
         if seen.runs > max(TIMES_FORECAST * forecast, self.stall * _LATE_SHARE):
-            return (
-                f"has run for {durations.words(seen.runs)} where other parts took "
-                f"{durations.words(forecast)}, and has been silent for {durations.words(seen.quiet)}"
-            )
+            runs, took, quiet = map(durations.words, (seen.runs, forecast, seen.quiet))
+            return f"has run for {runs} where other parts took {took}, and is silent for {quiet}"
         return None
 
     def _no_sign(self) -> str:
