@@ -1,4 +1,5 @@
 import os
+import socket
 import zipfile
 from pathlib import Path
 
@@ -6,7 +7,15 @@ import fsspec
 import pytest
 
 from pipeline.corpus import source
-from pipeline.corpus.source import FILES, File, files_table, list_files, path_below, read_bytes
+from pipeline.corpus.source import (
+    FILES,
+    File,
+    files_table,
+    list_files,
+    path_below,
+    read_bytes,
+    reason,
+)
 from pipeline.errors import UserError
 
 
@@ -197,12 +206,12 @@ def test_a_path_is_below_its_root_or_nothing(root, uri, path):
     assert path_below(root, uri) == path
 
 
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "device.jpg").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(tmp_path)
+        monkeypatch.chdir(tmp_path)  # a socket's name has to be short
         server.bind("socket.jpg")
         for name, kind in (
             ("pipe", "a named pipe"),
@@ -212,13 +221,13 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
         ):
             path = str(tmp_path / f"{name}.jpg")
             for uri in (path, f"file://{path}"):
-                with pytest.raises(OSError) as refused:  # noqa: PT011: its text follows
+                with pytest.raises(OSError, match="Not a regular file") as refused:
                     read_bytes(uri)
                 assert reason(refused.value) == f"Not a regular file but {kind}: '{path}'"
 
 
 def test_a_file_that_a_pipe_takes_the_place_of_while_it_is_opened_is_refused(tmp_path, monkeypatch):
-    path = draw(tmp_path / "a.jpg", 1)
+    path = touch(tmp_path, "a.jpg") / "a.jpg"
     stat_of = source.Path.stat
 
     def swapped(self, *arguments, **options):
