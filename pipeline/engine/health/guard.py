@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 Recall = Callable[[Sequence[str]], dict[str, Task]]  # takes tasks of ours out of flight, by key
 
 _LOOK = 5.0  # seconds between two looks at the workers, at most
+IDLE_WAIT = 60  # seconds for which tasks may wait, none running, before that is said
 GONE_WAIT = 120  # seconds for which a machine's own workers may all be gone
 
 
@@ -33,7 +34,8 @@ class Guard:
         self._client, self._say, self._here = client, say, here
         self._watch = Watch(stall)
         self._period = min(_LOOK, (stall or _LOOK) / 4)
-        self._looked = self._peopled = monotonic()
+        self._looked = self._peopled = self._busy = monotonic()
+        self._idle_said = False
         self._view: list[WorkerView] = []
         self.again: list[Task] = []
 
@@ -50,6 +52,7 @@ class Guard:
         """
         self._view = workers.view(self._client)
         self._check_any()
+        self._check_idle(tasks)
         stalls = self._watch.look(self._view, tasks)
         found: list[tuple[Task, Stalled]] = []
         for worker in self._view:
@@ -89,6 +92,17 @@ class Guard:
                 "the same command again: finished parts are kept",
             )
 
+    def _check_idle(self, tasks: Mapping[str, Task]) -> None:
+        """Says, once, that tasks wait and no worker runs any, and what the workers do instead."""
+        running = {key for worker in self._view for key in worker.running}
+        if not tasks or not self._view or running & set(tasks):
+            self._busy, self._idle_said = monotonic(), False
+        elif monotonic() - self._busy > IDLE_WAIT and not self._idle_said:
+            self._idle_said = True
+            doing = ", ".join(f"{one.place} {_doing(one, tasks)}" for one in self._view[:4])
+            more = f", and {len(self._view) - 4} more" if len(self._view) > 4 else ""
+            self._say(f"{len(tasks)} parts wait, and no worker runs any: {doing}{more}")
+
     def finished(self, task: Task, outcome: Outcome | BaseException, recall: Recall) -> bool:
         """Takes note of how a task ended. False: it was never begun, and waits in `again`."""
         if isinstance(outcome, Outcome):
@@ -124,6 +138,16 @@ class Guard:
             return {}
         others = [w.address for w in workers.view(self._client) if w.name != task.avoid]
         return {"workers": others, "allow_other_workers": True} if others else {}
+
+
+def _doing(worker: WorkerView, tasks: Mapping[str, Task]) -> str:
+    if worker.status == "paused":
+        return "is paused by Dask, for want of memory (see --memory-limit of `dask worker`)"
+    if worker.status != "running":
+        return f"is {worker.status.replace('_', ' ')}"
+    if set(worker.processing) - set(tasks):
+        return "works for somebody else"
+    return "has not begun" if worker.processing else "has nothing that it could run"
 
 
 def _names(task: Task) -> str:

@@ -108,7 +108,7 @@ class Watch:
             return None
         if seen.runs > max(TIMES_FORECAST * forecast, self.stall * _LATE_SHARE):
             runs, took, quiet = map(durations.words, (seen.runs, forecast, seen.quiet))
-            return f"has run for {runs} where other parts took {took}, and is silent for {quiet}"
+            return f"has run for {runs} (others took {took}), and no sign of life for {quiet}"
         return None
 
     def _no_sign(self) -> str:

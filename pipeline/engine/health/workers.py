@@ -17,12 +17,13 @@ class WorkerView:
     """One worker: its place, its last heartbeat (a time that changes), and the tasks it has.
 
     `running` has for the key of each task of ours that runs there its beats and the node at work
-    (`pipeline.pulse`), `processing` the keys of all that it was given.
+    (`pipeline.pulse`), `processing` the keys of all that it was given. `status` is Dask's word:
+    `running`, or why it begins nothing.
     """
 
     address: str
     name: str
-    threads: int
+    status: str
     heartbeat: float
     running: dict[str, tuple[int, str]]
     processing: tuple[str, ...]
@@ -45,7 +46,7 @@ def _rows(dask_scheduler: Any) -> list[tuple[Any, ...]]:
         (
             worker.address,
             str(worker.name),
-            worker.nthreads,
+            worker.status.name,
             worker.last_seen,
             dict(worker.metrics.get(METRIC, {})),
             tuple(task.key for task in worker.processing),

@@ -16,7 +16,9 @@ from pipeline.stages import Parameters, Stage
 
 FOLDER = "ITEM_TEST_MADE_UP"  # the folder with files named after what is to happen
 
-_SITE = """import sys
+_SITE = """import os, sys
+if os.path.exists(os.path.join(os.environ["ITEM_TEST_MADE_UP"], "no_start")):
+    os._exit(1)
 sys.path.insert(0, {root!r})
 from pipeline.stages import MODULES
 MODULES["parse"] = "tests.engine.health.made_up"
@@ -47,7 +49,7 @@ def run(inputs, parameters, models):
         return file.exists() and bool(set(file.read_text().split()) & set(ids))
 
     if named("hang"):
-        (folder / "hanging").touch()
+        (folder / "hanging").write_text(str(os.getpid()))
         time.sleep(3600)
     if named("stop"):
         if (folder / "only_once").exists():

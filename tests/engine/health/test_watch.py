@@ -28,7 +28,7 @@ def clock():
 
 
 def view(heartbeat, running=None, processing=("k",), address="tcp://a:1"):
-    return WorkerView(address, "0", 1, heartbeat, running or {}, tuple(processing))
+    return WorkerView(address, "0", "running", heartbeat, running or {}, tuple(processing))
 
 
 def looks(watch, clock, task, views, step=10.0):
@@ -84,7 +84,7 @@ def test_a_part_that_takes_ten_times_its_forecast_and_falls_silent_is_late(task,
     silent = [view(0, {"k": (29, "captions")})] * 12
     assert looks(watch, clock, task, silent) == []
     assert looks(watch, clock, task, silent[:1]) == [
-        ("k", "has run for 7m where other parts took 31s, and is silent for 2.17m")
+        ("k", "has run for 7m (others took 31s), and no sign of life for 2.17m")
     ]
 
 
