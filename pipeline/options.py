@@ -29,10 +29,10 @@ StallOption = Annotated[
     typer.Option(
         "--stall",
         metavar="TIME",
-        help="After so long without a sign of life (30s, 10m, 2h; or off) a part counts as hung; "
-        "also when it takes 10 times as long as others of its node did, and half of TIME, and was "
-        "silent for a fifth of it. It is reported, its worker restarted, the part tried again on "
-        "another; at the third time in child processes that find the image at fault.",
+        help="A part without a sign of life for so long (30s, 10m, 2h; off) hangs; so does one "
+        "that takes 10 times as long as others of its node, and half of TIME, silent for a fifth "
+        "of it. It is reported, its worker restarted, the part tried on another, then in child "
+        "processes that find the image at fault.",
     ),
 ]
 DEFAULT_STORE = Path("store")

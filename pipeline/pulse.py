@@ -14,6 +14,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
+Sign = tuple[int, str, bool]  # beats so far, the node at work, whether its models are loading
+
+LOADING_WAIT = 300.0  # seconds that models may take to load, however short the stall time is
+
 _PACKAGE = f"{Path(__file__).resolve().parent}/"
 _LOWEST = 4  # frames of ours that a stack shows
 _OTHERS = 3  # threads beside the task's own that a stack shows
@@ -22,10 +26,11 @@ _OTHERS = 3  # threads beside the task's own that a stack shows
 class _Pulse:
     """The beats of one task: a count that only its own thread raises."""
 
-    __slots__ = ("beats", "node", "thread")
+    __slots__ = ("beats", "loading", "node", "thread")
 
     def __init__(self) -> None:
-        self.beats, self.node, self.thread = 0, "", threading.get_ident()
+        self.beats, self.node, self.loading = 0, "", False
+        self.thread = threading.get_ident()
 
 
 _current: ContextVar[_Pulse | None] = ContextVar("pulse", default=None)
@@ -44,11 +49,14 @@ def task(key: str) -> Iterator[None]:
         del _running[key]
 
 
-def node(name: str) -> None:
-    """A beat, and from here on the task is at work on the node `name`."""
+def node(name: str, loading: bool = False) -> None:
+    """A beat, and from here on the task is at work on the node `name`, or still `loading` models.
+
+    Loading gives no sign until it is over, and takes what disks and networks take.
+    """
     pulse = _current.get()
     if pulse is not None:
-        pulse.node = name
+        pulse.node, pulse.loading = name, loading
         pulse.beats += 1
 
 
@@ -59,9 +67,9 @@ def beat() -> None:
         pulse.beats += 1
 
 
-def signs() -> dict[str, tuple[int, str]]:
-    """Of each task that runs in this process, by key: its beats so far, and the node at work."""
-    return {key: (pulse.beats, pulse.node) for key, pulse in list(_running.items())}
+def signs() -> dict[str, Sign]:
+    """Of each task that runs in this process, by key: its beats, the node, and whether it loads."""
+    return {key: (one.beats, one.node, one.loading) for key, one in list(_running.items())}
 
 
 def stack(key: str) -> str | None:
@@ -89,8 +97,8 @@ def stack(key: str) -> str | None:
 def _line(frame: FrameType) -> str:
     """The frames of this package, with the innermost of all; '' when none is of this package."""
     found = traceback.extract_stack(frame)[::-1]
-    ours = [one for one in found if one.filename.startswith(_PACKAGE)]
+    ours = [one for one in found if one.filename.startswith(_PACKAGE) and one.name[0] != "<"]
     if not ours:
         return ""
-    shown = ([] if found[0] is ours[0] else found[:1]) + ours[:_LOWEST]
+    shown = ([] if found[0].filename.startswith(_PACKAGE) else found[:1]) + ours[:_LOWEST]
     return " < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in shown)

@@ -14,7 +14,7 @@ def test_beats_are_counted_for_the_task_of_the_thread():
         pulse.beat()
         pulse.node("captions")
         pulse.beat()
-        assert pulse.signs() == {"one": (3, "captions")}
+        assert pulse.signs() == {"one": (3, "captions", False)}
     assert pulse.signs() == {}
 
 
@@ -23,7 +23,7 @@ def test_a_thread_without_a_task_marks_nothing():
         thread = threading.Thread(target=pulse.beat)
         thread.start()
         thread.join()
-        assert pulse.signs() == {"one": (0, "")}
+        assert pulse.signs() == {"one": (0, "", False)}
     pulse.beat()
     pulse.node("captions")
     assert pulse.signs() == {}
@@ -43,7 +43,7 @@ def test_two_tasks_in_threads_of_one_process_are_told_apart():
     with pulse.task("one"):
         ready.wait()
         pulse.beat()
-        assert pulse.signs() == {"one": (1, ""), "two": (1, "objects")}
+        assert pulse.signs() == {"one": (1, "", False), "two": (1, "objects", False)}
     over.set()
     thread.join()
 

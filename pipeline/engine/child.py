@@ -51,7 +51,7 @@ class Patience:
     @property
     def loading(self) -> float | None:
         """For a child that still loads its models: that is no image's fault."""
-        return None if self.stall is None else max(self.stall, LEAST_WAIT)
+        return None if self.stall is None else max(self.stall, pulse.LOADING_WAIT)
 
     def seconds(self, share: float) -> float | None:
         """For a child that computes this share of a part (0 to 1), its models being loaded."""
@@ -157,7 +157,7 @@ def _report(folder: Path, parent: int) -> None:
     while True:
         if os.getppid() != parent:
             os.killpg(0, signal.SIGKILL)
-        for beats, _ in pulse.signs().values():
+        for beats, *_ in pulse.signs().values():
             with suppress(OSError):  # without a sign the parent ends this process, as it should
                 (folder / _PULSE).write_text(str(beats))
         sleep(_REPORT)

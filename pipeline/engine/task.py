@@ -112,8 +112,9 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
 
     try:
         for node in nodes:
-            pulse.node(node.name)
+            pulse.node(node.name, loading=True)
             loaded[node.name] = _models(node)
+        pulse.node(nodes[0].name)
         began, started = datetime.now(UTC), perf_counter()
         names = joint_pass.outside(nodes)
         inputs = {name: store.read(_folder(task, name), task.part) for name in names}
@@ -151,9 +152,9 @@ def _alone(store: Store, task: Task, node: Node) -> None:
     if task.files is not None:
         inputs["files"] = task.files
     read = perf_counter() - started
-    pulse.node(node.name)
+    pulse.node(node.name, loading=True)
     loaded = _models(node, load=not task.careful)
-    pulse.beat()
+    pulse.node(node.name)
     began, started = datetime.now(UTC), perf_counter()
     if task.careful:
         patience = Patience(task.stall, task.forecast)

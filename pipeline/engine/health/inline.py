@@ -35,7 +35,7 @@ def _watch(stall: float, say: Callable[[str], None], over: threading.Event) -> N
         for key in set(seen) - set(signs):
             del seen[key], changed[key]
             said.discard(key)
-        for key, (beats, node) in signs.items():
+        for key, (beats, node, _) in signs.items():
             if seen.get(key) != beats:
                 seen[key], changed[key] = beats, monotonic()
                 said.discard(key)

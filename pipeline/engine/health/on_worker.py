@@ -33,5 +33,5 @@ def attended(task: Task) -> Outcome:
             raise DeviceFault(fault.why, str(worker.name), first) from None
 
 
-def _signs(worker: Any) -> dict[str, tuple[int, str]]:
+def _signs(worker: Any) -> dict[str, pulse.Sign]:
     return pulse.signs()

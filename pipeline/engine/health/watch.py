@@ -13,6 +13,7 @@ from typing import Any
 from pipeline import durations
 from pipeline.engine.health.workers import WorkerView
 from pipeline.engine.task import Outcome, Task
+from pipeline.pulse import LOADING_WAIT
 
 DEFAULT_STALL = 600.0  # seconds
 TIMES_FORECAST = 10  # a part that takes so many times its forecast is late
@@ -78,9 +79,9 @@ class Watch:
             ours = [key for key in worker.processing if key in tasks]
             running = {key: sign for key, sign in worker.running.items() if key in ours}
             silent = self._note(before, ("worker", worker.address), worker.heartbeat, step)
-            for key, (beats, node) in running.items():
+            for key, (beats, node, loading) in running.items():
                 seen = self._note(before, (worker.address, key), beats, step)
-                if why := self._why(tasks[key], seen):
+                if why := self._why(tasks[key], seen, loading):
                     found.append(Stall(worker, key, node, why))
             if not running and silent.quiet > self.stall:
                 found += [Stall(worker, key, "", self._no_sign()) for key in ours]
@@ -99,8 +100,12 @@ class Watch:
         self._seen[what] = seen
         return seen
 
-    def _why(self, task: Task, seen: _Seen) -> str | None:
+    def _why(self, task: Task, seen: _Seen, loading: bool) -> str | None:
         assert self.stall is not None
+        if loading:
+            wait = max(self.stall, LOADING_WAIT)
+            slow = f"its models were not loaded in {durations.words(wait)}"
+            return slow if seen.quiet > wait else None
         if seen.quiet > self.stall:
             return self._no_sign()
         forecast = self.forecast(task)

@@ -16,8 +16,8 @@ _RESTART_WAIT = 30  # seconds that a worker process has to end
 class WorkerView:
     """One worker: its place, its last heartbeat (a time that changes), and the tasks it has.
 
-    `running` has for the key of each task of ours that runs there its beats and the node at work
-    (`pipeline.pulse`), `processing` the keys of all that it was given. `status` is Dask's word:
+    `running` has, by key, the last sign (`pipeline.pulse`) of each task of this package that runs
+    there, `processing` the keys of all that it was given. `status` is Dask's word:
     `running`, or why it begins nothing.
     """
 
@@ -25,7 +25,7 @@ class WorkerView:
     name: str
     status: str
     heartbeat: float
-    running: dict[str, tuple[int, str]]
+    running: dict[str, pulse.Sign]
     processing: tuple[str, ...]
 
     @property

@@ -46,14 +46,14 @@ def done(task, seconds):
 
 def test_a_task_that_gives_no_sign_has_stalled_after_the_stall_time(task, clock):
     watch = Watch(60.0, clock)
-    views = [view(beat, {"k": (5, "captions")}) for beat in range(9)]
+    views = [view(beat, {"k": (5, "captions", False)}) for beat in range(9)]
     assert looks(watch, clock, task, views[:7]) == []
     assert looks(watch, clock, task, views[7:]) == [("k", "no sign of life for 1m")]
 
 
 def test_a_task_that_gives_signs_never_stalls_however_long_it_takes(task, clock):
     watch = Watch(60.0, clock)
-    views = [view(0, {"k": (beat, "captions")}) for beat in range(100)]
+    views = [view(0, {"k": (beat, "captions", False)}) for beat in range(100)]
     assert looks(watch, clock, task, views) == []
 
 
@@ -79,13 +79,20 @@ def test_a_part_that_takes_ten_times_its_forecast_and_falls_silent_is_late(task,
     for seconds in (9.0, 50.0, 31.0):
         watch.finished(task, done(task, seconds))
     assert watch.forecast(task) == 31.0
-    lively = [view(0, {"k": (beat, "captions")}) for beat in range(30)]  # 300 s
+    lively = [view(0, {"k": (beat, "captions", False)}) for beat in range(30)]  # 300 s
     assert looks(watch, clock, task, lively) == []
-    silent = [view(0, {"k": (29, "captions")})] * 12
+    silent = [view(0, {"k": (29, "captions", False)})] * 12
     assert looks(watch, clock, task, silent) == []
     assert looks(watch, clock, task, silent[:1]) == [
         ("k", "has run for 7m (others took 31s), and no sign of life for 2.17m")
     ]
+
+
+def test_models_have_five_minutes_to_load_however_short_the_stall_time_is(task, clock):
+    watch = Watch(10.0, clock)
+    views = [view(beat, {"k": (1, "captions", True)}) for beat in range(40)]
+    assert looks(watch, clock, task, views[:31]) == []
+    assert looks(watch, clock, task, views[31:32]) == [("k", "its models were not loaded in 5m")]
 
 
 def test_two_parts_make_no_forecast_and_half_a_task_teaches_nothing(task, clock):
@@ -99,10 +106,10 @@ def test_two_parts_make_no_forecast_and_half_a_task_teaches_nothing(task, clock)
 def test_who_was_stopped_himself_blames_nobody(task, clock):
     """As after Ctrl-Z and fg: the workers have had no time to give a sign yet."""
     watch = Watch(600.0, clock)
-    looks(watch, clock, task, [view(1.0, {"k": (1, "captions")})] * 2)
+    looks(watch, clock, task, [view(1.0, {"k": (1, "captions", False)})] * 2)
     clock.now += 36000
-    assert watch.look([view(1.0, {"k": (1, "captions")})], {"k": task}) == []
+    assert watch.look([view(1.0, {"k": (1, "captions", False)})], {"k": task}) == []
 
 
 def test_off_means_never(task, clock):
-    assert looks(Watch(None, clock), clock, task, [view(1.0, {"k": (1, "x")})] * 1000) == []
+    assert looks(Watch(None, clock), clock, task, [view(1.0, {"k": (1, "x", False)})] * 1000) == []
