@@ -101,7 +101,7 @@ class Guard:
             self._idle_said = True
             doing = ", ".join(f"{one.place} {_doing(one, tasks)}" for one in self._view[:4])
             more = f", and {len(self._view) - 4} more" if len(self._view) > 4 else ""
-            self._say(f"{len(tasks)} parts wait, and no worker runs any: {doing}{more}")
+            self._say(f"nothing runs, and parts wait ({len(tasks)}): {doing}{more}")
 
     def finished(self, task: Task, outcome: Outcome | BaseException, recall: Recall) -> bool:
         """Takes note of how a task ended. False: it was never begun, and waits in `again`."""

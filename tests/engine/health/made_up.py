@@ -26,7 +26,11 @@ MODULES["parse"] = "tests.engine.health.made_up"
 
 
 def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which a file `hang`, `stop`, `slow` or `assert` names image ids."""
+    """The folder in which a file `hang`, `stop`, `slow` or `assert` names image ids.
+
+    A file `only_once` there makes the first two happen once, `no_start` keeps processes from
+    starting.
+    """
     site, folder = tmp_path / "site", tmp_path / "made_up"
     for one in (site, folder):
         one.mkdir()
@@ -49,6 +53,8 @@ def run(inputs, parameters, models):
         return file.exists() and bool(set(file.read_text().split()) & set(ids))
 
     if named("hang"):
+        if (folder / "only_once").exists():
+            (folder / "hang").unlink()
         (folder / "hanging").write_text(str(os.getpid()))
         time.sleep(3600)
     if named("stop"):

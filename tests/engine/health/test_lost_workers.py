@@ -46,7 +46,7 @@ def scheduler(count):
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         yield cluster
 
@@ -87,32 +87,52 @@ def test_that_no_worker_is_left_is_said_and_the_next_one_goes_on(bench, monkeypa
     assert said[0].startswith("no worker is left: waiting for one")
 
 
+@contextmanager
+def by_hand(folder, count):
+    """The address of a scheduler, its process, and those of workers without nannies."""
+    file = folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    first = ["scheduler", "--host", "127.0.0.1", "--port", "0"]
+    second = ["worker", "--nthreads", "1", "--no-nanny"]
+    common = ["--no-dashboard", "--scheduler-file", str(file)]
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "dask", *command, *common], **quiet)
+        for command in [first] + [second] * count
+    ]
+    try:
+        while not file.exists():
+            time.sleep(0.05)
+        yield json.loads(file.read_text())["address"], processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_that_the_scheduler_is_gone_or_hangs_ends_the_run_with_what_to_do(
     bench, tmp_path, monkeypatch, how
 ):
     monkeypatch.setattr(executors, "_CONNECT_WAIT", 3)
     monkeypatch.setattr(workers, "ANSWER_WAIT", 3)
-    file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    first = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    second = [*dask, "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    processes = [
-        subprocess.Popen([*command, "--scheduler-file", str(file)], **quiet)
-        for command in (first, second)
-    ]
-    try:
-        while not file.exists():
-            time.sleep(0.05)
-        address = json.loads(file.read_text())["address"]
+    with by_hand(tmp_path, 1) as (address, processes):
         queue = Queue(list(bench.tasks), {2: lambda: processes[0].send_signal(how)})
         with pytest.raises(UserError, match=r"scheduler went away\n  next:  start it again"):
             driven(queue, address, [])
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+
+
+def test_a_worker_without_a_nanny_that_hangs_is_let_go_and_the_others_go_on(bench, tmp_path):
+    (bench.folder / "hang").write_text("1-1")
+    (bench.folder / "only_once").touch()
+    said = []
+    with by_hand(tmp_path, 2) as (address, _), Client(address) as client:
+        client.wait_for_workers(2, timeout=30)
+        queue = Queue(list(bench.tasks))
+        driven(queue, address, said, stall=2.0)
+        assert len(client.scheduler_info()["workers"]) == 1
+    assert sorted(queue.finished) == [task.part for task in bench.tasks] and bench.rows() == {}
+    (line,) = said
+    assert "the worker is let go: no nanny restarts it, so see to its process, and the part" in line
 
 
 def test_a_nanny_that_cannot_start_its_worker_again_ends_the_run(bench, monkeypatch):
@@ -159,7 +179,7 @@ def test_that_tasks_wait_is_said_with_what_the_workers_do(bench, monkeypatch):
         now[0] += 40.0
         assert watching.look({"k": bench.tasks[0]}, dict) == []
     assert said == [
-        "1 parts wait, and no worker runs any: worker 0 (tcp://a:1) is paused by Dask, for want "
+        "nothing runs, and parts wait (1): worker 0 (tcp://a:1) is paused by Dask, for want "
         "of memory (see --memory-limit of `dask worker`), worker 1 (tcp://b:1) works for "
         "somebody else"
     ]
