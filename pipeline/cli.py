@@ -73,7 +73,12 @@ def run(
     ] = None,
     limit: LimitOption = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes (default: one for each core).")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worker processes here, those of GPUs included (default: one for each GPU and "
+            "half of the cores, or one for each core).",
+        ),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
@@ -109,7 +114,6 @@ def run(
             nodes = graph.upstream(until)
         if only:
             nodes = [graph.node(only)]
-        workers = workers or (None if graph.cluster.workers == "auto" else graph.cluster.workers)
         with Reporter() as reporter:
             options = runner.Options(inline, scheduler, workers, silence)
             totals = runner.run(graph, cache, nodes, options, reporter)
@@ -160,6 +164,7 @@ def plan(
     with reported(dag, overrides, limit, store):
         from pipeline import estimate
         from pipeline.dag import fingerprinted
+        from pipeline.engine.machine import planned_gpus
         from pipeline.engine.progress import Reporter
         from pipeline.needs import unpinned_lines
         from pipeline.plan import plan as make_plan
@@ -167,7 +172,7 @@ def plan(
 
         draft = _read(dag, overrides, limit)
         graph = fingerprinted(draft)
-        count = estimate.workers_of(graph, workers)
+        count = estimate.workers_of(graph, workers or planned_gpus(graph))
         rates = None
         if calibrate:
             with Reporter() as reporter:

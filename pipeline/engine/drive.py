@@ -1,18 +1,23 @@
 """Driving tasks from a queue through an executor until nothing is left to do."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from pipeline.dag import Node
 from pipeline.engine.health.attempts import following
-from pipeline.engine.task import Outcome, Task
+from pipeline.engine.task import Outcome, Room, Task
 from pipeline.errors import UserError
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 
 
 class Queue(Protocol):
-    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue."""
+    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue.
 
-    def pop(self) -> Task | None: ...
+    `pop` gives the next task whose nodes `has_room` takes, or None.
+    """
+
+    def pop(self, has_room: Room) -> Task | None: ...
 
     def finish(self, node: str, part: str) -> None: ...
 
@@ -20,7 +25,7 @@ class Queue(Protocol):
 class Executor(Protocol):
     """Runs tasks; `wait` returns one finished task with its outcome or the exception it raised."""
 
-    def has_room(self) -> bool: ...
+    def has_room(self, nodes: Sequence[Node] = ()) -> bool: ...
 
     def submit(self, task: Task) -> None: ...
 
@@ -36,7 +41,7 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
     """
     failed: dict[str, int] = {}
     while True:
-        while executor.has_room() and (task := queue.pop()):
+        while task := queue.pop(executor.has_room):
             executor.submit(task)
         finished = executor.wait()
         if finished is None:

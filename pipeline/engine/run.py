@@ -15,9 +15,10 @@ from pipeline.store import Store, part_tag
 
 @dataclass(frozen=True)
 class Options:
-    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores).
+    """How to run: `inline`, on a `scheduler`, or on the DAG's cluster.
 
-    What is silent for `stall` seconds is ended and tried again (None: nothing is).
+    `workers`: processes of a local cluster; None: as the DAG says. What is silent for `stall`
+    seconds is ended and tried again (None: nothing is).
     """
 
     inline: bool = False
@@ -51,7 +52,7 @@ def run(
     """
     store.create()
     with ExitStack() as stack:
-        running = _Lazy(stack, nodes, options, reporter)
+        running = _Lazy(stack, dag, nodes, options, reporter)
         _index(dag, store, running, reporter)
         _compute(dag, store, nodes, running, reporter)
     return totals(dag, store, nodes)
@@ -61,9 +62,14 @@ class _Lazy:
     """Starts workers when the first task needs them: a run with nothing to do starts none."""
 
     def __init__(
-        self, stack: ExitStack, nodes: Sequence[Node], options: Options, reporter: Reporter
+        self,
+        stack: ExitStack,
+        dag: Dag,
+        nodes: Sequence[Node],
+        options: Options,
+        reporter: Reporter,
     ):
-        self._stack, self._nodes = stack, nodes
+        self._stack, self._nodes, self._cluster = stack, nodes, dag.cluster
         self._options, self._say = options, reporter.say
         self._executor: drive.Executor | None = None
 
@@ -77,6 +83,7 @@ class _Lazy:
                 options.workers,
                 self._say,
                 options.stall,
+                self._cluster,
             )
             self._executor = self._stack.enter_context(context)
         return self._executor

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,13 @@ from pipeline.errors import UserError
 from pipeline.store import Store
 
 _log = logging.getLogger(__name__)
+
+Room = Callable[[Sequence[Node]], bool]  # whether an executor takes a task of these nodes now
+
+
+def always(nodes: Sequence[Node]) -> bool:
+    """A `Room` that is never full."""
+    return True
 
 
 @dataclass(frozen=True)
