@@ -27,6 +27,7 @@ from pipeline.options import (
     LimitOption,
     MemoryOption,
     SetOption,
+    StallOption,
     StoreOption,
     limited,
 )
@@ -83,6 +84,7 @@ def run(
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
     ] = None,
     inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    stall: StallOption = "10m",
     memory: MemoryOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -90,7 +92,7 @@ def run(
 ) -> None:
     """Compute what is missing in the cache, then every experiment. Safe to stop and repeat."""
     with reported(dag, overrides, limit, store) as addressed:
-        from pipeline import pins
+        from pipeline import durations, pins
         from pipeline.engine import run as runner
         from pipeline.engine.progress import Reporter
         from pipeline.head.memory import parse
@@ -103,6 +105,7 @@ def run(
                 "--inline runs in this process", hint="leave --scheduler, --workers out"
             )
         allowed = parse(memory)  # before anything is computed
+        silence = durations.parse(stall, "--stall")
         graph = _load(dag, overrides, limit)
         cache = Store(store)
         pins.check(graph, cache)
@@ -112,7 +115,7 @@ def run(
         if only:
             nodes = [graph.node(only)]
         with Reporter() as reporter:
-            options = runner.Options(inline, scheduler, workers)
+            options = runner.Options(inline, scheduler, workers, silence)
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)

@@ -24,6 +24,17 @@ MemoryOption = Annotated[
         "of the machine's, or of the container's limit). What does not fit is streamed from disk.",
     ),
 ]
+StallOption = Annotated[
+    str,
+    typer.Option(
+        "--stall",
+        metavar="TIME",
+        help="A part without a sign of life for so long (30s, 10m, 2h; off) hangs; so does one "
+        "that takes 10 times as long as others of its node, and half of TIME, silent for a fifth "
+        "of it. It is reported, its worker restarted, the part tried on another, then in child "
+        "processes that find the image at fault.",
+    ),
+]
 DEFAULT_STORE = Path("store")
 
 

@@ -1,10 +1,10 @@
 """Driving tasks from a queue through an executor until nothing is left to do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from pipeline.dag import Node
+from pipeline.engine.health.attempts import following
 from pipeline.engine.task import Outcome, Room, Task
 from pipeline.errors import UserError
 
@@ -36,7 +36,8 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
     """Runs everything that the queue hands out; returns the number of parts that failed.
 
     `on_part(receipt)` after each commit, `on_failure(node, part, why)` for a part that could not be
-    computed. A UserError stops the run, and so do several failed parts of one node.
+    computed. A part that hung, or whose worker died, is tried again (`health.attempts`).
+    A UserError stops the run, and so do several failed parts of one node.
     """
     failed: dict[str, int] = {}
     while True:
@@ -49,8 +50,8 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
         if isinstance(outcome, UserError):
             raise outcome
         if isinstance(outcome, BaseException):
-            if _worker_died(outcome) and not task.careful:
-                executor.submit(replace(task, careful=True))
+            if (again := following(task, outcome)) is not None:
+                executor.submit(again)
                 continue
             why = f"{type(outcome).__name__}: {outcome}"
             outcome = Outcome((), tuple((node.name, why) for node in task.nodes))
@@ -66,7 +67,3 @@ def drive(queue: Queue, executor: Executor, on_part: Any, on_failure: Any) -> in
                     f"part {task.part}",
                     "mend the cause and run the same command again: finished parts are kept",
                 )
-
-
-def _worker_died(error: BaseException) -> bool:
-    return type(error).__name__ == "KilledWorker"

@@ -9,14 +9,20 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
+from pipeline import pulse
 from pipeline.cluster import Cluster, Local
 from pipeline.dag import Node
 from pipeline.engine import clusters
 from pipeline.engine.drive import Executor
+from pipeline.engine.health.device_fault import DeviceFault
+from pipeline.engine.health.guard import Guard
+from pipeline.engine.health.inline import reporting
+from pipeline.engine.health.on_worker import attended
 from pipeline.engine.machine import THREAD_VARIABLES, uses_device
 from pipeline.engine.task import Outcome, Task, execute
 from pipeline.engine.workforce import Kind, Workforce, scheduler_gone
@@ -30,18 +36,27 @@ _HERE = Local()
 
 
 class Inline:
-    """Runs each task at once in this process, for debugging; one torch thread, like a worker."""
+    """Runs each task at once in this process, for debugging; one torch thread, like a worker.
 
-    def __init__(self) -> None:
+    What hangs here cannot be ended, only reported. Once the device is lost, tasks are run in
+    children.
+    """
+
+    def __init__(self, stall: float | None = None) -> None:
         self._finished: list[tuple[Task, Outcome | BaseException]] = []
+        self._stall = stall
+        self._lost = False
 
     def has_room(self, nodes: Sequence[Node] = ()) -> bool:
         return not self._finished
 
     def submit(self, task: Task) -> None:
+        task = replace(task, careful=task.careful or self._lost, stall=self._stall)
         try:
-            self._finished.append((task, execute(task)))
+            with pulse.task(task.part):
+                self._finished.append((task, execute(task)))
         except Exception as error:
+            self._lost = self._lost or isinstance(error, DeviceFault)
             self._finished.append((task, error))
 
     def wait(self) -> tuple[Task, Outcome | BaseException] | None:
@@ -51,13 +66,14 @@ class Inline:
 class OnDask:
     """Runs tasks on the workers of a Dask client, about two for each worker thread in flight."""
 
-    def __init__(self, client: Any, workforce: Workforce) -> None:
+    def __init__(self, client: Any, workforce: Workforce, guard: Guard) -> None:
         from dask.distributed import as_completed
 
-        self._client, self._workforce = client, workforce
+        self._client, self._workforce, self._guard = client, workforce, guard
         self._completed = as_completed(raise_errors=False)
         self._tasks: dict[str, tuple[Any, Task]] = {}
         self._kinds: dict[str, Kind] = {}  # what each task in flight asked for
+        self._called_back: list[tuple[Task, BaseException]] = []
         self._reported = monotonic()
 
     def has_room(self, nodes: Sequence[Node] = ()) -> bool:
@@ -68,34 +84,71 @@ class OnDask:
     def submit(self, task: Task) -> None:
         """Sends a task, to a worker that offers what its nodes need."""
         kind = self._workforce.kind(task.nodes)
+        task = self._guard.prepared(task)
         future = self._client.submit(
-            execute,
+            attended,
             task,
             key=f"{task.nodes[-1].name}-{task.part}-{uuid4().hex[:8]}",
             pure=False,
             resources={kind: 1} if kind else None,
+            **self._guard.places(task),
         )
         self._tasks[future.key], self._kinds[future.key] = (future, task), kind
         self._completed.add(future)
 
     def wait(self) -> tuple[Task, Outcome | BaseException] | None:
         """The next task to finish; UserError when the scheduler is gone."""
-        if not self._tasks:
-            return None
-        while not self._completed.has_ready():
+        while self._tasks or self._called_back:
+            if self._guard.due():
+                self._watched(self._look)
+            if self._called_back:
+                return self._called_back.pop(0)
+            if self._completed.has_ready():
+                if finished := self._finished(next(self._completed)):
+                    return finished
+                continue
             sleep(_GLANCE)
             if monotonic() - self._reported > _POLL:
                 self._reported = monotonic()
                 self._workforce.report(self._in_flight())
-        future = next(self._completed)
-        _, task = self._tasks.pop(future.key)
+        return None
+
+    def _finished(self, future: Any) -> tuple[Task, Outcome | BaseException] | None:
+        """What a future gave; None when nobody waits for it any more, or it is sent again."""
+        _, task = self._tasks.pop(future.key, (None, None))
+        if task is None:
+            return None
         kind = self._kinds.pop(future.key)
         if future.status == "cancelled":
             raise scheduler_gone()
         self._workforce.served(kind)
         outcome = future.exception() or future.result()
         future.release()
-        return task, outcome
+        known = self._watched(lambda: self._guard.finished(task, outcome, self._recall))
+        return (task, outcome) if known else None
+
+    def _look(self) -> None:
+        """Calls tasks back that have stalled."""
+        tasks = {key: task for key, (_, task) in self._tasks.items()}
+        self._called_back += self._guard.look(tasks, self._recall)
+
+    def _recall(self, keys: Sequence[str]) -> dict[str, Task]:
+        """Takes those of our tasks out of flight that have these keys."""
+        found = {key: self._tasks.pop(key) for key in keys if key in self._tasks}
+        for key in found:
+            del self._kinds[key]
+        self._client.cancel([future for future, _ in found.values()])
+        return {key: task for key, (_, task) in found.items()}
+
+    def _watched(self, ask: Callable[[], Any]) -> Any:
+        """What `ask` says, once what the guard took back through no fault of its own is sent."""
+        try:
+            answer = ask()
+            while self._guard.again:
+                self.submit(self._guard.again.pop())
+        except (OSError, TimeoutError):
+            raise scheduler_gone() from None
+        return answer
 
     def _in_flight(self) -> dict[Kind, set[str]]:
         """The nodes of the tasks in flight that are why a kind of worker is asked for."""
@@ -114,16 +167,18 @@ def executor(
     scheduler: str | None,
     workers: int | None,
     say: Callable[[str], None],
+    stall: float | None = None,
     cluster: Cluster = _HERE,
 ) -> Iterator[Executor]:
     """An executor, closed on the way out: here, on a running scheduler, or on its own `cluster`.
 
     `workers` None: as many as `cluster` says. Worker processes of this machine share the cores.
-    `say` gets lines for the user.
+    `say` gets lines for the user. What gives no sign of life for `stall` seconds is ended and tried
+    again (None: never).
     """
     if inline:
-        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")):
-            yield Inline()
+        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")), reporting(stall, say):
+            yield Inline(stall)
         return
     from dask.distributed import Client
 
@@ -131,10 +186,12 @@ def executor(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
         with _connected(scheduler) as client:
-            yield OnDask(client, Workforce(client, say, clusters.by_hand(scheduler)))
+            workforce = Workforce(client, say, clusters.by_hand(scheduler))
+            yield OnDask(client, workforce, Guard(client, stall, say))
         return
     with clusters.started(cluster, nodes, workers, say) as started, Client(started) as client:
-        yield OnDask(client, Workforce(client, say, clusters.guide(cluster)))
+        guard = Guard(client, stall, say, here=isinstance(cluster, Local))
+        yield OnDask(client, Workforce(client, say, clusters.guide(cluster)), guard)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.dag import Dag, Node
 from pipeline.engine import drive, executors, index, variant_parts
+from pipeline.engine.health.watch import DEFAULT_STALL
 from pipeline.engine.progress import Reporter
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import Receipt, receipt
@@ -16,12 +17,14 @@ from pipeline.store import Store, part_tag
 class Options:
     """How to run: `inline`, on a `scheduler`, or on the DAG's cluster.
 
-    `workers`: processes of a local cluster; None: as the DAG says.
+    `workers`: processes of a local cluster; None: as the DAG says. What is silent for `stall`
+    seconds is ended and tried again (None: nothing is).
     """
 
     inline: bool = False
     scheduler: str | None = None
     workers: int | None = None
+    stall: float | None = DEFAULT_STALL
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class _Lazy:
                 options.scheduler,
                 options.workers,
                 self._say,
+                options.stall,
                 self._cluster,
             )
             self._executor = self._stack.enter_context(context)

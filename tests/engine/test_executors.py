@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.dag import load
 from pipeline.engine import drive, executors
+from pipeline.engine.health.attempts import Stalled
 from pipeline.engine.task import Outcome, Receipt, Task
 from pipeline.errors import UserError
 
@@ -81,6 +82,16 @@ def test_a_part_that_killed_its_worker_is_run_again_with_care(tasks):
     queue, executor, failures, _ = driven(tasks, {"p1": [KilledWorker("p1")]})
     assert executor.careful == ["p1"] and failures == []
     assert sorted(queue.finished) == [f"p{i}" for i in range(6)]
+
+
+def test_a_part_that_hangs_is_tried_three_times_and_then_given_up(tasks):
+    hung = [Stalled("no sign of life for 10m", "1") for _ in range(4)]
+    queue, executor, failures, failed = driven(tasks, {"p1": hung[:2]})
+    assert executor.careful == ["p1"] and failures == []
+    assert sorted(queue.finished) == [f"p{i}" for i in range(6)]
+    queue, executor, failures, failed = driven(tasks, {"p1": hung})
+    assert len(hung) == 1 and failures == ["p1"] and failed == 1
+    assert sorted(queue.finished) == ["p0", "p2", "p3", "p4", "p5"]
 
 
 def test_one_failed_part_does_not_stop_the_others(tasks):

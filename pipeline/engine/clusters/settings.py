@@ -12,6 +12,7 @@ from typing import Any
 
 DASK: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 1,  # one retry; then the careful run
+    "distributed.scheduler.worker-ttl": None,  # `health.guard` says who is silent, and acts
     "distributed.comm.timeouts.connect": "30s",
     # no pages, pictures and metrics, which are not behind the certificate
     "distributed.scheduler.http.routes": [],
