@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 
 from pipeline import durations, pulse
+from pipeline.corpus import decoders
 from pipeline.errors import UserError
 from pipeline.stages import Parameters, Stage, get_stage
 
@@ -87,6 +88,7 @@ def run(
                     stdout=words,
                     stderr=words,
                     start_new_session=True,  # so that whatever it starts ends with it
+                    env={**os.environ, decoders.COUNT: "0"},  # threads decode: few images
                 )
                 try:
                     _await(process, folder, patience.loading, patience.seconds(share))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline import tables
+from pipeline import pulse, tables
 from pipeline.corpus.decode import Beside
 from pipeline.errors import UserError
 from pipeline.models.transfer import pin
@@ -154,6 +154,7 @@ def _finished(
     running: deque[tuple[list[Any], list[Any], Any]], finish: Callable[[Any], Iterable[Result]]
 ) -> Iterator[tuple[Any, Result]]:
     rows, _, result = running.popleft()
+    pulse.beat()  # each batch is a sign of life
     yield from zip(rows, finish(result), strict=True)
 
 
