@@ -30,6 +30,7 @@ from pipeline.options import (
     MaxHoursOption,
     MemoryOption,
     SetOption,
+    StallOption,
     StoreOption,
     limited,
 )
@@ -75,12 +76,18 @@ def run(
     ] = None,
     limit: LimitOption = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes (default: one for each core).")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worker processes here, those of GPUs included (default: one for each GPU and "
+            "half of the cores, or one for each core).",
+        ),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
     ] = None,
     inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    stall: StallOption = "10m",
     max_hours: MaxHoursOption = None,
     memory: MemoryOption = None,
     overrides: SetOption = None,
@@ -93,7 +100,7 @@ def run(
     well: no new part, those in flight are committed, exit 0 with the command that goes on.
     """
     with reported(dag, overrides, limit, store) as addressed, stopping(max_hours) as stop:
-        from pipeline import pins
+        from pipeline import durations, pins
         from pipeline.engine import run as runner
         from pipeline.engine.progress import Reporter
         from pipeline.head.memory import parse
@@ -106,6 +113,7 @@ def run(
                 "--inline runs in this process", hint="leave --scheduler, --workers out"
             )
         allowed = parse(memory)  # before anything is computed
+        silence = durations.parse(stall, "--stall")
         graph = _load(dag, overrides, limit)
         cache = Store(store)
         pins.check(graph, cache)
@@ -114,9 +122,8 @@ def run(
             nodes = graph.upstream(until)
         if only:
             nodes = [graph.node(only)]
-        workers = workers or (None if graph.cluster.workers == "auto" else graph.cluster.workers)
         with Reporter() as reporter:
-            options = runner.Options(inline, scheduler, workers, stop)
+            options = runner.Options(inline, scheduler, workers, silence, stop)
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
@@ -172,6 +179,7 @@ def plan(
     with reported(dag, overrides, limit, store):
         from pipeline import estimate
         from pipeline.dag import fingerprinted
+        from pipeline.engine.machine import planned_gpus
         from pipeline.engine.progress import Reporter
         from pipeline.needs import unpinned_lines
         from pipeline.plan import plan as make_plan
@@ -179,7 +187,7 @@ def plan(
 
         draft = _read(dag, overrides, limit)
         graph = fingerprinted(draft)
-        count = estimate.workers_of(graph, workers)
+        count = estimate.workers_of(graph, workers or planned_gpus(graph))
         rates = None
         if calibrate:
             with Reporter() as reporter:

@@ -2,11 +2,12 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from pipeline.cluster import KINDS, Cluster, Local, with_kind
 from pipeline.corpus import variants
 from pipeline.errors import UserError, nearest
 from pipeline.head.experiment import Experiment
@@ -62,13 +63,6 @@ class Corpus(Parameters):
         return str((base / Path(value).expanduser()).resolve())
 
 
-class Cluster(Parameters):
-    """Where tasks run when no `--scheduler` is given."""
-
-    kind: Literal["local"] = "local"
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-
-
 class DagFile(Parameters):
     """One DAG file. Nodes stay plain mappings here: `pipeline.dag` checks them against stages."""
 
@@ -76,9 +70,14 @@ class DagFile(Parameters):
     corpus: Corpus
     nodes: dict[str, dict[str, Any]]
     experiments: dict[str, Experiment] = Field(default_factory=dict)
-    cluster: Cluster = Cluster()
+    cluster: Cluster = Local()
     max_failed_share: float = Field(0.01, ge=0, le=1)
     lock: str | None = None  # the lock file's place, when it is not the usual one
+
+    @field_validator("cluster", mode="before")
+    @classmethod
+    def _kind(cls, given: Any) -> Any:
+        return with_kind(given)
 
     @field_validator("lock")
     @classmethod
@@ -199,7 +198,7 @@ def validate(model: type[Any], raw: Any, base: Path, where: str, **context: Any)
 
 def _problem(model: type[Any], error: Any) -> str:
     steps = [str(step) for step in error["loc"]]
-    key = ".".join(steps) or "(top level)"
+    key = ".".join(_typed(steps)) or "(top level)"
     if error["type"] == "extra_forbidden":
         return f"unknown key '{key}': {nearest(steps[-1], _keys(model, steps[:-1]))}"
     if error["type"] == "missing":
@@ -209,9 +208,17 @@ def _problem(model: type[Any], error: Any) -> str:
     return f"{key}: {said}{shown}" if steps else said
 
 
+def _typed(steps: list[str]) -> list[str]:
+    """`steps` as a user types them: pydantic adds the cluster's kind."""
+    added = len(steps) > 1 and steps[0] == "cluster" and steps[1] in KINDS
+    return [steps[0], *steps[2:]] if added else steps
+
+
 def _keys(model: type[Any], steps: list[str]) -> list[str]:
     """The valid keys of the (nested) model that `steps` lead to."""
     fields = getattr(model, "model_fields", {})
+    if steps[:1] == ["cluster"] and len(steps) > 1:
+        return list(KINDS[steps[1]].model_fields)
     for step in steps:
         inner = fields.get(step)
         if inner is None:

@@ -10,6 +10,7 @@ from pipeline.check import Check, attempt
 from pipeline.corpus.layouts import count_misfits
 from pipeline.corpus.source import list_files
 from pipeline.dag import Draft, fingerprinted, read
+from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores
 from pipeline.errors import UserError
 from pipeline.model_checks import check_models
@@ -19,7 +20,7 @@ from pipeline.store import Store
 
 _PACKAGES = (
     *("torch", "torchvision", "open_clip_torch", "transformers", "spacy", "pyarrow", "duckdb"),
-    *("dask", "distributed", "scikit-learn"),
+    *("dask", "distributed", "cryptography", "scikit-learn"),
 )
 _TIGHT_GB = 1.0
 
@@ -42,7 +43,8 @@ def examine(
         given = [word for override in overrides or [] for word in ("--set", override)]
         fetch = shlex.join(["item", "models", "fetch", dag, *given])
         corpus = attempt("corpus", lambda d=draft: _corpus(d))
-        checks += [_lock(draft, fetch), corpus, *check_models(draft, fetch, load)]
+        cluster = attempt("cluster", lambda d=draft: ready(d.file.cluster))
+        checks += [_lock(draft, fetch), corpus, cluster, *check_models(draft, fetch, load)]
         if corpus.ok:
             checks.append(_room(draft, store))
     return checks

@@ -33,6 +33,17 @@ MaxHoursOption = Annotated[
         help="Begin no new part after H hours; finish those in flight, say how to go on, exit 0.",
     ),
 ]
+StallOption = Annotated[
+    str,
+    typer.Option(
+        "--stall",
+        metavar="TIME",
+        help="A part without a sign of life for so long (30s, 10m, 2h; off) hangs; so does one "
+        "that takes 10 times as long as others of its node, and half of TIME, silent for a fifth "
+        "of it. It is reported, its worker restarted, the part tried on another, then in child "
+        "processes that find the image at fault.",
+    ),
+]
 DEFAULT_STORE = Path("store")
 
 

@@ -153,6 +153,7 @@ def test_doctor_names_what_is_missing(item, tmp_path):
         (("run", "demo", "--set", "corpus.root=./none"), "none"),
         (("run", "demo", "--until", "captoins"), "did you mean 'captions'"),
         (("run", "demo", "--only", "a", "--until", "b"), "exclude each other"),
+        (("run", "demo", "--stall", "10"), "'10' is no duration"),
         (("query", "demo", "by_generatr"), "did you mean 'by_generator'"),
         (("query", "demo", "select 1"), "the store has nothing of 'demo' yet"),
         (("train", "demo", "cross"), "cross_generator"),

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config
+from pipeline import config, dag
+from pipeline.cluster import Local
 from pipeline.errors import UserError
+from pipeline.resources import folder
 
 MINIMAL = """
 name: small
@@ -122,3 +124,58 @@ def test_an_unknown_dag_names_the_shipped_ones(tmp_path):
     with pytest.raises(UserError, match="shipped DAGs: demo"):
         config.find(str(tmp_path / "none.yaml"))
     assert config.find("demo").name == "demo.yaml"
+
+
+def test_a_cluster_is_this_machine_unless_it_says_otherwise(file):
+    assert config.read(file).cluster == Local()
+    assert config.read(file, ["cluster.gpus=2", "cluster.cpu_workers=0"]).cluster == Local(
+        gpus=2, cpu_workers=0
+    )
+    read = config.read(file, ["cluster={kind: ssh, hosts: [a, b], gpus: 4, folder: keys}"]).cluster
+    assert (read.kind, read.hosts, read.gpus, read.workers) == ("ssh", ("a", "b"), 4, 8)
+    slurm = config.read(file, ["cluster={kind: slurm, gpu_workers: 0, cpu_workers: 5}"]).cluster
+    assert (slurm.kind, slurm.workers, slurm.walltime) == ("slurm", 5, "04:00:00")
+
+
+def test_the_folder_of_keys_is_relative_to_the_file(file):
+    given = "\ncluster: {kind: slurm, folder: keys}\n"
+    file.write_text(MINIMAL + given)
+    assert config.read(file).cluster.folder == str(file.parent / "keys")
+    file.write_text(MINIMAL + given.replace("keys", "~/item"))
+    assert config.read(file).cluster.folder == str(Path.home() / "item")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("{kind: slrum}", "cluster: there is no kind 'slrum': did you mean 'slurm'?"),
+        ("{gpu: 1}", "unknown key 'cluster.gpu': did you mean 'gpus'?"),
+        ("{kind: slurm, quue: x}", "unknown key 'cluster.quue': did you mean 'queue'?"),
+        ("{kind: slurm, workers: 2}", "unknown key 'cluster.workers': did you mean"),
+        ("{kind: slurm, walltime: 12:00:00}", "cluster.walltime: write it in quotes, such as"),
+        ("{kind: slurm, gpu_workers: 0, cpu_workers: 0}", "gpu_workers and cpu_workers are both 0"),
+        ("{kind: slurm, queue: 'a; rm b'}", "cluster.queue: String should match"),
+        ("{kind: ssh}", "the key 'cluster.hosts' is missing"),
+        ("{kind: ssh, hosts: []}", "cluster.hosts: Tuple should have at least 1 item"),
+        ("{workers: 0}", "cluster.workers: expected auto, or a number of at least 1 (got 0)"),
+        ("{gpus: many}", "cluster.gpus: expected auto, or a number of at least 0 (got 'many')"),
+        ("{gpus: true}", "cluster.gpus: expected auto, or a number of at least 0 (got True)"),
+        ("2", "cluster: Input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_cluster_is_said_with_file_and_key(file, given, why):
+    with pytest.raises(UserError) as error:
+        config.read(file, [f"cluster={given}"])
+    assert why in error.value.what and error.value.where == str(file)
+
+
+@pytest.mark.parametrize("path", sorted(folder("dags").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_dag_is_valid_and_bears_its_files_name(path):
+    assert dag.read(path.stem).file.name == path.stem
+
+
+def test_the_examples_of_clusters_compute_what_the_demo_does():
+    demo, *others = (config.read(folder("dags") / f"{n}.yaml") for n in ("demo", "slurm", "ssh"))
+    for other in others:
+        assert (other.nodes, other.corpus) == (demo.nodes, demo.corpus)
+    assert [other.cluster.kind for other in others] == ["slurm", "ssh"]

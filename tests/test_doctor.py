@@ -108,3 +108,21 @@ def test_the_paper_scale_dag_says_all_that_is_needed(tmp_path, monkeypatch):
     }
     for node in ("captions", "regions", "image_embeddings"):
         assert "'cuda' was asked for" in checks[f"device of {node}"].found
+
+
+def test_a_cluster_that_cannot_be_started_from_here_fails(write_dag, monkeypatch, tmp_path):
+    path = write_dag(models=DEMO_MODELS)
+    assert check(path, load=False)[0]["cluster"].found == "workers of this machine"
+    monkeypatch.setattr("pipeline.engine.machine.gpus", lambda: ["0"])
+    _, (bad,) = check(path, "cluster.gpus=2", load=False)
+    assert (bad.what, bad.found) == ("cluster", "cluster.gpus is 2, and this machine has 1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found, (bad,) = check(path, "cluster.kind=slurm", load=False)
+    assert bad.what == "cluster" and "no sbatch on this machine" in bad.found
+    (tmp_path / "sbatch").write_text("#!/bin/sh")
+    (tmp_path / "sbatch").chmod(0o755)
+    found, bad = check(path, "cluster.kind=slurm", load=False)
+    assert not bad
+    assert found["cluster"].found == "jobs of SLURM: 1 with a GPU, 1 without"
+    found, _ = check(path, "cluster={kind: ssh, hosts: [a, b]}", load=False)
+    assert found["cluster"].found == "workers on a, b, by ssh"

@@ -1,77 +1,103 @@
-"""Decoding: the rows of the table `images` to upright RGB pictures, read ahead by a few threads.
+"""Decoding ahead: the rows of the table `images` to pictures, by threads or by processes.
 
+Threads serve a model that computes on the same cores. Beside a device that takes images faster than
+one interpreter lock lets threads decode them, processes do it (`pipeline.corpus.decoders`).
 A row of a variant gives the perturbed picture: it is made anew from the file each time, here.
 """
 
-import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from PIL import Image, ImageFile
+from PIL import Image
 
-from pipeline.corpus.describe import ImageError, open_image, orientation
-from pipeline.corpus.perturb import perturb
-from pipeline.corpus.source import read_bytes, reason
+from pipeline.corpus import decoders
+from pipeline.corpus.describe import ImageError
+from pipeline.corpus.upright import Row, content, picture
 from pipeline.corpus.variants import CLEAN
 
 # Pixels decoded and waiting; a larger image waits alone. 256 MiB: Pillow's RGB takes four bytes.
 PIXELS_AHEAD = 2**26
 
-# One hand-over from thread to thread costs as much as decoding a small image.
-_GROUP_ROWS = 8
-_GROUP_PIXELS = 2**20
+# One hand-over between threads costs as much as decoding a small image, between processes more.
+_GROUP_ROWS, _GROUP_PIXELS = 8, 2**20
+_JOB_ROWS, _JOB_PIXELS = 16, 2**22
 
-_MOST_THREADS = 16  # beyond it the one thread that collects and feeds a GPU is what limits
+_MOST_THREADS = 16  # beyond it the interpreter's lock is what limits
 
 Decoded = tuple[int, Any, str | None]
-Prepare = Callable[[int, Image.Image], Any]
-_Row = tuple[int, str, str, str, str | None]  # row, uri, sha256, variant, error
-_Kept = dict[tuple[str, str], Image.Image]
+Prepare = Callable[..., Any]
+_Kept = dict[tuple[str, str], Any]
 
-# decoded images by their files' SHA-256 and variant, while stages share them
+# decoded images (or where they lie in shared memory) by what decides them, while stages share them
 _kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+
+@dataclass(frozen=True)
+class Beside:
+    """A device that images are decoded beside.
+
+    `ahead()` says how many images are to be ready or on their way at any time, and `pixels` how
+    many pixels at most, where what waits for the device are undiminished images. `pin(buffer)` is
+    told of memory that the device will copy from, once for each buffer.
+    """
+
+    ahead: Callable[[], int]
+    pixels: int | None = None
+    pin: Callable[[Any], None] | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that one thread or process decodes in one go, `given` for each, and their pixels."""
+
+    rows: list[Row]
+    given: list[Any] | None
+    pixels: int
 
 
 def decode(
-    images: pa.Table, threads: int | None = None, prepare: Prepare | None = None
+    images: pa.Table,
+    threads: int | None = None,
+    prepare: Prepare | None = None,
+    given: Sequence[Any] | None = None,
+    beside: Beside | None = None,
 ) -> Iterator[Decoded]:
     """Yields (row, upright RGB image, None) or (row, None, error) for each row, in row order.
 
     The image is in the variant of its row (`pipeline.corpus.variants`; null is clean).
-    `prepare(row, image)` is called where the image was decoded, in several threads at once; what it
-    gives is yielded instead of the image. Within `sharing()` no image is decoded twice.
+    `prepare(image)`, or `prepare(image, given[row])`, is called where the image was decoded, in
+    several threads at once; what it gives is yielded instead of the image. Within `sharing()` no
+    image is decoded twice.
 
     The content must still have the SHA-256 of `images.sha256`. A row that has an error already
     yields it. `threads` (default: this process's share of the cores) decode ahead, two groups of at
     most 8 small images each and about PIXELS_AHEAD pixels in all; they end with the iterator,
     however it ends. A single thread only reads files ahead, and the caller's own decodes.
+
+    With `beside` as many processes decode instead, as far ahead as the device asks, and `prepare`
+    must be what can be sent to them, a function or an object of a module.
     """
-    threads = _share_of_cores() if threads is None else threads
-    if threads < 1:
+    if threads is not None and threads < 1:
         raise ValueError(f"decode needs at least one thread, not {threads}")
-    finish = partial(_decode_group, prepare=prepare or _as_it_is, kept=_kept.get())
-    read = partial(_read_group, kept=_kept.get())
+    prepare, kept = prepare or _as_it_is, _kept.get()
+    if beside is not None and (pool := decoders.pool(threads)) is not None:
+        return _in_processes(
+            _groups(images, given, _JOB_ROWS, _JOB_PIXELS), pool, prepare, kept, beside
+        )
+    threads = _share_of_cores() if threads is None else threads
+    groups = _groups(images, given, _GROUP_ROWS, _GROUP_PIXELS)
+    finish = partial(_decoded, prepare=prepare, kept=kept)
     if threads == 1:  # one that decodes beside a model, on one core, costs it its cache
-        return _in_row_order(images, 1, read, finish)
-    return _in_row_order(images, threads, lambda group: finish(read(group)), list)
+        return _in_threads(groups, 1, partial(_read, kept=kept), finish)
+    return _in_threads(groups, threads, lambda group: finish(_read(group, kept)), list)
 
 
 def _share_of_cores() -> int:
@@ -94,128 +120,132 @@ def sharing() -> Iterator[None]:
         _kept.reset(token)
 
 
-def decode_bytes(data: bytes) -> Image.Image:
-    """One upright RGB image from a file's content; ImageError when it is no whole image.
-
-    EXIF orientation is applied. Transparency is laid over white, as a viewer shows it. Of an
-    animation the first frame is taken. 16-bit grey is divided by 257 (its full range becomes
-    0..255, where Pillow's own conversion would clip); 16-bit colour is cut to 8 bits by Pillow.
-    CMYK is converted without a colour profile, and embedded profiles are not applied. 32-bit and
-    floating point greys have no agreed range, so they are errors.
-    """
-    image = open_image(data)
-    orientation(image)  # read now: behind the pixels a PNG may bring another one, never described
-    try:
-        image.load()
-        turn = _UPRIGHT.get(orientation(image))  # none any more for TIFF: Pillow turns it in load
-        image = _rgb(image)
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow's decoders raise anything on damaged data
-        raise ImageError(str(error) or type(error).__name__) from error
-    return image if turn is None else image.transpose(turn)
-
-
-def _in_row_order(
-    images: pa.Table,
+def _in_threads(
+    groups: Iterator[Group],
     threads: int,
-    ahead_of: Callable[[list[_Row]], Any],
+    ahead_of: Callable[[Group], Any],
     finish: Callable[[Any], list[Decoded]],
 ) -> Iterator[Decoded]:
     """Each group's rows: what `finish` makes, here, of what `ahead_of` gave in another thread."""
-    # another library may have set it; half an image must never pass for a whole one
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    waiting: deque[tuple[int, Future[Any]]] = deque()
-    ahead = 0
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
-        for group, pixels in _groups(images):
-            while waiting and (len(waiting) >= 2 * threads or ahead + pixels > PIXELS_AHEAD):
-                ahead -= waiting[0][0]
-                yield from finish(waiting.popleft()[1].result())
-            waiting.append((pixels, pool.submit(ahead_of, group)))
-            ahead += pixels
-        while waiting:
-            yield from finish(waiting.popleft()[1].result())
+        yield from _in_order(
+            groups,
+            lambda group: pool.submit(ahead_of, group),
+            lambda future: finish(future.result()),
+            lambda waiting, rows: waiting >= 2 * threads,
+            PIXELS_AHEAD,
+        )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _groups(images: pa.Table) -> Iterator[tuple[list[_Row], int]]:
-    """Runs of rows, and the pixels in each: small images share one hand-over between threads."""
+def _in_processes(
+    groups: Iterator[Group],
+    pool: decoders.Decoders,
+    prepare: Prepare,
+    kept: _Kept | None,
+    beside: Beside,
+) -> Iterator[Decoded]:
+    """Each group's rows, decoded and prepared by the processes of `pool`."""
+    return _in_order(
+        groups,
+        lambda group: pool.submit(group.rows, group.given, group.pixels, prepare, kept, beside.pin),
+        lambda job: job.result(),
+        lambda waiting, rows: waiting >= 2 * pool.count and rows >= beside.ahead(),
+        beside.pixels,
+    )
+
+
+def _in_order(
+    groups: Iterator[Group],
+    submit: Callable[[Group], Any],
+    finish: Callable[[Any], list[Decoded]],
+    full: Callable[[int, int], bool],
+    most_pixels: int | None,
+) -> Iterator[Decoded]:
+    """Each group's rows in order, from jobs that are submitted ahead.
+
+    Until `full(groups, rows)` of what is ahead, and within `most_pixels`; one group always passes.
+    """
+    waiting: deque[tuple[Group, Any]] = deque()
+    rows = pixels = 0
+    try:
+        for group in groups:
+            while waiting and (
+                full(len(waiting), rows)
+                or (most_pixels is not None and pixels + group.pixels > most_pixels)
+            ):
+                first, job = waiting.popleft()
+                rows, pixels = rows - len(first.rows), pixels - first.pixels
+                yield from finish(job)
+            waiting.append((group, submit(group)))
+            rows, pixels = rows + len(group.rows), pixels + group.pixels
+        while waiting:
+            yield from finish(waiting.popleft()[1])
+    finally:
+        for _, job in waiting:
+            job.cancel()
+
+
+def _groups(
+    images: pa.Table, given: Sequence[Any] | None, most_rows: int, most_pixels: int
+) -> Iterator[Group]:
+    """Runs of rows, and the pixels in each: small images share one hand-over."""
     names = ("uri", "sha256", "variant", "error", "width", "height")
     columns = (images[name].to_pylist() for name in names)
-    group: list[_Row] = []
+    rows: list[Row] = []
     total = 0
-    for row, (uri, sha256, variant, error, width, height) in enumerate(zip(*columns, strict=True)):
+
+    def group() -> Group:
+        own = None if given is None else [given[row.number] for row in rows]
+        return Group(rows, own, total)
+
+    for number, (uri, sha256, variant, error, width, height) in enumerate(
+        zip(*columns, strict=True)
+    ):
         pixels = 0 if error else (width or 0) * (height or 0)
-        if group and (len(group) == _GROUP_ROWS or total + pixels > _GROUP_PIXELS):
-            yield group, total
-            group, total = [], 0
-        group.append((row, uri, sha256, variant or CLEAN, error))
+        if rows and (len(rows) == most_rows or total + pixels > most_pixels):
+            yield group()
+            rows, total = [], 0
+        rows.append(Row(number, uri, sha256, variant or CLEAN, error))
         total += pixels
-    if group:
-        yield group, total
+    if rows:
+        yield group()
 
 
-def _as_it_is(row: int, image: Image.Image) -> Image.Image:
+def _as_it_is(image: Image.Image) -> Image.Image:
     return image
 
 
-def _read_group(group: list[_Row], kept: _Kept | None) -> list[tuple[_Row, bytes | None]]:
-    """The rows, each with its file's content, or None where that is not needed or not to be had."""
-    found: list[tuple[_Row, bytes | None]] = []
-    for row in group:
-        number, uri, sha256, variant, error = row
-        data = None
-        if not error and not (kept and (sha256, variant) in kept):
+def _read(group: Group, kept: _Kept | None) -> tuple[Group, list[Any]]:
+    """For each row the file's content, the kept image, or the ImageError."""
+    found: list[Any] = []
+    for row in group.rows:
+        known = None if kept is None or row.error else kept.get(row.key)
+        if known is None:
             try:
-                data = _read(uri, sha256)
+                known = content(row)
             except ImageError as failure:
-                row = (number, uri, sha256, variant, str(failure))
-        found.append((row, data))
-    return found
+                known = failure
+        found.append(known)
+    return group, found
 
 
-def _decode_group(
-    group: list[tuple[_Row, bytes | None]], prepare: Prepare, kept: _Kept | None
-) -> list[Decoded]:
+def _decoded(read: tuple[Group, list[Any]], prepare: Prepare, kept: _Kept | None) -> list[Decoded]:
+    group, found = read
     decoded: list[Decoded] = []
-    for (row, _, sha256, variant, error), data in group:
+    for place, (row, known) in enumerate(zip(group.rows, found, strict=True)):
         try:
-            if error:
-                raise ImageError(error)
-            image = kept.get((sha256, variant)) if kept else None
-            if image is None:
-                image, _ = perturb(decode_bytes(data), variant, sha256[:32])
-                if kept is not None:
-                    kept[sha256, variant] = image
-            decoded.append((row, prepare(row, image), None))
+            if isinstance(known, ImageError):
+                raise known
+            if isinstance(known, decoders.Shared):  # decoded by a process, for another stage
+                known = known.image()
+            image = picture(row, known) if isinstance(known, bytes) else known
+            if kept is not None:
+                kept.setdefault(row.key, image)
+            more = () if group.given is None else (group.given[place],)
+            decoded.append((row.number, prepare(image, *more), None))
         except ImageError as failure:
-            decoded.append((row, None, str(failure)))
+            decoded.append((row.number, None, str(failure)))
     return decoded
-
-
-def _read(uri: str, sha256: str) -> bytes:
-    try:
-        data = read_bytes(uri)
-    except OSError as error:
-        raise ImageError(f"file cannot be read: {reason(error)}") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise ImageError("file has changed since it was listed (its SHA-256 differs)")
-    return data
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        values = np.asarray(image).astype(np.uint32)  # Pillow reads 16-bit PGM as mode I
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ImageError(
-            f"grey values of mode {image.mode} have no agreed range: save 8 or 16 bits"
-        )
-    if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        white = Image.new("RGBA", colours.size, "white")
-        return Image.alpha_composite(white, colours).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")

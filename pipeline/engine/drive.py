@@ -1,18 +1,23 @@
 """Driving tasks from a queue through an executor until nothing is left to do."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pipeline.engine.task import Outcome, Task
+from pipeline.dag import Node
+from pipeline.engine.health.attempts import following
+from pipeline.engine.task import Outcome, Room, Task
 from pipeline.errors import UserError
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 
 
 class Queue(Protocol):
-    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue."""
+    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue.
 
-    def pop(self) -> Task | None: ...
+    `pop` gives the next task whose nodes `has_room` takes, or None.
+    """
+
+    def pop(self, has_room: Room) -> Task | None: ...
 
     def finish(self, node: str, part: str) -> None: ...
 
@@ -32,7 +37,7 @@ class Shared(Queue, Protocol):
 class Executor(Protocol):
     """Runs tasks; `wait` returns one finished task with its outcome or the exception it raised."""
 
-    def has_room(self) -> bool: ...
+    def has_room(self, nodes: Sequence[Node] = ()) -> bool: ...
 
     def submit(self, task: Task) -> None: ...
 
@@ -43,11 +48,12 @@ def drive(queue: Shared, executor: Executor, on_part: Any, on_failure: Any) -> i
     """Runs everything that the queue hands out; returns the number of parts that failed.
 
     `on_part(receipt)` after each commit, `on_failure(node, part, why)` for a part that could not be
-    computed. A UserError stops the run, and so do several failed parts of one node.
+    computed. A part that hung, or whose worker died, is tried again (`health.attempts`).
+    A UserError stops the run, and so do several failed parts of one node.
     """
     failed: dict[str, int] = {}
     while True:
-        while executor.has_room() and (task := queue.pop()):
+        while task := queue.pop(executor.has_room):
             executor.submit(task)
         finished = executor.wait()
         if finished is None:
@@ -58,8 +64,8 @@ def drive(queue: Shared, executor: Executor, on_part: Any, on_failure: Any) -> i
         if isinstance(outcome, UserError):
             raise outcome
         if isinstance(outcome, BaseException):
-            if _worker_died(outcome) and not task.careful:
-                executor.submit(replace(task, careful=True))
+            if (again := following(task, outcome)) is not None:
+                executor.submit(again)
                 continue
             why = f"{type(outcome).__name__}: {outcome}"
             outcome = Outcome((), tuple((node.name, why) for node in task.nodes))
@@ -76,7 +82,3 @@ def drive(queue: Shared, executor: Executor, on_part: Any, on_failure: Any) -> i
                     f"part {task.part}",
                     "mend the cause and run the same command again: finished parts are kept",
                 )
-
-
-def _worker_died(error: BaseException) -> bool:
-    return type(error).__name__ == "KilledWorker"

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline.corpus.layouts import count_misfits
 from pipeline.corpus.source import Found, list_files
 from pipeline.dag import Dag
-from pipeline.engine.task import Task
+from pipeline.engine.task import Room, Task, always
 from pipeline.errors import UserError
 from pipeline.stages.images import first_occurrences
 from pipeline.store import Store, part_name, part_number
@@ -25,9 +25,9 @@ class ListingQueue:
     def __post_init__(self) -> None:
         self.total = len(self.tasks)
 
-    def pop(self) -> Task | None:
-        """The next task; every one is ready from the start."""
-        return self.tasks.pop(0) if self.tasks else None
+    def pop(self, has_room: Room = always) -> Task | None:
+        """The next task, if there is room; every one is ready from the start."""
+        return self.tasks.pop(0) if self.tasks and has_room(self.tasks[0].nodes) else None
 
     def finish(self, node: str, part: str) -> None:
         """Nothing waits for a single listing part."""

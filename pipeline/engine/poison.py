@@ -4,39 +4,46 @@ The row becomes a failed row; all others get their results. A part on which many
 matter of poison: then the error itself is raised.
 """
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.feather as feather
 
+from pipeline import pulse
+from pipeline.engine import child
+from pipeline.engine.child import Patience
+from pipeline.engine.health import device_fault
 from pipeline.errors import UserError
-from pipeline.stages import Parameters, Stage, get_stage
+from pipeline.stages import Parameters, Stage
 
 MAX_POISON = 8  # more failing rows than this in one part: the stage is at fault, not the rows
 Inputs = Mapping[str, pa.Table]
-
-
-class Died(Exception):
-    """A child process ended without a result."""
+_ENDLESS = Patience()
 
 
 def in_process(
     stage: Stage, parameters: Parameters, inputs: Inputs, loaded: Sequence[Any]
 ) -> pa.Table:
-    """Runs a stage here; rows on which it raises become failed rows. UserErrors pass through."""
+    """Runs a stage here; rows on which it raises become failed rows.
+
+    UserErrors pass through. DeviceFault when this process has lost its device: no row's fault.
+    """
     return _survivors(stage, inputs, lambda some: stage.run(some, parameters, loaded))
 
 
-def in_child(stage: Stage, parameters: Parameters, inputs: Inputs) -> pa.Table:
-    """Runs a stage in a child process; rows on which the child dies become failed rows."""
-    return _survivors(stage, inputs, lambda some: _child(stage, parameters, some))
+def in_child(
+    stage: Stage, parameters: Parameters, inputs: Inputs, patience: Patience = _ENDLESS
+) -> pa.Table:
+    """Runs a stage in child processes; rows on which a child dies, or hangs, become failed rows."""
+    rows = max(1, next(iter(inputs.values())).num_rows)
+
+    def run(some: Inputs) -> pa.Table:
+        share = next(iter(some.values())).num_rows / rows
+        return child.run(stage, parameters, some, patience, share)
+
+    return _survivors(stage, inputs, run)
 
 
 def _survivors(stage: Stage, inputs: Inputs, run: Callable[[Inputs], pa.Table]) -> pa.Table:
@@ -45,6 +52,7 @@ def _survivors(stage: Stage, inputs: Inputs, run: Callable[[Inputs], pa.Table]) 
     except UserError:
         raise
     except Exception as error:
+        device_fault.pass_on(error)
         first = next(iter(inputs.values()))
         if stage.key not in first.column_names:
             raise
@@ -77,10 +85,12 @@ def _halve(
     middle = len(keys) // 2
     for half in (keys[:middle], keys[middle:]):
         try:
+            pulse.beat()
             pieces.append(run(restrict(inputs, stage.key, half)))
         except UserError:
             raise
         except Exception as deeper:
+            device_fault.pass_on(deeper)
             _halve(stage, inputs, run, half, deeper, pieces)
 
 
@@ -114,35 +124,3 @@ def restrict(inputs: Inputs, key: str, keys: Sequence[str]) -> dict[str, pa.Tabl
         name: table.filter(pc.is_in(table[key], wanted)) if key in table.column_names else table
         for name, table in inputs.items()
     }
-
-
-def _child(stage: Stage, parameters: Parameters, inputs: Inputs) -> pa.Table:
-    with tempfile.TemporaryDirectory(prefix="item-") as folder:
-        for name, table in inputs.items():
-            feather.write_feather(table, f"{folder}/{name}.in", compression="uncompressed")
-        Path(folder, "parameters.json").write_text(parameters.model_dump_json())
-        command = [sys.executable, "-m", "pipeline.engine.poison", stage.name, folder]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        result = Path(folder, "result")
-        if ended.returncode != 0 or not result.exists():
-            last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
-            raise Died(f"the process ended with status {ended.returncode} on this image: {last}")
-        return feather.read_table(result, memory_map=False)
-
-
-def main(stage_name: str, folder: Path) -> None:
-    """The child: runs one stage on the tables in `folder` and leaves `result` there."""
-    from pipeline import models
-
-    stage = get_stage(stage_name)
-    parameters = stage.parameters.model_validate_json((folder / "parameters.json").read_text())
-    inputs = {p.stem: feather.read_table(p, memory_map=False) for p in folder.glob("*.in")}
-    # `files` are no table of another node: see `pipeline.engine.task.Task`
-    ordered = {name: inputs[name] for name in (*stage.inputs, "files") if name in inputs}
-    loaded = [models.get(spec) for spec in stage.models(parameters)]
-    result = stage.run(ordered, parameters, loaded)
-    feather.write_feather(result, str(folder / "result"), compression="uncompressed")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))

@@ -8,6 +8,7 @@ from random import randrange
 from pipeline.claims import Claims
 from pipeline.dag import Dag, Node
 from pipeline.engine import drive, executors, index, variant_parts
+from pipeline.engine.health.watch import DEFAULT_STALL
 from pipeline.engine.progress import Reporter
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.shared import SharedQueue
@@ -18,14 +19,17 @@ from pipeline.store import Store, part_tag
 
 @dataclass(frozen=True)
 class Options:
-    """How to run: `inline`, on a `scheduler`, or on a local cluster of `workers` (None: cores).
+    """How to run: `inline`, on a `scheduler`, or on the DAG's cluster.
 
-    Once `stop` is asked, no new part is begun; `run` returns when those in flight are committed.
+    `workers`: processes of a local cluster; None: as the DAG says. What is silent for `stall`
+    seconds is ended and tried again (None: nothing is). Once `stop` is asked, no new part is begun;
+    `run` returns when those in flight are committed.
     """
 
     inline: bool = False
     scheduler: str | None = None
     workers: int | None = None
+    stall: float | None = DEFAULT_STALL
     stop: Stop = field(default_factory=Stop)
 
 
@@ -55,7 +59,8 @@ def run(
     store.create()
     with ExitStack() as stack:
         claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
-        sharing = _Sharing(store, claims, _Lazy(stack, nodes, options, reporter), options, reporter)
+        running = _Lazy(stack, dag, nodes, options, reporter)
+        sharing = _Sharing(store, claims, running, options, reporter)
         _index(dag, store, sharing, reporter)
         _perturb(dag, store, sharing, reporter)
         _compute(dag, store, nodes, sharing, reporter)
@@ -66,9 +71,14 @@ class _Lazy:
     """Starts workers when the first task needs them: a run with nothing to do starts none."""
 
     def __init__(
-        self, stack: ExitStack, nodes: Sequence[Node], options: Options, reporter: Reporter
+        self,
+        stack: ExitStack,
+        dag: Dag,
+        nodes: Sequence[Node],
+        options: Options,
+        reporter: Reporter,
     ):
-        self._stack, self._nodes = stack, nodes
+        self._stack, self._nodes, self._cluster = stack, nodes, dag.cluster
         self._options, self._say = options, reporter.say
         self._executor: drive.Executor | None = None
 
@@ -76,7 +86,13 @@ class _Lazy:
         if self._executor is None:
             options = self._options
             context = executors.executor(
-                self._nodes, options.inline, options.scheduler, options.workers, self._say
+                self._nodes,
+                options.inline,
+                options.scheduler,
+                options.workers,
+                self._say,
+                options.stall,
+                self._cluster,
             )
             self._executor = self._stack.enter_context(context)
         return self._executor

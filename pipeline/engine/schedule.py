@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 
 from pipeline.dag import Node
 from pipeline.engine import joint_pass
-from pipeline.engine.task import Task
+from pipeline.engine.task import Room, Task, always
 from pipeline.store import Store
 
 
@@ -34,7 +34,7 @@ class Schedule:
         self._committed: dict[str, set[str]] = {}
         for node in dag_nodes.values():
             self._committed[node.name] = {path.name for path in store.parts(node)}
-        self._ready: list[tuple[int, int]] = []
+        self._ready: list[list[int]] = [[] for _ in self._units]  # of each unit, numbers of parts
         self._queued: set[tuple[int, int]] = set()
         for rank in range(len(self._units)):
             for number in range(len(self._parts)):
@@ -49,15 +49,21 @@ class Schedule:
         missing = set(self._parts) - self._committed[node.name]
         return [up for up in node.inputs.values() if missing - self._committed[up]]
 
-    def pop(self) -> Task | None:
-        """The next ready task, or None while nothing is ready."""
-        if not self._ready:
-            return None
-        rank, number = heappop(self._ready)
-        part = self._parts[number]
-        nodes = self._lacking(rank, part)
-        sources = {name: self._names[name].folder for name in joint_pass.outside(nodes)}
-        return Task(self._store.root, nodes, part, tuple(sorted(sources.items())))
+    def pop(self, has_room: Room = always) -> Task | None:
+        """The next ready task that there is room for, or None while there is none.
+
+        What waits for a GPU does not hold up what needs none.
+        """
+        for rank, numbers in enumerate(self._ready):
+            if not numbers:
+                continue
+            part = self._parts[numbers[0]]
+            nodes = self._lacking(rank, part)
+            if has_room(nodes):
+                heappop(numbers)
+                sources = {name: self._names[name].folder for name in joint_pass.outside(nodes)}
+                return Task(self._store.root, nodes, part, tuple(sorted(sources.items())))
+        return None
 
     def finish(self, node: str, part: str) -> None:
         """Marks a node's part as committed, which may make others ready."""
@@ -78,4 +84,4 @@ class Schedule:
             return
         if all(part in self._committed[source] for source in joint_pass.outside(nodes)):
             self._queued.add((rank, number))
-            heappush(self._ready, (rank, number))
+            heappush(self._ready[rank], number)

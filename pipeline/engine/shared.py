@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from pipeline.claims import AGAIN, REPEAT, Claims, Holder
 from pipeline.engine.drive import Queue
 from pipeline.engine.stop import Stop
-from pipeline.engine.task import Receipt, Task, receipt
+from pipeline.engine.task import Receipt, Room, Task, always, receipt
 from pipeline.store import Store
 
 
@@ -37,10 +37,13 @@ class SharedQueue:
         self._aside: deque[tuple[float, Task, Holder]] = deque()  # by when to look again
         self._told: dict[str, float] = {}
 
-    def pop(self) -> Task | None:
-        """The next task, claimed; None while there is none to be had, or nothing is to begin."""
+    def pop(self, has_room: Room = always) -> Task | None:
+        """The next task that there is room for, claimed.
+
+        None while there is none to be had, or nothing is to begin.
+        """
         while not self._stop.asked():
-            task = self._queue.pop() or self._due()
+            task = self._queue.pop(has_room) or self._due(has_room)
             if task is None:
                 return None
             if self._committed(task):
@@ -78,9 +81,10 @@ class SharedQueue:
         sleep(AGAIN)
         return True
 
-    def _due(self) -> Task | None:
+    def _due(self, has_room: Room) -> Task | None:
         """A task that was put aside long enough ago."""
-        if self._aside and self._aside[0][0] <= monotonic():
+        first = self._aside[0] if self._aside else None
+        if first and first[0] <= monotonic() and has_room(first[1].nodes):
             return self._aside.popleft()[1]
         return None
 

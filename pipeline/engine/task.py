@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +12,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import __version__, models, tables
+from pipeline import __version__, models, pulse, tables
 from pipeline.dag import Node
 from pipeline.engine import joint_pass, poison
+from pipeline.engine.child import Patience
+from pipeline.engine.health import device_fault
 from pipeline.errors import UserError
 from pipeline.store import Store
 
 _log = logging.getLogger(__name__)
+
+Room = Callable[[Sequence[Node]], bool]  # whether an executor takes a task of these nodes now
+
+
+def always(nodes: Sequence[Node]) -> bool:
+    """A `Room` that is never full."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -28,9 +37,12 @@ class Task:
     Several `nodes`, in topological order, are computed in a joint pass (`joint_pass`).
     `sources` maps the names of the nodes that they need, beside each other, to folders of the
     store. The listing has no input tables: its `files` (uri, path) travel with the task, and so do
-    the rows of `images` that are made in a variant. `careful` runs the stages in a child process,
-    because a worker has died on this part. `run` names the run whose claims it is computed under
-    (`pipeline.claims`), if any: when that is about to stop, what has not begun does not begin.
+    the rows of `images` that are made in a variant. `careful` runs the stages in child processes,
+    because a worker has died or hung on this part; these may be silent for `stall` seconds (None:
+    for ever), or less, by `forecast`: the seconds that all of the part should take. `attempt`
+    counts from 1; `avoid` names the worker that the last one hung on. `run` names the run whose
+    claims it is computed under (`pipeline.claims`), if any: when that is about to stop, what has
+    not begun does not begin.
     """
 
     store: Path
@@ -39,6 +51,10 @@ class Task:
     sources: tuple[tuple[str, str], ...] = ()
     files: pa.Table | None = field(default=None, compare=False)
     careful: bool = False
+    attempt: int = 1
+    avoid: str = ""
+    stall: float | None = None
+    forecast: float | None = None
     run: str = ""
 
 
@@ -72,7 +88,7 @@ def execute(task: Task) -> Outcome:
     """Reads, computes and commits one part of each node; what is there already is left alone.
 
     A node that fails does not keep those from being committed that do not need it. Raises
-    UserError for what the user can mend.
+    UserError for what the user can mend, DeviceFault when this process has lost its device.
     """
     store = Store(task.store)
     if task.run and store.is_stopping(task.run):
@@ -93,6 +109,7 @@ def execute(task: Task) -> Outcome:
         except UserError:
             raise
         except Exception as error:  # a stage, or a library below it, may raise anything
+            device_fault.pass_on(error)
             failures[node.name] = f"{type(error).__name__}: {error}"
             lost.add(node.name)
     done = [node for node in task.nodes if node.name not in lost]
@@ -105,10 +122,14 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
     loaded: dict[str, list[Any]] = {}
 
     def compute(node: Node, tables_in: Mapping[str, pa.Table]) -> pa.Table:
+        pulse.node(node.name)
         return node.stage.run(tables_in, node.parameters, loaded[node.name])
 
     try:
-        loaded |= {node.name: _models(node) for node in nodes}
+        for node in nodes:
+            pulse.node(node.name, loading=True)
+            loaded[node.name] = _models(node)
+        pulse.node(nodes[0].name)
         began, started = datetime.now(UTC), perf_counter()
         names = joint_pass.outside(nodes)
         inputs = {name: store.read(_folder(task, name), task.part) for name in names}
@@ -124,6 +145,7 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
     except UserError:
         raise
     except Exception as error:  # it comes again where single images can be told apart
+        device_fault.pass_on(error)
         _log.warning("%s: node by node, since together: %s", task.part, error)
         return False
     return True
@@ -145,10 +167,13 @@ def _alone(store: Store, task: Task, node: Node) -> None:
     if task.files is not None:
         inputs["files"] = task.files
     read = perf_counter() - started
+    pulse.node(node.name, loading=True)
     loaded = _models(node, load=not task.careful)
+    pulse.node(node.name)
     began, started = datetime.now(UTC), perf_counter()
     if task.careful:
-        table = poison.in_child(node.stage, node.parameters, inputs)
+        patience = Patience(task.stall, task.forecast)
+        table = poison.in_child(node.stage, node.parameters, inputs, patience)
     else:
         table = poison.in_process(node.stage, node.parameters, inputs, loaded)
     took = (read, perf_counter() - started)

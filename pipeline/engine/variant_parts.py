@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pipeline.corpus.layouts import Misfit, labels
 from pipeline.corpus.variants import ALL, chosen, variant_id
 from pipeline.dag import Dag
-from pipeline.engine.task import Task
+from pipeline.engine.task import Room, Task, always
 from pipeline.errors import UserError
 from pipeline.store import Store, part_name, part_number, part_tag
 
@@ -108,9 +108,9 @@ class VariantQueue:
         self._node, self._store = dag.nodes["images"], store
         self._parts = list(parts)
 
-    def pop(self) -> Task | None:
-        """The next task; every one is ready from the start."""
-        if not self._parts:
+    def pop(self, has_room: Room = always) -> Task | None:
+        """The next task, if there is room; every one is ready from the start."""
+        if not self._parts or not has_room((self._node,)):
             return None
         part = self._parts.pop(0)
         rows = self._store.read(self._node.folder, part.source)

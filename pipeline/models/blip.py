@@ -8,6 +8,8 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.models.generation import Caption, Generation, end_ids, read, seeded
+from pipeline.models.precision import computing
+from pipeline.models.transfer import to_device
 
 
 class Blip:
@@ -24,13 +26,9 @@ class Blip:
         self.max_tokens: int = model.config.text_config.max_position_embeddings - 1
         self._pixels = _Pixels(processor.image_processor)
         self._ends = end_ids(model)
-
-    def prepare(self, image: Image.Image) -> Any:
-        """What `caption` takes, of one RGB image; any thread may do it.
-
-        Uint8 [h, w, 3] at the model's size.
-        """
-        return self._pixels.prepare(image)
+        # what `caption` takes, of one RGB image: uint8 [h, w, 3] at the model's size; any thread
+        # or process may make it
+        self.prepare = self._pixels.prepare
 
     def caption(
         self,
@@ -55,10 +53,8 @@ class Blip:
         return captions
 
     def _write(self, prepared: Sequence[Any], generation: Generation) -> list[Caption]:
-        import torch
-
-        pixels = self._pixels.batch(prepared, self.device).to(self.model.dtype)
-        with torch.inference_mode():
+        with computing(self.precision_used):
+            pixels = self._pixels.batch(prepared, self.device).to(self.model.dtype)
             output = self.model.generate(
                 pixels, **self._prefix(generation, len(prepared)), **generation.arguments()
             )
@@ -115,20 +111,15 @@ class _Pixels:
 
         own = self._processor
         if not self._cut:
-            return own(images=image, return_tensors="pt")["pixel_values"][0]
+            return own(images=image, return_tensors="pt")["pixel_values"][0].numpy()
         # the bytes stay as PIL has them, which is also the order that resizes fastest
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         small = own.resize(image=pixels, size=own.size, resample=own.resample)
-        return small[0].permute(1, 2, 0).contiguous()
+        return small[0].permute(1, 2, 0).contiguous().numpy()
 
     def batch(self, prepared: Sequence[Any], device: Any) -> Any:
         """The tensor [n, 3, h, w] on `device`; copying to a GPU is not waited for."""
-        import torch
-
-        batch = torch.stack(list(prepared))
-        if device.type == "cuda":
-            batch = batch.pin_memory()
-        batch = batch.to(device, non_blocking=True)
+        batch = to_device(prepared, device)
         if not self._cut:
             return batch
         own = self._processor

@@ -1,6 +1,6 @@
 """The captioner: which one, and how its files become an adapter that writes captions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from PIL import Image
@@ -22,13 +22,12 @@ class Captioner(Protocol):
     `precision_used` (fp32, bf16 or fp16) and `device_used` say what it computes with here.
     """
 
+    # what `caption` takes, of one RGB image: a function of a module, or a method of what can be
+    # sent to another process; any thread or process may call it
+    prepare: Callable[[Image.Image], Any]
     precision_used: str
     device_used: str
     device: Any
-
-    def prepare(self, image: Image.Image) -> Any:
-        """What `caption` takes, of one RGB image; any thread may do it."""
-        ...
 
     def caption(
         self,

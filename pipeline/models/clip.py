@@ -1,17 +1,17 @@
 """CLIP through open_clip: unit-length image, patch and text embeddings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import model_validator
 
 from pipeline.errors import UserError, nearest
 from pipeline.models import checkpoints
 from pipeline.models.pixels import Pixels
-from pipeline.models.precision import Precision
+from pipeline.models.precision import Precision, computing
 from pipeline.models.text_tower import TextTower
+from pipeline.models.transfer import Home
 from pipeline.stages import ModelName, Parameters, tuning
 
 
@@ -68,7 +68,7 @@ class ClipSpec(Parameters):
             model, preprocess = open_clip.create_model_from_pretrained(
                 name,
                 pretrained=pretrained,
-                precision=used,
+                precision=_open_clips_own(used),
                 device=device,
                 force_quick_gelu=self._quick_gelu(),
                 weights_only=True,
@@ -178,7 +178,10 @@ class Clip:
         self.precision_used, self.device_used = precision, str(device)
         self._encode_image = torch.compile(model.encode_image) if compiled else model.encode_image
         self._pixels, self._text_tower = Pixels(preprocess), TextTower(model)
-        self._dtype = get_input_dtype(precision) or torch.float32
+        self._dtype = get_input_dtype(_open_clips_own(precision)) or torch.float32
+        # what `encode_images` takes, of one RGB image: resized, cropped; any thread or process may
+        # make it
+        self.prepare = self._pixels.prepare
         settings = model.visual.preprocess_cfg
         size = settings["size"]
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
@@ -186,19 +189,13 @@ class Clip:
         # the one way to ask any tower, open_clip's own or timm's, for its output width
         self.width: int = self.encode_texts(["a"])[0].shape[1]
 
-    def prepare(self, image: Image.Image) -> Any:
-        """What `encode_images` takes, of one RGB image: resized, cropped; any thread may do it."""
-        return self._pixels.prepare(image)
-
     def encode_images(self, prepared: Sequence[Any]) -> Any:
         """Features of prepared images, a tensor [n, d] on the device that may not be ready yet.
 
         `unit` makes unit vectors of them. A model that yields no finite vector for an image gives
         NaN in its row.
         """
-        import torch
-
-        with torch.inference_mode():
+        with computing(self.precision_used):
             return self._encode_image(self._batch(prepared))
 
     def encode_patches(self, prepared: Sequence[Any]) -> tuple[Any, tuple[int, int]]:
@@ -212,7 +209,7 @@ class Clip:
         import torch
 
         tower = self._vision_transformer()
-        with torch.inference_mode():
+        with computing(self.precision_used):
             tokens = tower._embeds(self._batch(prepared))
             *blocks, last = tower.transformer.resblocks
             flip = not tower.transformer.batch_first
@@ -229,11 +226,9 @@ class Clip:
 
     def encode_texts(self, texts: Sequence[str]) -> tuple[Any, np.ndarray]:
         """Features of texts, a tensor [n, d] as of `encode_images`, and bool [n]: text was cut."""
-        import torch
-
         tokens = self.tokenizer(list(texts))
         self._check_fits(tokens)
-        with torch.inference_mode():
+        with computing(self.precision_used):
             features = self._text_tower(tokens, self._padding(), self.device)
         return features, self._truncated(texts, tokens)
 
@@ -294,13 +289,13 @@ class Clip:
         return cut
 
 
-def unit(features: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Float32 unit vectors [..., d] and their former norms [...]; waits for the device."""
+def unit(features: Any) -> Home:
+    """Float32 unit vectors [..., d] and their former norms [...], on their way to the host."""
     features = features.float()
     norms = features.norm(dim=-1, keepdim=True)
-    return (features / norms).cpu().numpy(), norms.squeeze(-1).cpu().numpy()
+    return Home(features / norms, norms.squeeze(-1))
 
 
-def unit_rows(features: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(unit vector float32 [d], norm) of each row of [n, d] features."""
-    return zip(*unit(features), strict=True)
+def _open_clips_own(precision: str) -> str:
+    """TF32 is how float32 is multiplied, which open_clip has no word for."""
+    return "fp32" if precision == "tf32" else precision

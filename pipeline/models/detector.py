@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.models import checkpoints
+from pipeline.models.pixels import whole
 from pipeline.models.precision import Precision
+from pipeline.models.transfer import Home
 from pipeline.stages import ModelName, Parameters, tuning
 
 Family = Literal["owlv2", "grounding-dino"]
@@ -38,18 +40,17 @@ class Sought:
 
 @dataclass(frozen=True)
 class Located:
-    """Tensors on the device, perhaps not ready yet, for n images and at most k phrases of each.
+    """What was found in n images, of at most k phrases of each, on its way from the device.
 
-    `boxes` float32 [n, k, 4] and `scores` float32 [n, k]; image i has `counts[i]` phrases.
+    `found`: boxes float32 [n, k, 4] and scores float32 [n, k]; image i has `counts[i]` phrases.
     """
 
-    boxes: Any
-    scores: Any
+    found: Home
     counts: tuple[int, ...]
 
     def each(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(boxes [k, 4], scores [k]) of each image, on the host; waits for the device."""
-        boxes, scores = self.boxes.cpu().numpy(), self.scores.cpu().numpy()
+        boxes, scores = self.found.arrays()
         for place, count in enumerate(self.counts):
             yield boxes[place, :count], scores[place, :count]
 
@@ -115,6 +116,9 @@ class Detector(ABC):
         self.model, self.processor, self.device = model, processor, device
         self.auto: int = _AUTO.get(device.type, _AUTO["cpu"])
         self.precision_used, self.device_used = precision, str(device)
+        # what `Sought` holds of an RGB image: the image itself. Its bytes are a tenth of what the
+        # model sees (960 x 960 floats, say), so enlarging is left to the batch, on the device
+        self.prepare = whole
 
     @staticmethod
     def check(model: Any, processor: Any) -> None:
@@ -125,14 +129,6 @@ class Detector(ABC):
         tokens, rows = len(processor.tokenizer), model.config.text_config.vocab_size
         if not rows / 2 <= tokens <= rows:
             raise ValueError(f"its tokenizer has {tokens} tokens, and its text tower knows {rows}")
-
-    def prepare(self, image: Image.Image) -> Image.Image:
-        """What `Sought` holds of an RGB image: the image itself.
-
-        Its bytes are a tenth of what the model sees (960 x 960 floats, say), so enlarging is left
-        to the batch, on the device.
-        """
-        return image
 
     def text(self, phrase: str) -> str:
         """What is looked up for a phrase; phrases with the same text are looked up once."""

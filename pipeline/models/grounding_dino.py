@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.models.detector import Detector, Located, Sought, corners
+from pipeline.models.precision import computing
+from pipeline.models.transfer import Home
 
 _STOPS = re.compile(r"[.?\s]+")  # what the model takes for the end of a phrase, and white space
 
@@ -55,7 +57,7 @@ class GroundingDino(Detector):
         counts = tuple(len(one.phrases) for one in batch)
         boxes = torch.zeros(len(batch), max(counts), 4, device=self.device)
         scores = torch.full((len(batch), max(counts)), float("nan"), device=self.device)
-        with torch.inference_mode():
+        with computing(self.precision_used):
             for images, pixels in self._by_shape(batch):
                 for turn in range(max(len(prompts[image]) for image in images)):
                     rows = [row for row, i in enumerate(images) if turn < len(prompts[i])]
@@ -65,7 +67,7 @@ class GroundingDino(Detector):
                         count = len(prompt.numbers)
                         boxes[images[row], prompt.numbers] = found[place, :count]
                         scores[images[row], prompt.numbers] = chances[place, :count]
-        return Located(boxes, scores, counts)
+        return Located(Home(boxes, scores), counts)
 
     def prompts(self, phrases: Sequence[str]) -> list[Prompt]:
         """As few prompts as the text limit allows, phrases in their order.

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.models.detector import Detector, Located, Sought, corners
+from pipeline.models.precision import computing
+from pipeline.models.transfer import Home
 
 
 class Owlv2(Detector):
@@ -25,7 +27,7 @@ class Owlv2(Detector):
         asked = torch.zeros(len(batch), max(counts), dtype=torch.int64)  # 0 where there are fewer
         for place, one in enumerate(batch):
             asked[place, : counts[place]] = torch.tensor([numbers[p] for p in one.phrases])
-        with torch.inference_mode():
+        with computing(self.precision_used):
             with self.autocast():
                 queries = self._embed(phrases)
                 grid, _ = self.model.image_embedder(self._pixels(batch))
@@ -35,7 +37,7 @@ class Owlv2(Detector):
             boxes = self.model.box_predictor(features, grid)
             best, places = logits.max(1)
             chosen = boxes.gather(1, places[..., None].expand(-1, -1, 4))
-            return Located(corners(chosen, self._scale(batch)), best.sigmoid(), counts)
+            return Located(Home(corners(chosen, self._scale(batch)), best.sigmoid()), counts)
 
     def _embed(self, phrases: list[str]) -> Any:
         limit = self.model.config.text_config.max_position_embeddings

@@ -6,6 +6,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.models.transfer import to_device
+
+
+def whole(image: Image.Image) -> Image.Image:
+    """The image itself, for models whose processors take images."""
+    return image
+
 
 class Pixels:
     """An open_clip transform; the numbers it gives are those of `transform` itself, bit for bit.
@@ -22,19 +29,13 @@ class Pixels:
         """Of an RGB image: uint8 [h, w, 3], or float32 [3, h, w] from an unknown transform."""
         for step in self._each:
             image = step(image)
-        return image if self._normalize is None else np.asarray(image)
+        return np.asarray(image)
 
     def batch(self, prepared: Sequence[Any], device: Any, dtype: Any) -> Any:
         """The tensor [n, 3, h, w] on `device`; copying to a GPU is not waited for."""
         import torch
 
-        if self._normalize is None:
-            batch = torch.stack(list(prepared))
-        else:
-            batch = torch.from_numpy(np.stack(prepared))
-        if device.type == "cuda":
-            batch = batch.pin_memory()
-        batch = batch.to(device, non_blocking=True)
+        batch = to_device(prepared, device)
         if self._normalize is not None:
             # the channels stay last in memory, which convolutions like and others do not mind
             batch = batch.permute(0, 3, 1, 2).to(torch.float32)
@@ -47,6 +48,8 @@ def _cut(transform: Any) -> tuple[list[Any], Any]:
     from torchvision import transforms
 
     steps = list(getattr(transform, "transforms", []))
+    # images come as RGB; this step alone would import open_clip wherever the steps are sent
+    steps = [step for step in steps if getattr(step, "__name__", "") != "_convert_to_rgb"]
     names = [type(step).__name__ for step in steps[-2:]]
     if names not in (["MaybeToTensor", "Normalize"], ["ToTensor", "Normalize"]):
         return [transform], None

@@ -7,6 +7,8 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.models.generation import Caption, Generation, end_ids, read, seeded, writer
+from pipeline.models.pixels import whole
+from pipeline.models.precision import computing
 
 _BLANK = (64, 64)  # pixels of the image that a prompt is tried with
 
@@ -24,10 +26,8 @@ class VisionLanguage:
         self.precision_used, self.device_used = precision, str(device)
         self._writer, self._ends = writer(model), end_ids(model)
         self._prompts: dict[str, tuple[str, bool]] = {}
-
-    def prepare(self, image: Image.Image) -> Image.Image:
-        """The image itself: what becomes of it depends on the processor, and it takes batches."""
-        return image
+        # the image itself: what becomes of it depends on the processor, and it takes batches
+        self.prepare = whole
 
     def caption(
         self,
@@ -68,7 +68,7 @@ class VisionLanguage:
             if isinstance(value, torch.Tensor)
         }
         self._check_length(inputs["input_ids"].shape[1], generation.max_new_tokens)
-        with torch.inference_mode():
+        with computing(self.precision_used):
             output = self.model.generate(**inputs, **generation.arguments())
             tokens, chosen, counts, means = read(output, self._ends)
         # without the padding, which need not be a special token

@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
 from typing import Annotated, Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -10,8 +11,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline import tables
+from pipeline import pulse, tables
+from pipeline.corpus.decode import Beside
 from pipeline.errors import UserError
+from pipeline.models.transfer import pin
+from pipeline.models.turns import turn
 
 # row (or rows that share one image), what the model takes of it, or why there is nothing
 Item = tuple[Any, Any, str | None]
@@ -20,37 +24,126 @@ Result = TypeVar("Result")
 
 NOT_FINITE = "embedding is not finite"
 _MAX_PIXELS = 32_000_000  # of the undiminished images in one batch: 96 MB
+_AHEAD = 3  # batches of images that are ready or on their way
 # where `auto` begins: on a CPU a layer's output must stay in the cache (ViTs of any size are up to
-# 17 % slower in batches of 64), a GPU wants all its units busy
-_AUTO = {"cpu": 16, "cuda": 256}
+# 17 % slower in batches of 64), a device wants all its units busy
+_AUTO = {"cpu": 16}
+_AUTO_ON_A_DEVICE = 64
+_MOST = 1024  # and where growing ends
+_WORTH = 1.02  # a batch twice as large is better when its rate is this much higher
 
 _log = logging.getLogger(__name__)
-# what a loaded model was found to manage, for as long as it stays loaded
-_limits: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
+
+
+class Limit:
+    """How many items a batch may have now: `size`, or less once memory has run out.
+
+    `auto` grows on a device: twice as many, for as long as that gives more items a second. What was
+    found holds for this model and this `kind` of item for as long as the model stays loaded.
+    """
+
+    def __init__(self, adapter: Any, size: Size, kind: str, begin: int | None = None):
+        self.adapter, self.on_device = adapter, not _on_cpu(adapter)
+        self._found = _known.setdefault(adapter, {}).setdefault(kind, _Found())
+        self._kind = kind
+        auto = begin or (_AUTO_ON_A_DEVICE if self.on_device else _AUTO["cpu"])
+        if size != "auto":
+            self._asked: int = size
+        else:
+            self._asked = self._found.best or auto
+        self.growing = size == "auto" and self.on_device and self._found.best is None
+
+    def __call__(self) -> int:
+        return min(self._asked, self._found.fits or self._asked)
+
+    def beside(self, pixels: int | None = None) -> Beside | None:
+        """How images are decoded for this model; `pixels` where it takes them undiminished."""
+        if not self.on_device:
+            return None
+        return Beside(lambda: _AHEAD * self(), pixels, pin)
+
+    def halve(self, count: int) -> None:
+        """Memory ran out with `count` items."""
+        self._found.fits = max(1, count // 2)
+        self._settle(self())
+        _log.warning("out of memory: batches of %d from now on", self._found.fits)
+
+    def timed(self, count: int, seconds: float) -> None:
+        """A batch of `count` took this long: grows, or settles for the size that was best."""
+        if not self.growing or count != self():
+            return
+        rates = self._found.rates
+        rates.setdefault(count, []).append(count / seconds)
+        if len(rates[count]) < 2:  # the first one of a size pays for what is made once
+            return
+        before = rates.get(count // 2)
+        if before is not None and rates[count][-1] < _WORTH * before[-1]:
+            self._settle(count // 2)
+        elif 2 * count > _MOST:
+            self._settle(count)
+        else:
+            self._asked = 2 * count
+
+    def _settle(self, size: int) -> None:
+        if self.growing:
+            self._asked = self._found.best = size
+            self.growing = False
+
+
+class _Found:
+    """What is known of one kind of item on one loaded model."""
+
+    def __init__(self) -> None:
+        self.best: int | None = None  # the batch that `auto` has settled for
+        self.fits: int | None = None  # more than this, and memory runs out
+        self.rates: dict[int, list[float]] = {}  # items a second, by the batch's size
+
+
+_known: "WeakKeyDictionary[Any, dict[str, _Found]]" = WeakKeyDictionary()
+
+
+def settled(adapter: Any) -> dict[str, int]:
+    """The batch sizes that `auto` has settled for on a loaded model, by kind of item."""
+    found = _known.get(adapter, {})
+    return {kind: one.best for kind, one in found.items() if one.best is not None}
+
+
+def _on_cpu(adapter: Any) -> bool:
+    return getattr(getattr(adapter, "device", None), "type", "cpu") == "cpu"
 
 
 def infer(
     items: Iterable[Item],
-    size: Size,
-    adapter: Any,
+    limit: Limit,
     model: Callable[[list[Any]], Any],
     errors: list[str | None] | np.ndarray,
     finish: Callable[[Any], Iterable[Result]] = iter,
 ) -> Iterator[tuple[Any, Result]]:
-    """(row, result) for each item that there is something of, in order, `size` items at a time.
+    """(row, result) for each item that there is something of, in order, `limit` items at a time.
 
     `model` takes prepared items; `finish` makes one result for each of what it gave, one batch
     later: a device still computes while the next batch is collected. Why an item is not there goes
     into `errors` at its row. A batch of large undiminished images is cut short, so that memory does
     not grow with the images' size.
 
-    When the device runs out of memory, the batch is halved, and `adapter` never gets a larger one
-    again. UserError when a single item is too much.
+    Model calls on one device take turns, whichever threads they come from. When the device runs out
+    of memory, the batch is halved, and its model never gets a larger one again. UserError when a
+    single item is too much.
     """
-    running: deque[tuple[list[Any], Any]] = deque()
-    for rows, batch in _batches(items, _Limit(adapter, size), errors):
-        for some, result in _halving(rows, batch, _Limit(adapter, size), model):
-            running.append((some, result))
+    # what a batch holds stays as it is until its result is there: it may still be on its way
+    running: deque[tuple[list[Any], list[Any], Any]] = deque()
+    for rows, batch in _batches(items, limit, errors):
+        if limit.growing:
+            while running:
+                yield from _finished(running, finish)
+            started, count = perf_counter(), len(batch)
+            running.extend(_halving(rows, batch, limit, model))
+            results = [one for _ in range(len(running)) for one in _finished(running, finish)]
+            limit.timed(count, perf_counter() - started)
+            yield from results
+            continue
+        for launched in _halving(rows, batch, limit, model):
+            running.append(launched)
             if len(running) > 1:
                 yield from _finished(running, finish)
     while running:
@@ -58,30 +151,15 @@ def infer(
 
 
 def _finished(
-    running: deque[tuple[list[Any], Any]], finish: Callable[[Any], Iterable[Result]]
+    running: deque[tuple[list[Any], list[Any], Any]], finish: Callable[[Any], Iterable[Result]]
 ) -> Iterator[tuple[Any, Result]]:
-    rows, result = running.popleft()
+    rows, _, result = running.popleft()
+    pulse.beat()  # each batch is a sign of life
     yield from zip(rows, finish(result), strict=True)
 
 
-class _Limit:
-    """How many items a batch may have now: `size`, or less once memory has run out."""
-
-    def __init__(self, adapter: Any, size: Size):
-        self._adapter = adapter
-        kind = getattr(getattr(adapter, "device", None), "type", "cpu")
-        self._asked = _AUTO.get(kind, _AUTO["cpu"]) if size == "auto" else size
-
-    def __call__(self) -> int:
-        return min(self._asked, _limits.get(self._adapter, self._asked))
-
-    def halve(self, count: int) -> None:
-        _limits[self._adapter] = max(1, count // 2)
-        _log.warning("out of memory: batches of %d from now on", max(1, count // 2))
-
-
 def _batches(
-    items: Iterable[Item], limit: _Limit, errors: list[str | None] | np.ndarray
+    items: Iterable[Item], limit: Limit, errors: list[str | None] | np.ndarray
 ) -> Iterator[tuple[list[Any], list[Any]]]:
     rows: list[Any] = []
     batch: list[Any] = []
@@ -105,12 +183,13 @@ def _batches(
 
 
 def _halving(
-    rows: list[Any], batch: list[Any], limit: _Limit, model: Callable[[list[Any]], Any]
-) -> Iterator[tuple[list[Any], Any]]:
-    """(rows, what the model gave) of the batch, or of its halves where memory runs out."""
-    fitted = _attempt(batch, model)
+    rows: list[Any], batch: list[Any], limit: Limit, model: Callable[[list[Any]], Any]
+) -> Iterator[tuple[list[Any], list[Any], Any]]:
+    """(rows, batch, what the model gave), or the same of its halves where memory runs out."""
+    with turn(limit.adapter):
+        fitted = _attempt(batch, model)
     if fitted is not None:
-        yield rows, fitted[0]
+        yield rows, batch, fitted[0]
         return
     _make_room()
     limit.halve(len(batch))

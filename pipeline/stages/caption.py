@@ -1,11 +1,10 @@
 """caption: one sentence for each image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
@@ -13,7 +12,7 @@ from pipeline.models.captioner import Caption, Captioner, CaptionerSpec
 from pipeline.models.generation import Generation, seed_of
 from pipeline.models.precision import Precision
 from pipeline.stages import ModelName, Stage, tuning
-from pipeline.stages.batching import Size, infer
+from pipeline.stages.batching import Item, Limit, Size, infer
 
 
 class CaptionParameters(Generation):
@@ -23,7 +22,7 @@ class CaptionParameters(Generation):
     precision: Precision = "fp32"
     trust_remote_code: bool = False
     device: str = tuning("auto")
-    batch_size: Size = tuning(16)  # images; sampling takes them one by one
+    batch_size: Size = tuning("auto")  # images; sampling takes them one by one
     threads: int | None = tuning(None, ge=1)  # that decode images
 
 
@@ -55,9 +54,13 @@ def run(
     logprobs: list[float | None] = [None] * len(ids)
     sampling = parameters.do_sample
 
-    def prepare(row: int, image: Image.Image) -> Any:
-        prepared = captioner.prepare(image)
-        return (seed_of(parameters.seed, ids[row]), prepared) if sampling else prepared
+    def items() -> Iterator[Item]:
+        beside = limit.beside()
+        for row, prepared, error in decode(
+            images, parameters.threads, captioner.prepare, beside=beside
+        ):
+            seeded = sampling and prepared is not None
+            yield row, (seed_of(parameters.seed, ids[row]), prepared) if seeded else prepared, error
 
     def model(batch: list[Any]) -> list[Caption]:
         if not sampling:
@@ -65,9 +68,8 @@ def run(
         seeds, prepared = zip(*batch, strict=True)
         return captioner.caption(prepared, parameters, seeds)
 
-    decoded = decode(images, parameters.threads, prepare)
-    size = 1 if sampling else parameters.batch_size
-    for row, caption in infer(decoded, size, captioner, model, errors):
+    limit = Limit(captioner, 1 if sampling else parameters.batch_size, "images")
+    for row, caption in infer(items(), limit, model, errors):
         if not isfinite(caption.mean_logprob):
             errors[row] = "the caption's probability is not finite"
         elif not caption.text:

@@ -1,14 +1,17 @@
 """embed_images: one unit vector for each image, in CLIP's joint space."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.clip import Clip, ClipSpec, unit_rows
+from pipeline.models.clip import Clip, ClipSpec, unit
+from pipeline.models.transfer import Home
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Size, Vectors, infer
+from pipeline.stages.batching import Limit, Size, Vectors, infer
 
 
 class EmbedImagesParameters(Parameters):
@@ -17,6 +20,11 @@ class EmbedImagesParameters(Parameters):
     clip: ClipSpec
     batch_size: Size = tuning("auto")  # images
     threads: int | None = tuning(None, ge=1)  # that decode images
+
+
+def units(clip: Clip, prepared: Sequence[Any]) -> Home:
+    """Unit vectors and norms of prepared images, on their way to the host."""
+    return unit(clip.encode_images(prepared))
 
 
 def run(
@@ -28,8 +36,9 @@ def run(
     vectors = Vectors(len(images), clip.width)
     errors: list[str | None] = [None] * len(images)
 
-    decoded = decode(images, parameters.threads, lambda _, image: clip.prepare(image))
-    found = infer(decoded, parameters.batch_size, clip, clip.encode_images, errors, unit_rows)
+    limit = Limit(clip, parameters.batch_size, "images")
+    decoded = decode(images, parameters.threads, clip.prepare, beside=limit.beside())
+    found = infer(decoded, limit, partial(units, clip), errors, Home.rows)
     for row, (embedding, norm) in found:
         vectors.put(row, embedding, norm)
     columns = {"image_id": images["image_id"], **vectors.columns(errors)}

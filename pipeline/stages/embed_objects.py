@@ -1,6 +1,8 @@
 """embed_objects: one unit vector for each object's region, cut out before CLIP's own transform."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import ceil, floor
 from typing import Any, Literal
 
@@ -12,9 +14,11 @@ from pydantic import Field, model_validator
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.clip import Clip, ClipSpec, unit_rows
+from pipeline.models.clip import Clip, ClipSpec
+from pipeline.models.transfer import Home
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Item, Size, Vectors, infer
+from pipeline.stages.batching import Item, Limit, Size, Vectors, infer
+from pipeline.stages.embed_images import units
 from pipeline.stages.inherit import reasons
 from pipeline.stages.per_image import PerImage
 
@@ -64,6 +68,23 @@ def edges(
     return left, top, right, bottom
 
 
+@dataclass(frozen=True)
+class _Crops:
+    """Prepares the regions of an image, in whatever process it was decoded."""
+
+    prepare: Callable[[Image.Image], Any]
+    margin: float
+
+    def __call__(self, image: Image.Image, boxes: np.ndarray) -> list[tuple[np.ndarray, Any]]:
+        """(which of the boxes [k, 4], prepared crop) for each region: objects may share one."""
+        members: dict[tuple[int, int, int, int], list[int]] = {}
+        for number, box in enumerate(boxes):
+            members.setdefault(edges(image.size, box, self.margin), []).append(number)
+        return [
+            (np.array(some), self.prepare(image.crop(pixels))) for pixels, some in members.items()
+        ]
+
+
 def _span(start: float, end: float, length: int) -> tuple[int, int]:
     first = min(max(floor(start * length + _PIXEL), 0), length - 1)
     last = max(min(ceil(end * length - _PIXEL), length), first + 1)
@@ -85,24 +106,20 @@ def run(
     if parameters.not_found == "whole":
         boxes[regions["score"].to_numpy() < parameters.min_score] = 0, 0, 1, 1
 
-    def prepare(place: int, image: Image.Image) -> list[tuple[np.ndarray, Any]]:
-        """(rows, crop) for each different region of the image: many objects may share one."""
-        rows_of: dict[tuple[int, int, int, int], list[int]] = {}
-        for row in groups.rows[place].tolist():
-            pixels = edges(image.size, boxes[row], parameters.margin)
-            rows_of.setdefault(pixels, []).append(row)
-        return [
-            (np.array(rows), clip.prepare(image.crop(pixels))) for pixels, rows in rows_of.items()
-        ]
-
     def crops() -> Iterator[Item]:
-        for place, regions_of, error in decode(groups.images, parameters.threads, prepare):
-            if regions_of is None:
+        prepare = _Crops(clip.prepare, parameters.margin)
+        given = [boxes[rows] for rows in groups.rows]
+        beside = limit.beside()
+        for place, found, error in decode(
+            groups.images, parameters.threads, prepare, given, beside
+        ):
+            if found is None:
                 yield groups.rows[place], None, error
             else:
-                yield from ((rows, region, None) for rows, region in regions_of)
+                yield from ((groups.rows[place][members], crop, None) for members, crop in found)
 
-    found = infer(crops(), parameters.batch_size, clip, clip.encode_images, errors, unit_rows)
+    limit = Limit(clip, parameters.batch_size, "crops")
+    found = infer(crops(), limit, partial(units, clip), errors, Home.rows)
     for rows, (embedding, norm) in found:
         vectors.put(rows, embedding, norm)
     columns = {

@@ -1,8 +1,8 @@
 """embed_texts: one unit vector for each distinct text of a part, captions and phrases alike."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +11,9 @@ from pydantic import field_validator
 
 from pipeline import tables
 from pipeline.models.clip import Clip, ClipSpec, unit
+from pipeline.models.transfer import Home
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Size, Vectors, infer
+from pipeline.stages.batching import Limit, Size, Vectors, infer
 from pipeline.stages.phrases import check_template, fill
 
 
@@ -50,7 +51,8 @@ def run(
     # texts of one length share a batch: the tower then runs over few positions of padding
     by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     items = ((row, texts[row], None) for row in by_length)
-    found = infer(items, parameters.batch_size, clip, clip.encode_texts, [], _rows)
+    limit = Limit(clip, parameters.batch_size, "texts")
+    found = infer(items, limit, partial(_units, clip), [], _rows)
     for row, (embedding, norm, cut) in found:
         vectors.put(row, embedding, norm)
         truncated[row] = bool(cut)
@@ -63,9 +65,14 @@ def run(
     return tables.build("text_embeddings", columns, clip.width)
 
 
-def _rows(encoded: tuple[Any, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
-    features, truncated = encoded
-    return zip(*unit(features), truncated, strict=True)
+def _units(clip: Clip, some: Sequence[str]) -> tuple[Home, np.ndarray]:
+    features, truncated = clip.encode_texts(some)
+    return unit(features), truncated
+
+
+def _rows(encoded: tuple[Home, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    home, truncated = encoded
+    return zip(*home.arrays(), truncated, strict=True)
 
 
 STAGE = Stage(

@@ -1,6 +1,8 @@
 """Locating by CLIP alone: its dense features (`patches`), or crops of many sizes (`windows`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ from PIL import Image
 
 from pipeline.corpus.decode import decode
 from pipeline.models import grounder, windows
-from pipeline.models.clip import Clip, unit, unit_rows
-from pipeline.stages.batching import Item, Size, infer
+from pipeline.models.clip import Clip, unit
+from pipeline.models.transfer import Home, to_device
+from pipeline.stages.batching import Item, Limit, Size, infer
+from pipeline.stages.embed_images import units
 from pipeline.stages.per_image import PerImage
 
 # (object rows int64 [k], boxes float32 [k, 4], scores float32 [k]) of one image
@@ -32,25 +36,53 @@ def by_patches(
 
     `texts` [n] has what is looked up for each object row; failures go into `errors` [n].
     """
-    phrases, phrase_of = _phrases(clip, texts, size)
+    vectors, phrase_of = _phrases(clip, texts, size)
+    phrases = to_device([vectors], clip.device)[0]
 
-    def prepare(_: int, image: Image.Image) -> tuple[Any, tuple[float, float, float, float]]:
-        return clip.prepare(image), clip.visible(image.size)
+    def items() -> Iterator[Item]:
+        sized = _Sized(clip.prepare)
+        for image, found, error in decode(groups.images, threads, sized, beside=limit.beside()):
+            asked = phrase_of[groups.rows[image]]
+            yield image, None if found is None else (*found, asked), error
 
-    def model(batch: list[tuple[Any, Any]]) -> tuple[Any, tuple[int, int], list[Any]]:
-        return *clip.encode_patches([pixels for pixels, _ in batch]), [part for _, part in batch]
+    def model(batch: list[tuple[Any, tuple[int, int], np.ndarray]]) -> _Encoded:
+        pixels, sizes, asked = zip(*batch, strict=True)
+        features, grid = clip.encode_patches(pixels)
+        return grounder.cosines(features, phrases, _padded(asked)), grid, sizes, asked
 
-    def finish(encoded: tuple[Any, tuple[int, int], list[Any]]) -> Iterator[Any]:
-        features, grid, visible = encoded
-        return ((dense, grid, part) for dense, part in zip(unit(features)[0], visible, strict=True))
+    def finish(encoded: _Encoded) -> Iterator[Any]:
+        home, grid, sizes, asked = encoded
+        for cosines, shape, some in zip(home.arrays()[0], sizes, asked, strict=True):
+            yield cosines[:, : len(some)], grid, shape
 
     unread: list[str | None] = [None] * len(groups.images)
-    decoded = decode(groups.images, threads, prepare)
-    for image, (dense, grid, visible) in infer(decoded, size, clip, model, unread, finish):
-        rows = groups.rows[image]
-        boxes, scores = grounder.patches(dense, grid, phrases[phrase_of[rows]], threshold)
-        yield rows, grounder.to_image(boxes, visible), scores
+    limit = Limit(clip, size, "patches")
+    for image, (cosines, grid, shape) in infer(items(), limit, model, unread, finish):
+        boxes, scores = grounder.patches(cosines, grid, threshold)
+        yield groups.rows[image], grounder.to_image(boxes, clip.visible(shape)), scores
     groups.spread(unread, errors)
+
+
+# cosines on their way, the grid, and of each image its size and the phrases that it asks for
+_Encoded = tuple[Home, tuple[int, int], Sequence[tuple[int, int]], Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """Prepares an image, and keeps its size (width, height)."""
+
+    prepare: Callable[[Image.Image], Any]
+
+    def __call__(self, image: Image.Image) -> tuple[Any, tuple[int, int]]:
+        return self.prepare(image), image.size
+
+
+def _padded(asked: Sequence[np.ndarray]) -> np.ndarray:
+    """Phrase numbers of n images as int64 [n, k]; where an image has fewer, phrase 0 again."""
+    out = np.zeros((len(asked), max(map(len, asked))), np.int64)
+    for row, some in enumerate(asked):
+        out[row, : len(some)] = some
+    return out
 
 
 def by_windows(
@@ -70,13 +102,9 @@ def by_windows(
     phrases, phrase_of = _phrases(clip, texts, size)
     pending: dict[int, tuple[tuple[int, int], np.ndarray]] = {}  # size and windows of an image
 
-    def prepare(_: int, image: Image.Image) -> tuple[tuple[int, int], np.ndarray, list[Any]]:
-        places = windows.layout(image.size, *layout)
-        crops = [clip.prepare(image.crop(place)) for place in places.tolist()]
-        return image.size, places, crops
-
     def crops() -> Iterator[Item]:
-        for image, found, error in decode(groups.images, threads, prepare):
+        prepare, beside = _Windows(clip.prepare, layout), limit.beside()
+        for image, found, error in decode(groups.images, threads, prepare, beside=beside):
             if found is None:
                 yield image, None, error
             else:
@@ -86,7 +114,8 @@ def by_windows(
 
     unread: list[str | None] = [None] * len(groups.images)
     embeddings: list[np.ndarray] = []
-    for image, (embedding, _) in infer(crops(), size, clip, clip.encode_images, unread, unit_rows):
+    limit = Limit(clip, size, "crops")
+    for image, (embedding, _) in infer(crops(), limit, partial(units, clip), unread, Home.rows):
         embeddings.append(embedding)
         shape, places = pending[image]
         if len(embeddings) == len(places):  # the last of this image; they come in order
@@ -98,6 +127,20 @@ def by_windows(
     groups.spread(unread, errors)
 
 
+@dataclass(frozen=True)
+class _Windows:
+    """Prepares the windows of an image, laid out by scales and overlap."""
+
+    prepare: Callable[[Image.Image], Any]
+    layout: tuple[Sequence[float], float]
+
+    def __call__(self, image: Image.Image) -> tuple[tuple[int, int], np.ndarray, list[Any]]:
+        """The image's size, its windows int64 [n, 4] in pixels, and each of them prepared."""
+        places = windows.layout(image.size, *self.layout)
+        crops = [self.prepare(image.crop(place)) for place in places.tolist()]
+        return image.size, places, crops
+
+
 def _phrases(clip: Clip, texts: Texts, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors float32 [m, d] of the different texts, and which of them each row [n] has."""
     coded = texts.combine_chunks().dictionary_encode()
@@ -106,8 +149,9 @@ def _phrases(clip: Clip, texts: Texts, size: Size) -> tuple[np.ndarray, np.ndarr
     items = ((row, text, None) for row, text in enumerate(different))
 
     def encode(batch: list[str]) -> Any:
-        return clip.encode_texts(batch)[0]
+        return unit(clip.encode_texts(batch)[0])
 
-    for row, (embedding, _) in infer(items, size, clip, encode, [], unit_rows):
+    limit = Limit(clip, size, "texts")
+    for row, (embedding, _) in infer(items, limit, encode, [], Home.rows):
         vectors[row] = embedding
     return vectors, pc.fill_null(coded.indices, -1).to_numpy()

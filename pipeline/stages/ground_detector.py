@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from pipeline.corpus.decode import decode
 from pipeline.models.detector import Detector, Located, Sought
-from pipeline.stages.batching import Size, infer
+from pipeline.stages.batching import Item, Limit, Size, infer
 from pipeline.stages.per_image import PerImage
+
+_PIXELS_AHEAD = 2**27  # of images that wait as they are, three bytes each
 
 
 def by_detector(
@@ -36,13 +37,15 @@ def by_detector(
         phrases.append(tuple(numbers))
         answer_of.append(np.array([numbers[text] for text in asked]))
 
-    def prepare(image_row: int, image: Image.Image) -> Sought:
-        return Sought(detector.prepare(image), phrases[image_row])
+    def sought() -> Iterator[Item]:
+        ordered = groups.images.take(pa.array(order))
+        beside = limit.beside(_PIXELS_AHEAD)
+        for row, image, error in decode(ordered, threads, detector.prepare, beside=beside):
+            yield row, None if image is None else Sought(image, phrases[row]), error
 
     unread: list[str | None] = [None] * len(order)
-    decoded = decode(groups.images.take(pa.array(order)), threads, prepare)
-    batch = detector.auto if size == "auto" else size
-    found = infer(decoded, batch, detector, detector.locate, unread, Located.each)
+    limit = Limit(detector, size, "images", detector.auto)
+    found = infer(sought(), limit, detector.locate, unread, Located.each)
     for image, (boxes, scores) in found:
         yield rows_of[image], boxes[answer_of[image]], scores[answer_of[image]]
     for rows, error in zip(rows_of, unread, strict=True):

@@ -59,7 +59,7 @@ def perturbed(rows: pa.Table) -> pa.Table:
     """
     ids, variants = rows["image_id"].to_pylist(), rows["variant"].to_pylist()
 
-    def measure(row: int, image: Image.Image) -> dict[str, Any]:
+    def measure(image: Image.Image, row: int) -> dict[str, Any]:
         made, data = perturb(image, variants[row], content_id(ids[row]))
         facts = {"width": made.width, "height": made.height, "mode": "RGB", "orientation": 1}
         if data is not None:
@@ -69,7 +69,7 @@ def perturbed(rows: pa.Table) -> pa.Table:
 
     found = rows.select(["image_id", "variant", "uri", "sha256"]).to_pylist()
     clean = rows.drop_columns("variant").append_column("variant", pa.array([CLEAN] * len(rows)))
-    for row, facts, error in decode(clean, prepare=measure):
+    for row, facts, error in decode(clean, prepare=measure, given=range(len(clean))):
         found[row] |= facts or {"error": error}
     names = tables.schema("images").names
     return tables.build("images", {name: [row.get(name) for row in found] for name in names})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import AfterValidator
 
-from pipeline import tables
+from pipeline import pulse, tables
 from pipeline.corpus.describe import describe
 from pipeline.corpus.layouts import Labels, Misfit, get_layout, labels
 from pipeline.corpus.source import read_bytes, reason
@@ -48,7 +48,10 @@ def run(
     files = inputs["files"]
     uris, paths = files["uri"].to_pylist(), files["path"].to_pylist()
     with ThreadPoolExecutor(parameters.threads, thread_name_prefix="listing") as pool:
-        facts = list(pool.map(_facts, uris))  # the bytes stay in the threads
+        facts = []
+        for one in pool.map(_facts, uris):  # the bytes stay in the threads
+            facts.append(one)
+            pulse.beat()
     rows = [
         {"uri": uri, **fact, **_labels(path, fact["error"], parameters)}
         for uri, path, fact in zip(uris, paths, facts, strict=True)

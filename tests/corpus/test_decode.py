@@ -11,9 +11,11 @@ from PIL import Image, ImageFile
 
 from pipeline import tables
 from pipeline.corpus import decode as module
-from pipeline.corpus.decode import decode, decode_bytes, sharing
+from pipeline.corpus import upright
+from pipeline.corpus.decode import decode, sharing
 from pipeline.corpus.describe import ImageError, describe
 from pipeline.corpus.perturb import perturb
+from pipeline.corpus.upright import decode_bytes
 
 
 def encode(image: Image.Image, format: str, **options) -> bytes:
@@ -190,14 +192,14 @@ def test_failures_stay_in_their_rows(tmp_path, monkeypatch):
     table = images_table(*paths, errors=["failed before"] + [None] * 6)
     paths[3].unlink()
     Image.new("RGB", (4, 4), "white").save(paths[4])
-    real = module.read_bytes
+    real = upright.read_bytes
 
     def read_bytes(uri):
         if uri == str(paths[5]):
             raise PermissionError(13, "Permission denied", uri)
         return real(uri)
 
-    monkeypatch.setattr(module, "read_bytes", read_bytes)
+    monkeypatch.setattr(upright, "read_bytes", read_bytes)
     rows = list(decode(table))
     assert [image is None for _, image, _ in rows] == [True] * 6 + [False]
     errors = [error for _, _, error in rows]
@@ -239,8 +241,8 @@ def test_no_thread_is_left_after_the_end_or_an_early_stop(tmp_path):
 
 def counting_reads(monkeypatch) -> list[str]:
     reads: list[str] = []
-    real = module.read_bytes
-    monkeypatch.setattr(module, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    real = upright.read_bytes
+    monkeypatch.setattr(upright, "read_bytes", lambda uri: reads.append(uri) or real(uri))
     return reads
 
 
@@ -286,11 +288,11 @@ def test_what_prepare_gives_is_yielded_in_row_order_from_the_decoding_threads(tm
     paths[-1].unlink()
     seen = set()
 
-    def prepare(row, image):
+    def prepare(image, row):
         seen.add(threading.current_thread().name)
         return row, image.size
 
-    rows = list(decode(table, 3, prepare))
+    rows = list(decode(table, 3, prepare, range(21)))
     assert [row for row, _, _ in rows] == list(range(21))
     assert [value[0] for _, value, _ in rows[:-1]] == list(range(20))
     assert rows[-1][1] is None
@@ -300,8 +302,8 @@ def test_what_prepare_gives_is_yielded_in_row_order_from_the_decoding_threads(tm
 
 def test_within_sharing_no_file_is_read_twice(tmp_path, monkeypatch):
     reads = []
-    real = module.read_bytes
-    monkeypatch.setattr(module, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    real = upright.read_bytes
+    monkeypatch.setattr(upright, "read_bytes", lambda uri: reads.append(uri) or real(uri))
     table = images_table(*(paths := write_many(tmp_path, 6)))
     paths[-1].unlink()
     with sharing():
@@ -315,7 +317,7 @@ def test_within_sharing_no_file_is_read_twice(tmp_path, monkeypatch):
 def test_what_is_shared_is_dropped_at_the_end_also_after_an_error(tmp_path):
     table = images_table(*write_many(tmp_path, 2))
     with pytest.raises(ZeroDivisionError), sharing():
-        list(decode(table, 1, lambda row, image: 1 / 0))
+        list(decode(table, 1, lambda image: 1 / 0))
     assert module._kept.get() is None
 
 
@@ -323,16 +325,16 @@ def test_a_single_thread_reads_ahead_and_leaves_the_decoding_to_the_caller(tmp_p
     paths = [tmp_path / f"{number}.png" for number in range(20)]
     for number, path in enumerate(paths):
         noise(16 + number).save(path)
-    reading, whole = [], module._read
+    reading, whole = [], module.content
 
-    def read(uri, sha256):
+    def read(row):
         reading.append(threading.current_thread())
-        return whole(uri, sha256)
+        return whole(row)
 
-    monkeypatch.setattr(module, "_read", read)
+    monkeypatch.setattr(module, "content", read)
     preparing = []
     rows = decode(
-        images_table(*paths), 1, lambda row, image: preparing.append(threading.current_thread())
+        images_table(*paths), 1, lambda image: preparing.append(threading.current_thread())
     )
     assert [row for row, _, error in rows if error is None] == list(range(20))
     assert set(preparing) == {threading.current_thread()}
@@ -406,7 +408,7 @@ def test_shared_pixels_are_those_of_the_variant(tmp_path, monkeypatch):
     table = in_variant(images_table(photo(tmp_path / "a.png")), "clean", "noise_0.01", "blur_2")
     alone = decoded(table)
     calls = []
-    monkeypatch.setattr(module, "decode_bytes", lambda data: calls.append(1) or decode_bytes(data))
+    monkeypatch.setattr(upright, "decode_bytes", lambda data: calls.append(1) or decode_bytes(data))
     with sharing():
         for _ in range(2):
             for one, two in zip(decoded(table, threads=1), alone, strict=True):

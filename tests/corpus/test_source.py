@@ -1,4 +1,5 @@
 import os
+import socket
 import zipfile
 from pathlib import Path
 
@@ -6,7 +7,15 @@ import fsspec
 import pytest
 
 from pipeline.corpus import source
-from pipeline.corpus.source import FILES, File, files_table, list_files, path_below, read_bytes
+from pipeline.corpus.source import (
+    FILES,
+    File,
+    files_table,
+    list_files,
+    path_below,
+    read_bytes,
+    reason,
+)
 from pipeline.errors import UserError
 
 
@@ -195,3 +204,38 @@ def test_a_uri_gives_its_path_back(tmp_path):
 )
 def test_a_path_is_below_its_root_or_nothing(root, uri, path):
     assert path_below(root, uri) == path
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # a socket's name has to be short
+        server.bind("socket.jpg")
+        for name, kind in (
+            ("pipe", "a named pipe"),
+            ("folder", "a folder"),
+            ("device", "a device"),
+            ("socket", "a socket"),
+        ):
+            path = str(tmp_path / f"{name}.jpg")
+            for uri in (path, f"file://{path}"):
+                with pytest.raises(OSError, match="Not a regular file") as refused:
+                    read_bytes(uri)
+                assert reason(refused.value) == f"Not a regular file but {kind}: '{path}'"
+
+
+def test_a_file_that_a_pipe_takes_the_place_of_while_it_is_opened_is_refused(tmp_path, monkeypatch):
+    path = touch(tmp_path, "a.jpg") / "a.jpg"
+    stat_of = source.Path.stat
+
+    def swapped(self, *arguments, **options):
+        found = stat_of(self, *arguments, **options)
+        path.unlink()
+        os.mkfifo(path)
+        return found
+
+    monkeypatch.setattr(source.Path, "stat", swapped)
+    with pytest.raises(OSError, match="Not a regular file but a named pipe"):
+        read_bytes(str(path))

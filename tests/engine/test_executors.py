@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.dag import load
-from pipeline.engine import drive, executors, machine
+from pipeline.engine import drive, executors
+from pipeline.engine.health.attempts import Stalled
 from pipeline.engine.task import Outcome, Receipt, Task
 from pipeline.errors import UserError
 
@@ -20,8 +21,13 @@ class Queue:
     tasks: list
     finished: list = field(default_factory=list)
 
-    def pop(self):
-        return self.tasks.pop(0) if self.tasks else None
+    def pop(self, has_room):
+        return self.tasks.pop(0) if self.tasks and has_room(self.tasks[0].nodes) else None
+
+    def settled(self, task): ...
+
+    def wait(self):
+        return False
 
     def finish(self, node, part):
         self.finished.append(part)
@@ -37,7 +43,7 @@ class Executor:
     most: int = 0
     careful: list = field(default_factory=list)
 
-    def has_room(self):
+    def has_room(self, nodes=()):
         return len(self.running) < self.room
 
     def submit(self, task):
@@ -83,6 +89,16 @@ def test_a_part_that_killed_its_worker_is_run_again_with_care(tasks):
     assert sorted(queue.finished) == [f"p{i}" for i in range(6)]
 
 
+def test_a_part_that_hangs_is_tried_three_times_and_then_given_up(tasks):
+    hung = [Stalled("no sign of life for 10m", "1") for _ in range(4)]
+    queue, executor, failures, failed = driven(tasks, {"p1": hung[:2]})
+    assert executor.careful == ["p1"] and failures == []
+    assert sorted(queue.finished) == [f"p{i}" for i in range(6)]
+    queue, executor, failures, failed = driven(tasks, {"p1": hung})
+    assert len(hung) == 1 and failures == ["p1"] and failed == 1
+    assert sorted(queue.finished) == ["p0", "p2", "p3", "p4", "p5"]
+
+
 def test_one_failed_part_does_not_stop_the_others(tasks):
     queue, _, failures, failed = driven(tasks, {"p1": [RuntimeError("odd")]})
     assert failures == ["p1"] and failed == 1
@@ -122,55 +138,3 @@ def test_a_scheduler_that_is_not_there_is_explained(monkeypatch):
         executors.executor([], False, "tcp://127.0.0.1:9", None, print),
     ):
         pass
-
-
-def test_a_gpu_that_nobody_offers_is_said_at_once(write_dag, fake_models, monkeypatch):
-    monkeypatch.setattr("dask.distributed.as_completed", lambda **_: None)
-    path = write_dag(models=fake_models)
-    overrides = ["captions.device=cuda", "image_embeddings.clip.device=cuda:1"]
-    nodes = load(str(path), overrides).nodes
-    assert [n for n in nodes if machine.needs_gpu(nodes[n])] == ["captions", "image_embeddings"]
-
-    class Client:
-        def run_on_scheduler(self, function):
-            return False
-
-    executor = executors.OnDask(Client(), print)
-    with pytest.raises(UserError, match=r"'captions' asks for a GPU .* no worker offers one"):
-        executor.submit(Task(Path("store"), (nodes["regions"], nodes["captions"]), "p0"))
-
-
-@pytest.mark.parametrize(("memory", "workers"), [(100e9, 4), (5e9, 2), (1e9, 1)])
-def test_no_more_workers_than_memory_has_room_for(
-    write_dag, fake_models, monkeypatch, memory, workers
-):
-    nodes = load(str(write_dag(models=fake_models))).computed
-    monkeypatch.setattr(machine, "cores", lambda: 4)
-    monkeypatch.setattr(machine, "gpu_here", lambda: False)
-    monkeypatch.setattr(machine.footprint, "weights", lambda spec: 100_000_000)
-    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", memory)
-    assert machine.memory_of_worker(nodes) == 1_500_000_000 + 2 * 3 * 100_000_000
-    assert machine.default_workers(nodes) == workers
-    said = machine.why_fewer(2, nodes)
-    assert said.startswith("2 of 4 possible workers: each takes about 2.1 GB of memory")
-
-
-def test_one_worker_has_the_gpu(write_dag, fake_models, monkeypatch):
-    path = write_dag(models=fake_models)
-    monkeypatch.setattr(machine, "cores", lambda: 4)
-    monkeypatch.setattr(machine, "gpu_here", lambda: True)
-    assert machine.default_workers(load(str(path)).computed) == 1
-    on_cpu = [f"{node}.clip.device=cpu" for node in ("image_embeddings", "text_embeddings")]
-    nodes = load(str(path), on_cpu).nodes
-    assert machine.default_workers([nodes["image_embeddings"]]) == 4
-
-
-@pytest.mark.parametrize(
-    ("visible", "here"), [("", False), ("-1", False), ("0", True), (None, True)]
-)
-def test_a_hidden_gpu_is_none(monkeypatch, visible, here):
-    monkeypatch.setattr(machine.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert machine.gpu_here() is here

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import tables
-from pipeline.corpus import decode as decoding
+from pipeline.corpus import upright
 from pipeline.corpus.decode import decode
 from pipeline.dag import Node, load
 from pipeline.engine import joint_pass
@@ -118,8 +118,8 @@ def test_a_part_without_images_is_one_empty_slice(images):
 def test_each_image_is_decoded_once(tmp_path, monkeypatch):
     """With the real `decode`: four nodes open the same files, which are read once."""
     reads = []
-    real = decoding.read_bytes
-    monkeypatch.setattr(decoding, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    real = upright.read_bytes
+    monkeypatch.setattr(upright, "read_bytes", lambda uri: reads.append(uri) or real(uri))
     monkeypatch.setattr(joint_pass, "SLICE_PIXELS", 2 * 48 * 48)
     paths = [draw(tmp_path / f"{number}.jpg", number) for number in range(5)]
     digests = [sha256(path.read_bytes()).hexdigest() for path in paths]

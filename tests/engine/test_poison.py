@@ -3,11 +3,10 @@
 import os
 import signal
 
-import pyarrow as pa
 import pytest
 
 from pipeline import tables
-from pipeline.engine import poison
+from pipeline.engine import child, poison
 from pipeline.errors import UserError
 from pipeline.stages import Parameters, Stage
 
@@ -60,7 +59,7 @@ def test_a_user_error_is_not_taken_for_poison():
 def test_a_process_that_dies_on_an_image_costs_only_that_image(monkeypatch):
     """The halving over children, each a fork that the poison kills as a native crash would."""
 
-    def child(made_up, parameters, inputs):
+    def forked(made_up, parameters, inputs, patience, share):
         pid = os.fork()
         if pid == 0:
             if "id03" in inputs["images"]["image_id"].to_pylist():
@@ -68,31 +67,10 @@ def test_a_process_that_dies_on_an_image_costs_only_that_image(monkeypatch):
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         if status != 0:
-            raise poison.Died("the process ended with status -9 on this image: no message")
+            raise child.Died("the process ended with status -9 on this image: no message")
         return captions(inputs)
 
-    monkeypatch.setattr(poison, "_child", child)
+    monkeypatch.setattr(child, "run", forked)
     out = poison.in_child(poisoned(), Parameters(), {"images": IMAGES})
     assert out["image_id"].to_pylist() == IDS
     assert out.filter(out["error"].is_valid())["image_id"].to_pylist() == ["id03"]
-
-
-def test_the_child_process_gives_what_the_stage_gives_here():
-    from pipeline.stages import get_stage
-
-    images = get_stage("images")
-    listing = tables.build(
-        "listing", {"uri": ["a", "b"], "image_id": ["1" * 32, "2" * 32], "width": [4, 4]}
-    )
-    parameters = images.parameters()
-    here = images.run({"listing": listing}, parameters, [])
-    there = poison._child(images, parameters, {"listing": listing})
-    assert there.equals(here) and isinstance(there, pa.Table)
-
-
-def test_a_dead_child_is_reported_with_its_last_words():
-    from pipeline.stages import get_stage
-
-    images = get_stage("images")
-    with pytest.raises(poison.Died, match=r"ended with status 1 .*KeyError"):
-        poison._child(images, images.parameters(), {"wrong": IMAGES})

@@ -259,3 +259,24 @@ def test_an_image_that_kills_its_worker_costs_one_row(item, write_dag, corpus, t
     table = pa.concat_tables(store.read(node.folder, part.name) for part in store.parts(node))
     (error,) = table.filter(table["error"].is_valid())["error"].to_pylist()
     assert "ended with status -9" in error
+
+
+def test_a_pipe_in_the_place_of_a_listed_image_costs_one_row(item, write_dag, corpus, tmp_path):
+    """It used to make the run wait for ever: nobody writes into it."""
+    path = write_dag()
+    options = ("--inline", "--store", "s", "--json")
+    assert item("run", path, "--until", "images", *options, cwd=tmp_path).returncode == 0
+    victim = corpus / "test" / "gan" / "0_real" / "1.jpg"
+    victim.unlink()
+    os.mkfifo(victim)
+    (corpus / "test" / "gan" / "0_real" / "new.jpg").symlink_to(victim)  # never listed
+    answer = item("run", path, "--until", "image_embeddings", *options, cwd=tmp_path, timeout=120)
+    assert answer.returncode == 1, answer.stderr
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    total = totals["image_embeddings"]
+    assert (total["rows_in"], total["rows_ok"], total["rows_failed"]) == (12, 11, 1)
+    dag, store = load(str(path)), Store(tmp_path / "s")
+    node = dag.nodes["image_embeddings"]
+    table = pa.concat_tables(store.read(node.folder, part.name) for part in store.parts(node))
+    (error,) = table.filter(table["error"].is_valid())["error"].to_pylist()
+    assert error == f"file cannot be read: Not a regular file but a named pipe: '{victim}'"

@@ -2,6 +2,7 @@ import pytest
 
 from pipeline import tables
 from pipeline.dag import load
+from pipeline.engine.machine import uses_device
 from pipeline.engine.schedule import Schedule
 from pipeline.store import Store
 
@@ -86,3 +87,17 @@ def test_only_a_node_whose_inputs_are_missing_hands_out_nothing(dag, store):
     schedule = Schedule(store, [dag.nodes["objects"]], PARTS, dag.nodes)
     assert drain(schedule) == [] and schedule.missing(dag.nodes["objects"]) == 2
     assert schedule.waits_for(dag.nodes["objects"]) == ["captions"]
+
+
+def test_what_waits_for_a_gpu_does_not_hold_up_what_needs_none(dag, store):
+    for node in dag.computed[:-2]:
+        commit(store, node, PARTS[0])
+    schedule = Schedule(store, dag.computed, PARTS, dag.nodes)
+
+    def no_gpu_is_free(nodes):
+        return not any(uses_device(node) for node in nodes)
+
+    (ready,) = iter(lambda: schedule.pop(no_gpu_is_free), None)
+    assert names(ready) == (["misalignment"], PARTS[0])
+    assert names(schedule.pop())[1] == PARTS[1]  # the joint pass, which was not lost
+    assert schedule.pop() is None

@@ -76,7 +76,7 @@ def test_the_prepared_image_becomes_what_the_processor_gives(captioner, direct, 
     """Bit for bit, whatever the size; bytes wait for the batch, not floats."""
     _, processor = direct
     prepared = [captioner.prepare(picture) for picture in pictures]
-    assert {(one.dtype, tuple(one.shape)) for one in prepared} == {(torch.uint8, (32, 32, 3))}
+    assert {(one.dtype, tuple(one.shape)) for one in prepared} == {(np.dtype("uint8"), (32, 32, 3))}
     batch = captioner._pixels.batch(prepared, torch.device("cpu"))
     assert torch.equal(batch, processor(images=pictures, return_tensors="pt")["pixel_values"])
 

@@ -30,16 +30,16 @@ def direct(clip_folder):
 
 def embed(clip, pictures):
     """Unit vectors and norms of pictures, as the stages get them."""
-    return unit(clip.encode_images([clip.prepare(picture) for picture in pictures]))
+    return unit(clip.encode_images([clip.prepare(picture) for picture in pictures])).arrays()
 
 
 def embed_texts(clip, texts):
-    return unit(clip.encode_texts(texts)[0])
+    return unit(clip.encode_texts(texts)[0]).arrays()
 
 
 def dense_of(clip, pictures):
     features, grid = clip.encode_patches([clip.prepare(picture) for picture in pictures])
-    return unit(features)[0], grid
+    return unit(features).arrays()[0], grid
 
 
 def test_images_are_embedded_as_open_clip_does(clip, direct, pictures):

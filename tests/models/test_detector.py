@@ -9,6 +9,7 @@ from transformers import BlipConfig
 from pipeline import models
 from pipeline.errors import UserError
 from pipeline.models.detector import DetectorSpec, Located, corners
+from pipeline.models.transfer import Home
 from pipeline.stages import output_parameters
 from tests.detectors import save_grounding_dino, save_owlv2
 
@@ -179,7 +180,7 @@ def test_corners_are_cut_at_the_image():
 
 
 def test_each_image_has_as_many_boxes_as_phrases():
-    located = Located(torch.arange(16.0).reshape(2, 2, 4), torch.zeros(2, 2), (1, 2))
+    located = Located(Home(torch.arange(16.0).reshape(2, 2, 4), torch.zeros(2, 2)), (1, 2))
     shapes = [(boxes.shape, scores.shape) for boxes, scores in located.each()]
     assert shapes == [((1, 4), (1,)), ((2, 4), (2,))]
     assert all(isinstance(boxes, np.ndarray) for boxes, _ in located.each())

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
-from pipeline.models.grounder import patches, to_image, whole
+from pipeline.models import grounder
+from pipeline.models.grounder import to_image, whole
 
 GRID = (4, 4)
 
@@ -9,6 +11,14 @@ GRID = (4, 4)
 def _unit(*values):
     vector = np.float32(values)
     return vector / np.linalg.norm(vector)
+
+
+def patches(dense, grid, phrases, threshold):
+    """Boxes and scores of all phrases in one image, from features to fractions."""
+    asked = np.arange(len(phrases))[None]
+    features, vectors = torch.from_numpy(dense)[None], torch.from_numpy(phrases)
+    (cosines,) = grounder.cosines(features, vectors, asked).arrays()
+    return grounder.patches(cosines[0], grid, threshold)
 
 
 def _scene():
@@ -56,11 +66,9 @@ def test_another_object_with_the_lowest_cosine_does_not_widen_the_region():
 
 def test_an_offset_of_all_cosines_changes_no_box():
     dense, red, blue = _scene()
-    phrases = np.stack([red, blue])
-    level = np.ones((16, 1), np.float32)
-    raised = np.concatenate([dense, level], 1)
-    shifted = np.concatenate([phrases, np.float32([[0.5], [-0.5]])], 1)
-    before, after = patches(dense, GRID, phrases, 0.75), patches(raised, GRID, shifted, 0.75)
+    cosines = dense @ np.stack([red, blue]).T
+    before = grounder.patches(cosines, GRID, 0.75)
+    after = grounder.patches(cosines + np.float32([0.5, -0.5]), GRID, 0.75)
     np.testing.assert_array_equal(before[0], after[0])
     np.testing.assert_allclose(after[1] - before[1], [0.5, -0.5], atol=1e-6)
 
@@ -95,3 +103,29 @@ def test_boxes_are_mapped_back_through_the_crop():
 def test_padding_is_cut_off():
     moved = to_image(np.float32([[0, 0, 1, 1]]), (0.0, -0.5, 1.0, 1.5))
     assert moved.tolist() == [[0, 0, 1, 1]]
+
+
+def test_of_patches_that_are_equally_good_the_first_counts_whatever_the_rounding():
+    flat = np.full((16, 1), 0.2, np.float32)
+    flat[[5, 10], 0] = 0.7, 0.7 + 2e-6
+    swapped = flat.copy()
+    swapped[[5, 10], 0] = 0.7 + 2e-6, 0.7
+    for cosines in (flat, swapped):
+        boxes, _ = grounder.patches(cosines, GRID, 0.75)
+        assert boxes.tolist() == [[0.25, 0.25, 0.5, 0.5]]
+    flat[10] = 0.7001
+    assert grounder.patches(flat, GRID, 0.75)[0].tolist() == [[0.5, 0.5, 0.75, 0.75]]
+
+
+def test_a_cosine_that_is_not_finite_gives_a_box_and_no_score():
+    boxes, scores = grounder.patches(np.full((16, 1), np.nan, np.float32), GRID, 0.75)
+    assert boxes.shape == (1, 4) and np.isnan(scores[0])
+
+
+def test_images_that_ask_for_different_phrases_share_a_call():
+    dense, red, blue = _scene()
+    features = torch.from_numpy(np.stack([dense, dense[::-1].copy()]))
+    vectors = torch.from_numpy(np.stack([red, blue]))
+    (cosines,) = grounder.cosines(features, vectors, np.array([[0, 1], [1, 0]])).arrays()
+    np.testing.assert_allclose(cosines[0], dense @ np.stack([red, blue]).T, atol=1e-6)
+    np.testing.assert_allclose(cosines[1], dense[::-1] @ np.stack([blue, red]).T, atol=1e-6)

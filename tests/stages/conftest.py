@@ -25,6 +25,7 @@ class ColourClip:
 
     width = 4
     image_size = (4, 4)
+    device = torch.device("cpu")
 
     def __init__(self):
         self.batches: list[int] = []

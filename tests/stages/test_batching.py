@@ -4,11 +4,16 @@ import torch
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.stages.batching import NOT_FINITE, Vectors, infer
+from pipeline.stages import batching
+from pipeline.stages.batching import NOT_FINITE, Limit, Vectors, settled
 
 
 class Adapter:
     """A loaded model, as far as batches care."""
+
+
+def infer(items, size, adapter, model, errors, **options):
+    return batching.infer(items, Limit(adapter, size, "images"), model, errors, **options)
 
 
 def _items(count, broken=()):
@@ -125,3 +130,46 @@ def test_rows_that_share_an_item_share_its_result_and_its_error():
     columns = vectors.columns(errors)
     assert columns["embedding"].to_pylist() == [[3], None, [3], None]
     assert columns["error"].to_pylist() == [None, "lost", None, "lost"]
+
+
+class OnDevice(Adapter):
+    device = torch.device("meta")
+
+
+def _rates(monkeypatch, rate_of):
+    """A model whose batches of n take n / rate_of(n) seconds, by a clock that only it moves."""
+    now, sizes = [0.0], []
+    monkeypatch.setattr(batching, "perf_counter", lambda: now[0])
+
+    def model(batch):
+        sizes.append(len(batch))
+        now[0] += len(batch) / rate_of(len(batch))
+        return batch
+
+    return model, sizes
+
+
+def test_auto_grows_on_a_device_for_as_long_as_it_pays(monkeypatch):
+    model, sizes = _rates(monkeypatch, lambda n: min(n, 256))
+    adapter, items = OnDevice(), [(row, row, None) for row in range(4000)]
+    found = list(infer(items, "auto", adapter, model, [None] * 4000))
+    assert [row for row, _ in found] == list(range(4000))
+    assert sizes[:8] == [64, 64, 128, 128, 256, 256, 512, 512] and sizes[8] == 256
+    assert settled(adapter) == {"images": 256}
+    sizes.clear()
+    list(infer(items[:600], "auto", adapter, model, [None] * 600))
+    assert sizes == [256, 256, 88]  # kept for as long as the model is loaded
+
+
+def test_auto_that_runs_out_of_memory_settles_for_what_fits(monkeypatch):
+    adapter = OnDevice()
+    items = [(row, Image.new("RGB", (1, 1)), None) for row in range(1000)]
+    sizes = []
+    list(infer(items, "auto", adapter, _small(200, sizes), [None] * 1000))
+    assert max(sizes) == 128 and settled(adapter) == {"images": 128}
+
+
+def test_a_stated_size_never_grows(monkeypatch):
+    model, sizes = _rates(monkeypatch, lambda n: n)
+    list(infer([(row, row, None) for row in range(90)], 30, OnDevice(), model, [None] * 90))
+    assert sizes == [30, 30, 30]

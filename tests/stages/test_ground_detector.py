@@ -5,6 +5,7 @@ from PIL import Image
 
 from pipeline import models, tables
 from pipeline.models.detector import Located, Sought
+from pipeline.models.transfer import Home
 from pipeline.stages.ground import STAGE, GroundParameters, run
 from tests.detectors import save_grounding_dino, save_owlv2
 
@@ -44,7 +45,7 @@ class ColourDetector:
                 edges = seen.getbbox() or (0, 0, 0, 0)
                 boxes[place, number] = torch.tensor(edges) / torch.tensor([*one.image.size] * 2)
                 scores[place, number] = float(np.asarray(seen).mean() / 255)
-        return Located(boxes, scores, counts)
+        return Located(Home(boxes, scores), counts)
 
 
 @pytest.fixture

@@ -7,46 +7,80 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
-from pipeline.engine.machine import THREAD_VARIABLES, cores
+from pipeline.cluster import DEVICE_THREADS
+from pipeline.engine.clusters import settings
+from pipeline.engine.machine import THREAD_VARIABLES, Workers, cores, gpus
 
-# glibc's malloc in workers. One heap for all threads, never given back and without mappings of
-# their own for tensors: it stays as large as the largest part needs. By itself glibc gives each
-# thread that decodes a heap, and these fill up with holes, part by part.
-_MALLOC = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # the most that glibc takes
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-}
+
+def device_environment(gpu: str, cores: int, gpus: int) -> dict[str, str]:
+    """The environment of the process that owns `gpu`, on a machine of `cores` and `gpus`.
+
+    Images are decoded in ITEM_DECODERS processes beside it, which have its share of the cores. What
+    is left to its own threads is little: boxes, texts, tables.
+    """
+    share = max(1, cores // gpus)
+    threads = str(max(1, share // 4))
+    return {
+        "CUDA_VISIBLE_DEVICES": gpu,
+        "ITEM_DECODERS": str(share),
+        **dict.fromkeys(THREAD_VARIABLES, threads),
+    }
+
+
+def worker_options(workers: Workers, cores: int, hide: bool) -> dict[str, dict[str, Any]]:
+    """What is special about each worker, by its name: threads, Dask's resources, environment.
+
+    A task asks for `GPU: 1` or for `CPU: 1`, and so runs in the right process. `hide`: whether the
+    machine has GPUs, of which CPU workers must see none.
+    """
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if hide or workers.gpus else {}
+    if workers.gpus:
+        hidden["ITEM_DECODERS"] = "0"  # beside the device workers' own: no more of them
+    options: dict[str, dict[str, Any]] = {}
+    for number, gpu in enumerate(workers.gpus):
+        options[f"gpu-{number}"] = {
+            "nthreads": DEVICE_THREADS,
+            "resources": {"GPU": DEVICE_THREADS},
+            "env": device_environment(gpu, cores, len(workers.gpus)),
+        }
+    for number in range(workers.cpu):
+        resources = {"CPU": 1} if workers.gpus else {}
+        options[f"cpu-{number}"] = {"nthreads": 1, "resources": resources, "env": hidden}
+    return options
 
 
 @contextmanager
-def local_cluster(workers: int, gpu: bool) -> Iterator[Any]:
-    import dask
-    from dask.distributed import LocalCluster
+def local_cluster(workers: Workers) -> Iterator[Any]:
+    """The cluster, started; on the way out it is closed.
 
-    threads = str(max(1, cores() // workers))
-    settings = {
-        "distributed.scheduler.allowed-failures": 1,  # one retry; then the careful run
-        "distributed.nanny.pre-spawn-environ": {
-            **dict.fromkeys(THREAD_VARIABLES, threads),
-            **_MALLOC,
-        },
-        "distributed.comm.timeouts.connect": "30s",
-        "distributed.worker.preload": ["pipeline.engine.clusters.steady"],
-        # what only a dashboard shows, and costs the cores that models run on
-        "distributed.worker.profile.enabled": False,  # looks at the stack a hundred times a second
-        "distributed.admin.tick.interval": "500ms",  # instead of 20
-        "distributed.admin.system-monitor.interval": "5s",  # instead of half a second
+    dask-cuda's LocalCUDACluster does the same for GPUs, but has no CPU workers beside them, and
+    brings NVIDIA's libraries of RAPIDS along.
+    """
+    import dask
+    from dask.distributed import Nanny, Security, SpecCluster
+
+    security = Security.temporary()
+    common = {
+        "host": "127.0.0.1",
+        "protocol": "tls://",
+        "security": security,
+        "memory_limit": 0,  # an even share each would kill workers that fit in together
+        "silence_logs": logging.CRITICAL,
+        **settings.NO_PAGES,
     }
-    with dask.config.set(settings):
+    options = worker_options(workers, cores(), bool(gpus()))
+    threads = "1" if workers.gpus else str(max(1, cores() // workers.cpu))
+    environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MALLOC}
+    configuration = {**settings.DASK, "distributed.nanny.pre-spawn-environ": environment}
+    configuration["distributed.worker.preload"] = ["pipeline.engine.clusters.steady"]
+    if workers.gpus:
+        configuration |= settings.CHILDREN
+    with dask.config.set(configuration):
         with _interrupts_held():
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port: several runs may go on at once
-                resources={"GPU": 1} if gpu else None,
-                memory_limit=0,  # an even share each would kill workers that fit in together
+            cluster = SpecCluster(
+                {n: {"cls": Nanny, "options": common | own} for n, own in options.items()},
+                settings.scheduler(security, host="127.0.0.1"),
+                security=security,
                 silence_logs=logging.CRITICAL,
             )
         try:

@@ -1,0 +1,96 @@
+"""One image: from a file's bytes to upright RGB pixels, in the variant that its row names."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from pipeline.corpus.describe import ImageError, open_image, orientation
+from pipeline.corpus.perturb import perturb
+from pipeline.corpus.source import read_bytes, reason
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Row(NamedTuple):
+    """What the table `images` says of one image that is to be decoded."""
+
+    number: int  # of the row in its table
+    uri: str
+    sha256: str
+    variant: str
+    error: str | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What decides the pixels: the content, and the variant it is in."""
+        return self.sha256, self.variant
+
+
+def content(row: Row) -> bytes:
+    """The file's content; ImageError when it cannot be read, or is not what was listed."""
+    if row.error:
+        raise ImageError(row.error)
+    try:
+        data = read_bytes(row.uri)
+    except OSError as error:
+        raise ImageError(f"file cannot be read: {reason(error)}") from error
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        raise ImageError("file has changed since it was listed (its SHA-256 differs)")
+    return data
+
+
+def picture(row: Row, data: bytes) -> Image.Image:
+    """The upright RGB image of a file's content, in the row's variant; ImageError if there is none.
+
+    The perturbation is drawn from the content, so it is the same wherever it is made.
+    """
+    return perturb(decode_bytes(data), row.variant, row.sha256[:32])[0]
+
+
+def decode_bytes(data: bytes) -> Image.Image:
+    """One upright RGB image from a file's content; ImageError when it is no whole image.
+
+    EXIF orientation is applied. Transparency is laid over white, as a viewer shows it. Of an
+    animation the first frame is taken. 16-bit grey is divided by 257 (its full range becomes
+    0..255, where Pillow's own conversion would clip); 16-bit colour is cut to 8 bits by Pillow.
+    CMYK is converted without a colour profile, and embedded profiles are not applied. 32-bit and
+    floating point greys have no agreed range, so they are errors.
+    """
+    # another library may have set it; half an image must never pass for a whole one
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    image = open_image(data)
+    orientation(image)  # read now: behind the pixels a PNG may bring another one, never described
+    try:
+        image.load()
+        turn = _UPRIGHT.get(orientation(image))  # none any more for TIFF: Pillow turns it in load
+        image = _rgb(image)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything on damaged data
+        raise ImageError(str(error) or type(error).__name__) from error
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        values = np.asarray(image).astype(np.uint32)  # Pillow reads 16-bit PGM as mode I
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"grey values of mode {image.mode} have no agreed range: save 8 or 16 bits"
+        )
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
+        white = Image.new("RGBA", colours.size, "white")
+        return Image.alpha_composite(white, colours).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,48 @@
+"""Where tasks run in this process, a thread beside them says what hangs: nobody else could."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from pipeline import durations, pulse
+
+_LOOK = 5.0  # seconds between two looks, at most
+
+
+@contextmanager
+def reporting(stall: float | None, say: Callable[[str], None]) -> Iterator[None]:
+    """Within it, each silence of `stall` seconds (None: none) is said once, with where it is."""
+    if stall is None:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(stall, say, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(stall: float, say: Callable[[str], None], over: threading.Event) -> None:
+    seen: dict[str, int] = {}
+    changed: dict[str, float] = {}
+    said: set[str] = set()
+    while not over.wait(min(_LOOK, stall / 4)):
+        signs = pulse.signs()
+        for key in set(seen) - set(signs):
+            del seen[key], changed[key]
+            said.discard(key)
+        for key, (beats, node, _) in signs.items():
+            if seen.get(key) != beats:
+                seen[key], changed[key] = beats, monotonic()
+                said.discard(key)
+            elif key not in said and monotonic() - changed[key] > stall:
+                said.add(key)
+                where = pulse.stack(key) or "between two steps"
+                say(
+                    f"{node}: {key}: no sign of life for {durations.words(stall)}, at {where}; "
+                    "a run in one process cannot end it (Ctrl-C; without --inline it could)"
+                )

@@ -1,0 +1,83 @@
+"""A store whose captions are there, for a made-up stage to parse."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import stages, tables
+from pipeline.dag import load
+from pipeline.engine import drive, executors
+from pipeline.engine.task import Task
+from pipeline.store import Store
+from tests.engine.health.made_up import on_path
+
+PARTS, ROWS = 3, 2
+
+
+@dataclass
+class Queue:
+    tasks: list
+    finished: list = field(default_factory=list)
+
+    def pop(self, *_):
+        return self.tasks.pop(0) if self.tasks else None
+
+    def settled(self, task): ...
+
+    def wait(self):
+        return False
+
+    def finish(self, node, part):
+        self.finished.append(part)
+
+
+@dataclass
+class Bench:
+    """A store with captions, and tasks that parse them with the made-up stage."""
+
+    folder: Path
+    store: Store
+    node: object
+    tasks: list
+    said: list = field(default_factory=list)
+    failures: list = field(default_factory=list)
+
+    def drive(self, stall, workers=2):
+        queue = Queue(list(self.tasks))
+        with ExitStack() as stack:
+            running = executors.executor([], False, None, workers, self.said.append, stall=stall)
+            executor = stack.enter_context(running)
+            drive.drive(queue, executor, lambda receipt: None, lambda *f: self.failures.append(f))
+        return sorted(queue.finished)
+
+    def rows(self):
+        parts = [self.store.read(self.node.folder, p.name) for p in self.store.parts(self.node)]
+        table = pa.concat_tables(parts)
+        assert sorted(table["image_id"].to_pylist()) == sorted(
+            f"{part}-{row}" for part in range(PARTS) for row in range(ROWS)
+        )
+        bad = table.filter(table["error"].is_valid())
+        return dict(zip(bad["image_id"].to_pylist(), bad["error"].to_pylist(), strict=True))
+
+
+@pytest.fixture
+def bench(write_dag, fake_models, tmp_path, monkeypatch):
+    dag, store = load(str(write_dag(models=fake_models))), Store(tmp_path / "store")
+    store.create()
+    folder = on_path(tmp_path, monkeypatch)
+    stage = stages.get_stage("parse")
+    captions = dag.nodes["captions"]
+    recipe = {**dag.nodes["objects"].recipe, "models": []}
+    node = replace(dag.nodes["objects"], stage=stage, parameters=stage.parameters(), recipe=recipe)
+    for one in (captions, node):
+        store.open_node(one, "small")
+    tasks = []
+    for part in range(PARTS):
+        ids = [f"{part}-{row}" for row in range(ROWS)]
+        name = f"part-{part:05}-{part:08x}.parquet"
+        store.write(captions.folder, name, tables.build("captions", {"image_id": ids}), {})
+        tasks.append(Task(store.root, (node,), name, (("captions", captions.folder),)))
+    return Bench(folder, store, node, tasks)
