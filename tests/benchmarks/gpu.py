@@ -83,7 +83,11 @@ class Bench:
         else:
             built = full_size.build(options.checkpoints or work, ("ViT-L-14", "blip-large"))
             self.clip, self.captioner = built["ViT-L-14"], built["blip-large"]
-        self.spec = {"model": f"local-dir:{self.clip}", "precision": "bf16", "device": self.device}
+        # processors without bf16 of their own would take minutes for the small models
+        self.precision = "fp32" if options.device == "cpu" else "bf16"
+        self.dtype = torch.float32 if options.device == "cpu" else torch.bfloat16
+        self.spec = {"model": f"local-dir:{self.clip}", "device": self.device}
+        self.spec["precision"] = self.precision
 
     def stage(self, name: str, parameters: dict[str, Any], **inputs: pa.Table) -> Callable[[], Any]:
         """The stage as a task runs it: its models loaded once, then one part."""
@@ -123,7 +127,7 @@ class Bench:
         import open_clip
 
         model, transform = open_clip.create_model_from_pretrained(
-            f"local-dir:{self.clip}", precision="bf16", device=self.device
+            f"local-dir:{self.clip}", precision=self.precision, device=self.device
         )
         return model.eval(), transform
 
@@ -135,9 +139,7 @@ class Bench:
             some.append(torch.from_numpy(np.array(one)))
             if len(some) == batch or number == len(images):
                 stacked = torch.stack(some).to(self.device)
-                batches.append(
-                    stacked.permute(0, 3, 1, 2).to(torch.bfloat16).div_(255).contiguous()
-                )
+                batches.append(stacked.permute(0, 3, 1, 2).to(self.dtype).div_(255).contiguous())
                 some = []
         return batches
 
@@ -222,7 +224,7 @@ def _loader_loop(bench: Bench, model: Any, transform: Any) -> None:
     )
     with torch.inference_mode():
         for pixels in loader:
-            moved = pixels.to(bench.device, torch.bfloat16, non_blocking=True)
+            moved = pixels.to(bench.device, bench.dtype, non_blocking=True)
             model.encode_image(moved).float().cpu()
 
 
@@ -231,10 +233,10 @@ def measure_caption(bench: Bench) -> float:
     from transformers import BlipForConditionalGeneration
 
     parameters = {"model": str(bench.captioner), "num_beams": 3, "max_new_tokens": bench.longest}
-    more = {"precision": "bf16", "device": bench.device}
+    more = {"precision": bench.precision, "device": bench.device}
     run = bench.stage("caption", {**parameters, **more}, images=bench.few)
     (adapter,) = run.loaded
-    model = BlipForConditionalGeneration.from_pretrained(bench.captioner, dtype=torch.bfloat16)
+    model = BlipForConditionalGeneration.from_pretrained(bench.captioner, dtype=bench.dtype)
     model = model.to(bench.device).eval()
     best = 0.0
     for size in [size for size in bench.sizes if size <= len(bench.few)]:

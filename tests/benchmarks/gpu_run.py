@@ -198,13 +198,11 @@ def bare_rates(bench: gpu.Bench, wanted: list[str]) -> dict[str, float]:
         texts = each(lambda pixels: model.encode_text(tokens))
         found["text"] = len(tokens) * len(batches) / bench.seconds(texts, 2)
     if "caption" in wanted:
-        captioner = BlipForConditionalGeneration.from_pretrained(
-            bench.captioner, dtype=torch.bfloat16
-        )
+        captioner = BlipForConditionalGeneration.from_pretrained(bench.captioner, dtype=bench.dtype)
         captioner = captioner.to(bench.device).eval()
         stage = bench.stage(
             "caption",
-            {"model": str(bench.captioner), "precision": "bf16", "device": bench.device},
+            {"model": str(bench.captioner), "precision": bench.precision, "device": bench.device},
             images=some.slice(0, 1),
         )
         size = min(len(bench.few), bench.sizes[-2])
