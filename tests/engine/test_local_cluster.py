@@ -77,7 +77,7 @@ def test_gpu_and_cpu_tasks_run_at_the_same_time_each_where_it_belongs(
     monkeypatch.setattr(local, "gpus", lambda: ["0", "1"])
     monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setattr(local, "cores", lambda: 4)
-    monkeypatch.setattr(executors, "execute", where)
+    monkeypatch.setattr(executors, "attended", where)
     nodes = load(str(write_dag(models=fake_models))).nodes
     said, found = [], []
     try:

@@ -48,7 +48,7 @@ def soon(condition) -> None:
 def test_a_gpu_that_comes_late_or_comes_back_is_waited_for_and_used(
     cluster, write_dag, fake_models, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(executors, "execute", lambda task: task.part)
+    monkeypatch.setattr(executors, "attended", lambda task: task.part)
     nodes = load(str(write_dag(models=fake_models)), ["captions.device=cuda"]).nodes
     captions, objects = (nodes["captions"],), (nodes["objects"],)
     said = []
