@@ -150,7 +150,7 @@ def _race(root, start, answers):
 
 
 def test_of_many_processes_one_takes_over_a_dead_runs_claim(root, elsewhere):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with OpenMP hangs
     with dead(root):
         start, answers = context.Barrier(6), context.Queue()
         runs = [context.Process(target=_race, args=(root, start, answers)) for _ in range(6)]
