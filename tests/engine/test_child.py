@@ -106,7 +106,7 @@ def test_a_child_ends_with_the_process_that_started_it(made_up):
 
 def test_a_full_disk_is_said_and_blames_no_image(monkeypatch):
     def full(*arguments, **options):
-        raise OSError(28, "No space left on device", "/tmp/item-x")
+        raise OSError(28, "No space left on device", "item-x")
 
     monkeypatch.setattr(child.feather, "write_feather", full)
     images = get_stage("images")
