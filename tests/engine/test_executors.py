@@ -10,27 +10,11 @@ from pipeline.engine import drive, executors
 from pipeline.engine.health.attempts import Stalled
 from pipeline.engine.task import Outcome, Receipt, Task
 from pipeline.errors import UserError
+from tests.engine.queues import Tasks
 
 
 class KilledWorker(Exception):
     """Named like Dask's, which is how the engine knows it."""
-
-
-@dataclass
-class Queue:
-    tasks: list
-    finished: list = field(default_factory=list)
-
-    def pop(self, has_room):
-        return self.tasks.pop(0) if self.tasks and has_room(self.tasks[0].nodes) else None
-
-    def settled(self, task): ...
-
-    def wait(self):
-        return False
-
-    def finish(self, node, part):
-        self.finished.append(part)
 
 
 @dataclass
@@ -70,7 +54,7 @@ def tasks(write_dag, fake_models):
 
 
 def driven(tasks, outcomes):
-    queue, executor, failures = Queue(list(tasks)), Executor(outcomes), []
+    queue, executor, failures = Tasks(list(tasks)), Executor(outcomes), []
     failed = drive.drive(
         queue, executor, lambda receipt: None, lambda node, part, why: failures.append(part)
     )
@@ -111,7 +95,7 @@ def test_a_node_that_failed_is_counted_and_the_others_of_its_task_are_kept(tasks
     parts, failures = [], []
     executor = Executor({})
     executor.wait = lambda: (executor.running.pop(), half) if executor.running else None
-    queue = Queue(tasks[:1])
+    queue = Tasks(tasks[:1])
     failed = drive.drive(queue, executor, parts.append, lambda *said: failures.append(said))
     assert parts == [done] and queue.finished == ["p0"] and failed == 2
     assert failures == [

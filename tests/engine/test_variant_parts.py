@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.plan import plan
 from pipeline.store import Store, part_tag
 from tests.conftest import draw
+from tests.engine.queues import Alone
 
 JPEG = "corpus.variants={test: [jpeg_50]}"
 
@@ -46,7 +47,7 @@ def opened(write_dag, corpus, fake_models, tmp_path):
 def make(dag, store):
     """Makes the variants that are not there yet; returns their names."""
     lacking = variant_parts.missing(dag, store, variant_parts.wanted(dag, store))
-    queue = variant_parts.VariantQueue(dag, store, lacking)
+    queue = Alone(variant_parts.VariantQueue(dag, store, lacking))
     assert drive(queue, Inline(), lambda receipt: None, lambda *why: pytest.fail(str(why))) == 0
     return [part.name for part in lacking]
 
@@ -127,7 +128,7 @@ def test_a_split_without_images_is_an_error_unless_a_sample_explains_it(opened):
 def test_a_killed_run_goes_on_with_the_parts_that_are_missing(opened):
     dag, store = opened("corpus.variants={test: figure4}")
     names = [part.name for part in variant_parts.wanted(dag, store)]
-    queue = variant_parts.VariantQueue(dag, store, variant_parts.wanted(dag, store))
+    queue = Alone(variant_parts.VariantQueue(dag, store, variant_parts.wanted(dag, store)))
     for _ in range(10):
         execute(queue.pop())
     kept = {p: p.stat().st_mtime_ns for p in store.parts(dag.nodes["images"])}

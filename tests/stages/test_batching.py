@@ -162,10 +162,11 @@ def test_auto_grows_on_a_device_for_as_long_as_it_pays(monkeypatch):
 
 
 def test_auto_that_runs_out_of_memory_settles_for_what_fits(monkeypatch):
-    adapter = OnDevice()
+    adapter, sizes = OnDevice(), []
+    small = _small(200, sizes)
+    timed, _ = _rates(monkeypatch, lambda n: n)
     items = [(row, Image.new("RGB", (1, 1)), None) for row in range(1000)]
-    sizes = []
-    list(infer(items, "auto", adapter, _small(200, sizes), [None] * 1000))
+    list(infer(items, "auto", adapter, lambda batch: timed(small(batch)), [None] * 1000))
     assert max(sizes) == 128 and settled(adapter) == {"images": 128}
 
 

@@ -13,25 +13,9 @@ from pipeline.engine import drive, executors
 from pipeline.engine.task import Task
 from pipeline.store import Store
 from tests.engine.health.made_up import on_path
+from tests.engine.queues import Tasks
 
 PARTS, ROWS = 3, 2
-
-
-@dataclass
-class Queue:
-    tasks: list
-    finished: list = field(default_factory=list)
-
-    def pop(self, *_):
-        return self.tasks.pop(0) if self.tasks else None
-
-    def settled(self, task): ...
-
-    def wait(self):
-        return False
-
-    def finish(self, node, part):
-        self.finished.append(part)
 
 
 @dataclass
@@ -46,7 +30,7 @@ class Bench:
     failures: list = field(default_factory=list)
 
     def drive(self, stall, workers=2):
-        queue = Queue(list(self.tasks))
+        queue = Tasks(list(self.tasks))
         with ExitStack() as stack:
             running = executors.executor([], False, None, workers, self.said.append, stall=stall)
             executor = stack.enter_context(running)

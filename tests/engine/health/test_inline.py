@@ -5,6 +5,7 @@ import time
 from pipeline import pulse
 from pipeline.engine import child, drive, executors
 from pipeline.engine.health.inline import reporting
+from tests.engine.queues import Tasks
 
 
 def test_a_silence_is_said_once_with_where_it_is():
@@ -39,9 +40,7 @@ def test_once_the_device_is_lost_parts_are_run_in_children(bench, monkeypatch):
 
     monkeypatch.setattr(child, "run", counted)
     with executors.executor([], True, None, None, bench.said.append, stall=60.0) as executor:
-        tasks = list(bench.tasks[:2])
-        queue = type("Queue", (), {"pop": lambda self, *_: tasks.pop(0) if tasks else None})()
-        queue.finish = lambda node, part: None
+        queue = Tasks(list(bench.tasks[:2]))
         assert drive.drive(queue, executor, lambda receipt: None, bench.failures.append) == 0
     parts = [bench.store.read(bench.node.folder, p.name) for p in bench.store.parts(bench.node)]
     errors = [table["error"].to_pylist() for table in parts]

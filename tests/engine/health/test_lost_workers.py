@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import Timer
 
 import pytest
@@ -18,28 +17,7 @@ from pipeline.engine.health import guard, workers
 from pipeline.engine.health.guard import Guard
 from pipeline.engine.health.workers import WorkerView
 from pipeline.errors import UserError
-
-
-@dataclass
-class Queue:
-    """Tasks, and what is to happen before some of them is handed out."""
-
-    tasks: list
-    events: dict = field(default_factory=dict)
-    finished: list = field(default_factory=list)
-
-    def pop(self, *_):
-        if len(self.tasks) in self.events:
-            self.events.pop(len(self.tasks))()
-        return self.tasks.pop(0) if self.tasks else None
-
-    def settled(self, task): ...
-
-    def wait(self):
-        return False
-
-    def finish(self, node, part):
-        self.finished.append(part)
+from tests.engine.queues import Tasks
 
 
 @contextmanager
@@ -69,7 +47,7 @@ def test_a_worker_that_leaves_between_tasks_is_not_missed(bench):
             with Client(cluster) as client:
                 client.retire_workers([min(cluster.scheduler.workers)], close_workers=True)
 
-        queue = Queue(list(bench.tasks), {1: leave})
+        queue = Tasks(list(bench.tasks), {1: leave})
         driven(queue, cluster.scheduler_address, said)
         assert len(cluster.scheduler.workers) == 1
     assert sorted(queue.finished) == parts and bench.rows() == {} and said == []
@@ -86,7 +64,7 @@ def test_that_no_worker_is_left_is_said_and_the_next_one_goes_on(bench, monkeypa
                 client.retire_workers([only], close_workers=True)
             Timer(2.0, cluster.scale, [2]).start()
 
-        queue = Queue(list(bench.tasks), {2: leave})
+        queue = Tasks(list(bench.tasks), {2: leave})
         driven(queue, cluster.scheduler_address, said)
     assert sorted(queue.finished) == [task.part for task in bench.tasks] and bench.rows() == {}
     assert said[0].startswith("no worker is left: waiting for one")
@@ -121,7 +99,7 @@ def test_that_the_scheduler_is_gone_or_hangs_ends_the_run_with_what_to_do(
     monkeypatch.setattr(executors, "_CONNECT_WAIT", 3)
     monkeypatch.setattr(workers, "ANSWER_WAIT", 3)
     with by_hand(tmp_path, 1) as (address, processes):
-        queue = Queue(list(bench.tasks), {2: lambda: processes[0].send_signal(how)})
+        queue = Tasks(list(bench.tasks), {2: lambda: processes[0].send_signal(how)})
         with pytest.raises(UserError, match=r"scheduler went away\n  next:  start it again"):
             driven(queue, address, [])
 
@@ -132,7 +110,7 @@ def test_a_worker_without_a_nanny_that_hangs_is_let_go_and_the_others_go_on(benc
     said = []
     with by_hand(tmp_path, 2) as (address, _), Client(address) as client:
         client.wait_for_workers(2, timeout=30)
-        queue = Queue(list(bench.tasks))
+        queue = Tasks(list(bench.tasks))
         driven(queue, address, said, stall=2.0)
         assert len(client.scheduler_info()["workers"]) == 1
     assert sorted(queue.finished) == [task.part for task in bench.tasks] and bench.rows() == {}
@@ -196,5 +174,5 @@ def test_a_worker_whose_disk_is_full_stops_the_run_and_says_so(bench, monkeypatc
 
     monkeypatch.setattr("pipeline.store.pq.ParquetWriter", full)
     with scheduler(1) as cluster, pytest.raises(UserError, match="No space left") as error:
-        driven(Queue(list(bench.tasks)), cluster.scheduler_address, [])
+        driven(Tasks(list(bench.tasks)), cluster.scheduler_address, [])
     assert "free space" in error.value.hint
