@@ -31,8 +31,8 @@ def open_store(
     of yours, attach, read and write files, those of the store included. Raises UserError for a DAG
     that is wrong and a store that has nothing of it.
     """
-    from pipeline.access import connect  # here, so that `import pipeline` stays light
-    from pipeline.dag import load
-    from pipeline.store import Store
+    from pipeline.dag.graph import load
+    from pipeline.query.open_store import connect  # here, so that `import pipeline` stays light
+    from pipeline.store.parts import Store
 
     return connect(load(str(dag), list(overrides or [])), Store(store), unsafe=unsafe)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.resources import folder
+from pipeline.shipped import folder
 
 DEMO_MODELS = folder("data") / "demo" / "models"
 

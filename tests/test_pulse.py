@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipeline import pulse
-from pipeline.corpus import source
+from pipeline.corpus import files
 
 
 def test_beats_are_counted_for_the_task_of_the_thread():
@@ -62,11 +62,11 @@ def test_the_stack_shows_our_frames_and_what_they_wait_in(monkeypatch):
         over.wait(10)
         return True
 
-    monkeypatch.setattr(source.stat, "S_ISREG", wait)
+    monkeypatch.setattr(files.stat, "S_ISREG", wait)
 
     def hangs():
         with pulse.task("one"):
-            source.read_bytes(__file__)
+            files.read_bytes(__file__)
 
     thread = threading.Thread(target=hangs)
     thread.start()
@@ -83,10 +83,10 @@ def test_the_stack_shows_our_frames_and_what_they_wait_in(monkeypatch):
 
 def test_the_stack_shows_the_threads_that_decode_beside_the_task(monkeypatch):
     over, began = threading.Event(), threading.Event()
-    monkeypatch.setattr(source.stat, "S_ISREG", lambda mode: began.set() or over.wait(10))
+    monkeypatch.setattr(files.stat, "S_ISREG", lambda mode: began.set() or over.wait(10))
 
     def works():
-        helper = threading.Thread(target=source.read_bytes, args=(__file__,))
+        helper = threading.Thread(target=files.read_bytes, args=(__file__,))
         helper.start()
         with pulse.task("one"):
             helper.join()

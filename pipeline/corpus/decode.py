@@ -19,7 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus import decoders
-from pipeline.corpus.describe import ImageError
+from pipeline.corpus.file_facts import ImageError
 from pipeline.corpus.upright import Row, content, picture
 from pipeline.corpus.variants import CLEAN
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.blocks import Blocks, Place, Writer, attached, looked_at
-from pipeline.corpus.describe import ImageError
+from pipeline.corpus.file_facts import ImageError
 from pipeline.corpus.upright import Row, content, picture
 
 COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads decode everywhere

@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 from PIL import Image
 
-from pipeline.corpus.describe import MAX_PIXELS, ImageError
+from pipeline.corpus.file_facts import MAX_PIXELS, ImageError
 from pipeline.corpus.variants import parse
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile
 
-from pipeline.corpus.describe import ImageError, open_image, orientation
+from pipeline.corpus.file_facts import ImageError, open_image, orientation
+from pipeline.corpus.files import read_bytes, reason
 from pipeline.corpus.perturb import perturb
-from pipeline.corpus.source import read_bytes, reason
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

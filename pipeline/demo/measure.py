@@ -23,7 +23,7 @@ from pipeline.demo.scenes import (
     render,
     sample_scene,
 )
-from pipeline.models import grounder
+from pipeline.models.clip import patches as grounder
 
 _PAIR = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})\b")
 _GROUND = re.compile(rf"on a ((?:{'|'.join(TEXTURES)}) )?({'|'.join(BACKGROUNDS)}) background$")
@@ -159,7 +159,8 @@ def crop_accuracy(clip: Clip, examples: list[Example]) -> float:
 
 
 def centre_rate(clip: Clip, examples: list[Example], threshold: float = 0.75) -> float:
-    """Share of true phrases whose region, found by pipeline.models.grounder on the dense features,
+    """Share of true phrases whose region, found by pipeline.models.clip.patches on the dense
+    features,
     has its centre in the object's true box."""
     hits = total = 0
     for start in range(0, len(examples), 100):

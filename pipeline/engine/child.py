@@ -16,8 +16,9 @@ from time import monotonic, sleep
 import pyarrow as pa
 import pyarrow.feather as feather
 
-from pipeline import durations, pulse
+from pipeline import pulse
 from pipeline.corpus import decoders
+from pipeline.engine.health import durations
 from pipeline.errors import UserError
 from pipeline.stages import Parameters, Stage, get_stage
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pipeline.dag import Node
+from pipeline.dag.graph import Node
 from pipeline.engine.health.attempts import following
 from pipeline.engine.task import Outcome, Room, Task
 from pipeline.errors import UserError

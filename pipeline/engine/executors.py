@@ -15,8 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline import pulse
-from pipeline.cluster import Cluster, Local
-from pipeline.dag import Node
+from pipeline.dag.cluster import Cluster, Local
+from pipeline.dag.graph import Node
 from pipeline.engine import clusters
 from pipeline.engine.drive import Executor
 from pipeline.engine.health.device_fault import DeviceFault

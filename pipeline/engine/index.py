@@ -6,13 +6,13 @@ from itertools import count
 
 import pyarrow as pa
 
+from pipeline.corpus.files import Found, list_files
 from pipeline.corpus.layouts import count_misfits
-from pipeline.corpus.source import Found, list_files
-from pipeline.dag import Dag
+from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
 from pipeline.errors import UserError
 from pipeline.stages.images import first_occurrences
-from pipeline.store import Store, part_name, part_number
+from pipeline.store.parts import Store, part_name, part_number
 
 
 @dataclass

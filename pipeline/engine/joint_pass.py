@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.corpus.decode import sharing
-from pipeline.dag import Node
+from pipeline.dag.graph import Node
 from pipeline.engine import poison
 
 # Pixels of one slice's images, all of them kept decoded: 512 MiB, Pillow's RGB takes four bytes.

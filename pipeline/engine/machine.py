@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cluster import Local
-from pipeline.dag import Dag, Node
+from pipeline.dag.cluster import Local
+from pipeline.dag.graph import Dag, Node
 from pipeline.errors import UserError
-from pipeline.models import footprint
+from pipeline.models.weights import memory_size
 
 _BARE_WORKER = 1_500_000_000  # bytes: libraries, decoded images, the part at hand; measured
 _MEMORY_SHARE = 0.9  # of the machine's memory that workers may fill
@@ -148,7 +148,7 @@ def memory_of_worker(nodes: Sequence[Node]) -> int:
     Models that are not on this machine yet count as nothing.
     """
     specs = {spec for node in nodes for spec in node.stage.models(node.parameters)}
-    return _BARE_WORKER + 2 * sum(footprint.weights(spec) for spec in specs)
+    return _BARE_WORKER + 2 * sum(memory_size.weights(spec) for spec in specs)
 
 
 def about(workers: Workers, nodes: Sequence[Node]) -> str | None:

@@ -5,8 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import randrange
 
-from pipeline.claims import Claims
-from pipeline.dag import Dag, Node
+from pipeline.dag.graph import Dag, Node
 from pipeline.engine import drive, executors, index, variant_parts
 from pipeline.engine.health.watch import DEFAULT_STALL
 from pipeline.engine.progress import Reporter
@@ -14,7 +13,8 @@ from pipeline.engine.schedule import Schedule
 from pipeline.engine.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, receipt
-from pipeline.store import Store, part_tag
+from pipeline.store.claims import Claims
+from pipeline.store.parts import Store, part_tag
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
-from pipeline.dag import Node
+from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass
 from pipeline.engine.task import Room, Task, always
-from pipeline.store import Store
+from pipeline.store.parts import Store
 
 
 class Schedule:

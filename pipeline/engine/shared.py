@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic, sleep
 
-from pipeline.claims import AGAIN, REPEAT, Claims, Holder
 from pipeline.engine.drive import Queue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, Room, Task, always, receipt
-from pipeline.store import Store
+from pipeline.store.claims import AGAIN, REPEAT, Claims, Holder
+from pipeline.store.parts import Store
 
 
 class SharedQueue:

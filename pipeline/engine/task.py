@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import __version__, models, pulse, tables
-from pipeline.dag import Node
+from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.errors import UserError
-from pipeline.store import Store
+from pipeline.store.parts import Store
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class Task:
     because a worker has died or hung on this part; these may be silent for `stall` seconds (None:
     for ever), or less, by `forecast`: the seconds that all of the part should take. `attempt`
     counts from 1; `avoid` names the worker that the last one hung on. `run` names the run whose
-    claims it is computed under (`pipeline.claims`), if any: when that is about to stop, what has
-    not begun does not begin.
+    claims it is computed under (`pipeline.store.claims`), if any: when that is about to stop, what
+    has not begun does not begin.
     """
 
     store: Path

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.layouts import Misfit, labels
 from pipeline.corpus.variants import ALL, chosen, variant_id
-from pipeline.dag import Dag
+from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
 from pipeline.errors import UserError
-from pipeline.store import Store, part_name, part_number, part_tag
+from pipeline.store.parts import Store, part_name, part_number, part_tag
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from pipeline.dag import Node
+from pipeline.dag.graph import Node
 from pipeline.engine.machine import needs_gpu, uses_device
 from pipeline.errors import UserError
 

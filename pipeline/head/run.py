@@ -29,12 +29,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import __version__
+from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head import evaluate, rows
-from pipeline.head.card import card
-from pipeline.head.experiment import Experiment
-from pipeline.head.foreign import digests
-from pipeline.head.publish import publish
+from pipeline.head.figures import evaluate
+from pipeline.head.methods.foreign import digests
+from pipeline.head.report.card import card
+from pipeline.head.rows import selection as rows
+from pipeline.head.run_folder import publish
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -73,13 +74,13 @@ def run_experiment(
 ) -> Result:
     """Trains and tests every method of an experiment on cached features, and saves the run.
 
-    `connection`: one of `pipeline.query.connect`. `out`: the folder of all runs. `fingerprints`:
-    JSON values that say what the features were made from (node -> fingerprint), saved with the
-    head. `say` gets progress lines. Unless `again`, a run that the same inputs gave before is read,
-    not trained, and neither torch nor scikit-learn is imported. `memory`: bytes that vectors may
-    take; what does not fit is streamed (`pipeline.head.samples`). Raises UserError for what
-    `rows.select`, `samples` and `train` refuse, for a name that is no folder name, and for a folder
-    that cannot be written.
+    `connection`: one of `pipeline.query.questions.connect`. `out`: the folder of all runs.
+    `fingerprints`: JSON values that say what the features were made from (node -> fingerprint),
+    saved with the head. `say` gets progress lines. Unless `again`, a run that the same inputs gave
+    before is read, not trained, and neither torch nor scikit-learn is imported. `memory`: bytes
+    that vectors may take; what does not fit is streamed (`pipeline.head.vectors.sides`). Raises
+    UserError for what `rows.select`, `samples` and `train` refuse, for a name that is no folder
+    name, and for a folder that cannot be written.
     """
     started = perf_counter()
     if not re.fullmatch(r"[\w-][\w.-]*", name):
@@ -152,10 +153,10 @@ def _compute(
     say: Callable[[str], None],
 ) -> pa.Table:
     """Trains, chooses, tests and saves in `folder`; returns the metrics."""
-    from pipeline.head.choose import choose
-    from pipeline.head.fit import fit
-    from pipeline.head.mlp import save_head
-    from pipeline.head.samples import Held, samples
+    from pipeline.head.figures.choose import choose
+    from pipeline.head.methods.fit import fit
+    from pipeline.head.methods.mlp import save_head
+    from pipeline.head.vectors.sides import Held, samples
 
     train, validation, test = selection.train, selection.validation, selection.test
     labels = {"train": train.label, "validation": validation.label}

@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.captioner import Caption, Captioner, CaptionerSpec
-from pipeline.models.generation import Generation, seed_of
+from pipeline.models.captioners.captioner import Caption, Captioner, CaptionerSpec
+from pipeline.models.captioners.generation import Generation, seed_of
 from pipeline.models.precision import Precision
 from pipeline.stages import ModelName, Stage, tuning
-from pipeline.stages.batching import Item, Limit, Size, infer
+from pipeline.stages.shared.batching import Item, Limit, Size, infer
 
 
 class CaptionParameters(Generation):

@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.clip import Clip, ClipSpec, unit
+from pipeline.models.clip.clip import Clip, ClipSpec, unit
 from pipeline.models.transfer import Home
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Limit, Size, Vectors, infer
+from pipeline.stages.shared.batching import Limit, Size, Vectors, infer
 
 
 class EmbedImagesParameters(Parameters):

@@ -14,13 +14,13 @@ from pydantic import Field, model_validator
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.models.clip import Clip, ClipSpec
+from pipeline.models.clip.clip import Clip, ClipSpec
 from pipeline.models.transfer import Home
 from pipeline.stages import Parameters, Stage, tuning
-from pipeline.stages.batching import Item, Limit, Size, Vectors, infer
 from pipeline.stages.embed_images import units
-from pipeline.stages.inherit import reasons
-from pipeline.stages.per_image import PerImage
+from pipeline.stages.shared.batching import Item, Limit, Size, Vectors, infer
+from pipeline.stages.shared.failure_reasons import reasons
+from pipeline.stages.shared.objects_by_image import PerImage
 
 _PIXEL = 1e-3  # a box this little beyond a pixel's edge does not take in the next pixel
 

@@ -10,9 +10,9 @@ from pydantic import field_validator
 
 from pipeline import tables
 from pipeline.stages import Parameters, Stage
-from pipeline.stages.inherit import positions
-from pipeline.stages.pairs import INPUTS, global_pairs, local_pairs, width
-from pipeline.stages.phrases import check_template
+from pipeline.stages.shared.failure_reasons import positions
+from pipeline.stages.shared.phrases import check_template
+from pipeline.stages.shared.unit_pairs import INPUTS, global_pairs, local_pairs, width
 
 
 class FeaturesParameters(Parameters):

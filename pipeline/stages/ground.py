@@ -9,17 +9,17 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from pipeline import tables
-from pipeline.models import grounder
-from pipeline.models.clip import ClipSpec
-from pipeline.models.detector import DetectorSpec
+from pipeline.models.clip import patches
+from pipeline.models.clip.clip import ClipSpec
+from pipeline.models.detectors.spec import DetectorSpec
 from pipeline.models.precision import Precision
 from pipeline.stages import ModelName, Parameters, Stage, tuning
-from pipeline.stages.batching import Size
-from pipeline.stages.ground_clip import by_patches, by_windows
-from pipeline.stages.ground_detector import by_detector
-from pipeline.stages.inherit import reasons
-from pipeline.stages.per_image import PerImage
-from pipeline.stages.phrases import check_template, fill
+from pipeline.stages.shared.batching import Size
+from pipeline.stages.shared.failure_reasons import reasons
+from pipeline.stages.shared.locate_by_clip import by_patches, by_windows
+from pipeline.stages.shared.locate_by_detector import by_detector
+from pipeline.stages.shared.objects_by_image import PerImage
+from pipeline.stages.shared.phrases import check_template, fill
 
 Method = Literal["whole", "patches", "windows", "owlv2", "grounding-dino"]
 
@@ -47,9 +47,9 @@ class GroundParameters(Parameters):
 
     `whole`: the whole image. All others look up `phrase_template` with the phrase in it.
     `patches`: CLIP's own dense features; `threshold` (0.75) says how far below its best patch a
-    region reaches (see `pipeline.models.grounder.patches`).
+    region reaches (see `pipeline.models.clip.patches.patches`).
     `windows`: crops scored by CLIP; `scales` (0.33, 0.5, 0.75 of the shorter edge) and the least
-    `overlap` of neighbours (0.5) lay them out (see `pipeline.models.windows.layout`).
+    `overlap` of neighbours (0.5) lay them out (see `pipeline.models.clip.windows.layout`).
     `owlv2`, `grounding-dino`: zero-shot detection by the transformers checkpoint `model`.
     """
 
@@ -121,7 +121,7 @@ def run(
     errors = reasons("objects", objects["error"])
     wanted = pc.is_valid(objects["object_no"]).to_numpy() & np.equal(errors, None)
     if parameters.method == "whole":
-        boxes[wanted], scores[wanted] = grounder.whole(int(wanted.sum()))
+        boxes[wanted], scores[wanted] = patches.whole(int(wanted.sum()))
     else:
         located = _locate(inputs["images"], objects, wanted, parameters, models[0], errors)
         for rows, image_boxes, image_scores in located:

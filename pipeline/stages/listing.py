@@ -9,9 +9,9 @@ import pyarrow as pa
 from pydantic import AfterValidator
 
 from pipeline import pulse, tables
-from pipeline.corpus.describe import describe
+from pipeline.corpus.file_facts import describe
+from pipeline.corpus.files import read_bytes, reason
 from pipeline.corpus.layouts import Labels, Misfit, get_layout, labels
-from pipeline.corpus.source import read_bytes, reason
 from pipeline.stages import Parameters, Stage, tuning
 
 _FACTS = (

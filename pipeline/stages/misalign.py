@@ -9,8 +9,15 @@ from pydantic import field_validator
 
 from pipeline import tables
 from pipeline.stages import Parameters, Stage
-from pipeline.stages.pairs import INPUTS, Pairs, expected, global_pairs, local_pairs, width
-from pipeline.stages.phrases import check_template
+from pipeline.stages.shared.phrases import check_template
+from pipeline.stages.shared.unit_pairs import (
+    INPUTS,
+    Pairs,
+    expected,
+    global_pairs,
+    local_pairs,
+    width,
+)
 
 
 class MisalignParameters(Parameters):

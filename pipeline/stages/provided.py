@@ -8,10 +8,10 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from pipeline import tables
-from pipeline.corpus.source import path_below
+from pipeline.corpus.files import path_below
 from pipeline.corpus.variants import content_id
 from pipeline.errors import UserError
-from pipeline.models.caption_file import SUFFIXES, CaptionFile, CaptionFileSpec
+from pipeline.models.captioners.caption_file import SUFFIXES, CaptionFile, CaptionFileSpec
 from pipeline.stages import Parameters, Stage
 
 _WAYS = ("path", "uri", "image_id", "sha256")

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.demo.conllu import read_conllu
 from pipeline.demo.scenes import sample_scene
 from pipeline.demo.train_parser import accuracy
-from pipeline.models.parser import Parser, load
+from pipeline.models.parser.parser import Parser, load
 
 MODEL = Path(__file__).resolve().parents[2] / "data" / "demo" / "models" / "parser"
 HELD_OUT = range(2_000_000, 2_002_000)  # seeds of scenes that no bundled model was trained on

@@ -13,8 +13,8 @@ import time
 from PIL import Image
 
 from pipeline.corpus.decode import decode
+from pipeline.corpus.files import files_table, list_files
 from pipeline.corpus.layouts import LAYOUTS
-from pipeline.corpus.source import files_table, list_files
 from pipeline.stages import images, listing
 
 

@@ -34,9 +34,9 @@ from PIL import Image
 from pipeline import models, tables
 from pipeline.corpus import decoders
 from pipeline.corpus.decode import Beside, decode
-from pipeline.models.pixels import Pixels
+from pipeline.models.clip.pixels import Pixels
 from pipeline.stages import get_stage
-from pipeline.stages.batching import settled
+from pipeline.stages.shared.batching import settled
 from tests.benchmarks import full_size, outside
 
 ASKED = {"embed_images": 0.90, "caption": 0.95}

@@ -1,7 +1,7 @@
 """Training speed of the head: `python tests/benchmarks/head.py`.
 
-Rows per second of `pipeline.head.train` (standardisation, shuffle, schedule, loss and checks
-included) against a bare torch loop over the same tensors in memory: three epochs each,
+Rows per second of `pipeline.head.methods.train` (standardisation, shuffle, schedule, loss and
+checks included) against a bare torch loop over the same tensors in memory: three epochs each,
 interleaved, medians. Another figure: how fast `gather` brings vectors out of Parquet.
 """
 
@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import torch
 
 from pipeline import tables
-from pipeline.head.data import gather
-from pipeline.head.experiment import HeadConfig
-from pipeline.head.parts import locate
-from pipeline.head.train import train
-from pipeline.query import connect
+from pipeline.dag.experiment import HeadConfig
+from pipeline.head.methods.train import train
+from pipeline.head.vectors.gather import gather
+from pipeline.head.vectors.parts import locate
+from pipeline.query.questions import connect
 
 EPOCHS = 3
 

@@ -34,17 +34,18 @@ import pyarrow as pa
 import torch
 from sklearn.metrics import average_precision_score
 
-from pipeline.access import connect
-from pipeline.dag import load
-from pipeline.head import evaluate, memory
-from pipeline.head import train as training
-from pipeline.head.experiment import HeadConfig
-from pipeline.head.linear import logistic_over_blocks
-from pipeline.head.rows import select
-from pipeline.head.samples import samples
-from pipeline.head.source import InMemory, Source
-from pipeline.head.stream import Column, Streamed
-from pipeline.store import Store
+from pipeline.dag.experiment import HeadConfig
+from pipeline.dag.graph import load
+from pipeline.head.figures import evaluate
+from pipeline.head.methods import train as training
+from pipeline.head.methods.logistic import logistic_over_blocks
+from pipeline.head.rows.selection import select
+from pipeline.head.vectors import memory
+from pipeline.head.vectors.row_reader import InMemory, Source
+from pipeline.head.vectors.sides import samples
+from pipeline.head.vectors.stream import Column, Streamed
+from pipeline.query.open_store import connect
+from pipeline.store.parts import Store
 from tests.benchmarks import million_store
 from tests.benchmarks.million_world import GENERATORS, expected_ap
 

@@ -32,14 +32,14 @@ from threadpoolctl import threadpool_limits
 from pipeline import tables
 from pipeline.corpus.layouts import labels
 from pipeline.corpus.variants import ID_LENGTH, variant_id
-from pipeline.dag import Dag, Node, load
+from pipeline.dag.graph import Dag, Node, load
 from pipeline.engine import variant_parts
 from pipeline.engine.variant_parts import VariantPart
-from pipeline.resources import folder
+from pipeline.shipped import folder
 from pipeline.stages import features, misalign
 from pipeline.stages.images import first_occurrences
-from pipeline.stages.inherit import reasons
-from pipeline.store import Store, part_name, part_number
+from pipeline.stages.shared.failure_reasons import reasons
+from pipeline.store.parts import Store, part_name, part_number
 from tests.benchmarks.million_world import (
     DAMAGED,
     GENERATORS,

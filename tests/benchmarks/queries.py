@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import open_store
-from pipeline.head import evaluate
-from pipeline.head.experiment import Experiment
-from pipeline.head.publish import publish
-from pipeline.query import execute, named_queries
+from pipeline.dag.experiment import Experiment
+from pipeline.head.figures import evaluate
+from pipeline.head.run_folder import publish
+from pipeline.query.questions import execute, named_queries
 from tests.benchmarks.million_world import GENERATORS, STRENGTH
 
 METHODS = Experiment(train="true").methods

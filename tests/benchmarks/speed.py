@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from pipeline.resources import folder
+from pipeline.shipped import folder
 from pipeline.stages.embed_objects import edges
 
 CORES = len(os.sched_getaffinity(0))

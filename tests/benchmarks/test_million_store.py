@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from pipeline import open_store
-from pipeline.query import execute, named_queries
+from pipeline.query.questions import execute, named_queries
 from tests.benchmarks.million_store import write
 from tests.benchmarks.million_world import GENERATORS, LOCAL, Vocabulary, expected_ap
 

@@ -24,8 +24,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.dag import load
-from pipeline.store import Store
+from pipeline.dag.graph import load
+from pipeline.store.parts import Store
 
 PART_SIZE = 16
 
@@ -55,7 +55,7 @@ class Round:
 
 def child(log: Path, arguments: list[str]) -> None:
     """One `item run`, whose every task appends to `log` who computed what, and its CPU seconds."""
-    from pipeline import cli
+    from pipeline.cli import app
     from pipeline.engine import executors, task
 
     execute, load_models, loading = executors.execute, task._models, [0.0]
@@ -78,7 +78,7 @@ def child(log: Path, arguments: list[str]) -> None:
 
     executors.execute, task._models = noted, timed_models
     sys.argv = ["item", *arguments]
-    cli.main()
+    app.main()
 
 
 def start(folder: Path, store: Path, images: int, until: str) -> subprocess.Popen[bytes]:

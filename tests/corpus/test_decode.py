@@ -13,7 +13,7 @@ from pipeline import tables
 from pipeline.corpus import decode as module
 from pipeline.corpus import upright
 from pipeline.corpus.decode import decode, sharing
-from pipeline.corpus.describe import ImageError, describe
+from pipeline.corpus.file_facts import ImageError, describe
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.upright import decode_bytes
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.corpus import perturb as room
-from pipeline.corpus.describe import ImageError, describe
+from pipeline.corpus.file_facts import ImageError, describe
 from pipeline.corpus.perturb import perturb
 
 ID = "0123456789abcdef" * 2

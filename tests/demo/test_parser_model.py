@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.demo.scenes import sample_scene
-from pipeline.models.parser import Parser, load
-from pipeline.resources import folder
+from pipeline.models.parser.parser import Parser, load
+from pipeline.shipped import folder
 
 _MODEL = folder("data") / "demo" / "models" / "parser"
 _CAPTIONS = {

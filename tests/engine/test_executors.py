@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import drive, executors
 from pipeline.engine.health.attempts import Stalled
 from pipeline.engine.task import Outcome, Receipt, Task

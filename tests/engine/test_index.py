@@ -1,9 +1,9 @@
 """Listing parts: numbered without gaps, the same whether or not a run was killed; limits."""
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import index
 from pipeline.engine.task import execute
-from pipeline.store import Store
+from pipeline.store.parts import Store
 from tests.conftest import draw
 
 

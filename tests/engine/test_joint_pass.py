@@ -8,7 +8,7 @@ import pytest
 from pipeline import tables
 from pipeline.corpus import upright
 from pipeline.corpus.decode import decode
-from pipeline.dag import Node, load
+from pipeline.dag.graph import Node, load
 from pipeline.engine import joint_pass
 from pipeline.stages import Parameters, Stage
 from tests.conftest import draw

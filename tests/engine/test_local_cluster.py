@@ -13,7 +13,7 @@ import psutil
 import pytest
 from dask.distributed import Client
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import executors, machine
 from pipeline.engine.clusters import local
 from pipeline.engine.clusters.local import local_cluster, worker_options

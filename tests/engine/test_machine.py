@@ -2,12 +2,12 @@
 
 import pytest
 
-from pipeline import estimate
-from pipeline.cluster import Local
-from pipeline.dag import load
+from pipeline.dag.cluster import Local
+from pipeline.dag.graph import load
 from pipeline.engine import machine
 from pipeline.engine.machine import Workers
 from pipeline.errors import UserError
+from pipeline.plan import estimate
 
 
 @pytest.fixture

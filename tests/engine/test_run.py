@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from pipeline import tables
-from pipeline.dag import load
-from pipeline.store import Store
+from pipeline.dag.graph import load
+from pipeline.store.parts import Store
 from tests.conftest import DEMO_MODELS, draw, make_corpus, make_dag
 
 NODES = [

@@ -1,10 +1,10 @@
 import pytest
 
 from pipeline import tables
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine.machine import uses_device
 from pipeline.engine.schedule import Schedule
-from pipeline.store import Store
+from pipeline.store.parts import Store
 
 FACTS = {"rows_in": 1, "rows_ok": 1, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
 PARTS = ["part-00000-00000000.parquet", "part-00001-00000001.parquet"]

@@ -5,7 +5,7 @@ import time
 import pytest
 from dask.distributed import LocalCluster, Worker
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import executors, workforce
 from pipeline.engine.task import Task
 from pipeline.errors import UserError

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline import tables
-from pipeline.claims import Claims
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import shared
 from pipeline.engine.drive import drive
 from pipeline.engine.executors import Inline
@@ -16,7 +15,8 @@ from pipeline.engine.schedule import Schedule
 from pipeline.engine.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Outcome, Task, execute, receipt
-from pipeline.store import Store
+from pipeline.store.claims import Claims
+from pipeline.store.parts import Store
 
 FACTS = {
     "rows_in": 1,

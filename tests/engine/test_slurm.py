@@ -9,7 +9,7 @@ import dask
 import pytest
 from dask.distributed import Client, Security
 
-from pipeline.cluster import Slurm
+from pipeline.dag.cluster import Slurm
 from pipeline.engine import clusters
 from pipeline.engine.clusters import settings, slurm
 from pipeline.engine.clusters.slurm import Job, job_options, slurm_cluster

@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 from dask.distributed import Client
 
-from pipeline.cluster import Ssh
+from pipeline.dag.cluster import Ssh
 from pipeline.engine.clusters import settings
 from pipeline.engine.clusters.ssh import as_configuration, host_workers, ssh_cluster
 from pipeline.errors import UserError

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import stop as stops
 from pipeline.engine.stop import Stop, Stopped, stopping
-from pipeline.store import Store
+from pipeline.store.parts import Store
 
 PARTS = "embed_images/*/part-*.parquet"
 

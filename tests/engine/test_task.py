@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from pipeline import models, tables
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import index
 from pipeline.engine.task import Task, execute
 from pipeline.errors import UserError
-from pipeline.store import Store
+from pipeline.store.parts import Store
 
 NODES = ("captions", "image_embeddings", "objects")
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pyarrow as pa
 
-from pipeline.dag import load
-from pipeline.store import Store
+from pipeline.dag.graph import load
+from pipeline.store.parts import Store
 
 OPTIONS = ("--inline", "--until", "image_embeddings")
 

@@ -4,16 +4,16 @@ import duckdb
 import pyarrow.compute as pc
 import pytest
 
-from pipeline import access
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import index, variant_parts
 from pipeline.engine.drive import drive
 from pipeline.engine.executors import Inline
 from pipeline.engine.run import totals
 from pipeline.engine.task import execute
 from pipeline.errors import UserError
-from pipeline.plan import plan
-from pipeline.store import Store, part_tag
+from pipeline.plan.plan import plan
+from pipeline.query import open_store
+from pipeline.store.parts import Store, part_tag
 from tests.conftest import draw
 from tests.engine.queues import Alone
 
@@ -151,8 +151,8 @@ def test_two_dags_on_one_store_see_their_own_variants_each(opened, tmp_path):
     for dag, variant, count in ((one, "jpeg_50", 12), (two, "blur_1", 14)):
         sql = "select variant, count(*) from images group by variant order by variant"
         found = sorted([("clean", 14), (variant, count)])
-        assert access.connect(dag, store).sql(sql).fetchall() == found
-        access.save(dag, store, tmp_path / f"{variant}.duckdb")
+        assert open_store.connect(dag, store).sql(sql).fetchall() == found
+        open_store.save(dag, store, tmp_path / f"{variant}.duckdb")
         with duckdb.connect(tmp_path / f"{variant}.duckdb", read_only=True) as connection:
             assert connection.sql(sql).fetchall() == found
             counted = "select sum(rows_in) from receipts where node = 'images'"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import workforce
 from pipeline.engine.clusters import by_hand, guide
 from pipeline.engine.workforce import Workforce
@@ -138,7 +138,7 @@ def test_a_gpu_that_nobody_ever_offered_ends_the_run_once_there_is_nothing_else_
 
 def test_a_queue_is_waited_for_however_long_it_takes(scene, monkeypatch):
     _, force, said, _, later = scene
-    from pipeline.cluster import Slurm
+    from pipeline.dag.cluster import Slurm
 
     force.guide = guide(Slurm(kind="slurm"))
     for _ in range(100):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
-from pipeline.query import connect
+from pipeline.query.questions import connect
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Content:
         self.images["variant"][-len(rows) :] = [variant] * len(rows)
 
     def write(self, folder: Path, parts: int = 2) -> dict[str, tuple[str, list[Path]]]:
-        """Writes the parts; returns what `pipeline.query.connect` takes."""
+        """Writes the parts; returns what `pipeline.query.questions.connect` takes."""
         made = self.features
         failed = np.array([error is not None for error in made["error"]])
         objects = np.array(made["num_objects"]) > 0

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
-from pipeline.head.experiment import Experiment
+from pipeline.dag.experiment import Experiment
 from pipeline.head.run import run_experiment
 
 

@@ -14,14 +14,14 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.choose import choose
-from pipeline.head.experiment import Experiment
-from pipeline.head.fit import CURVES
-from pipeline.head.matrices import matrices
-from pipeline.head.mlp import load_head
+from pipeline.head.figures.choose import choose
+from pipeline.head.methods.fit import CURVES
+from pipeline.head.methods.mlp import load_head
+from pipeline.head.report.run_table import render, summary
 from pipeline.head.run import run_experiment
-from pipeline.head.table import render, summary
+from pipeline.head.vectors.matrices import matrices
 
 EXPERIMENT = Experiment(
     train="generator = 'gan' and split = 'train'",
@@ -163,7 +163,7 @@ def test_a_run_of_the_same_inputs_is_read_unless_asked_again(
 
     connection, runs = store(content()), tmp_path / "runs"
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.head.fit.fit", fail)
+        patched.setattr("pipeline.head.methods.fit.fit", fail)
         found = run_experiment(connection, EXPERIMENT, "cross", runs, MADE_FROM, again=False)
     assert found.metrics.equals(result.metrics)
     assert found.means.equals(result.means)
@@ -355,10 +355,10 @@ def test_it_never_imports_a_vision_or_language_library(content, tmp_path):
     code = f"""
 import json, sys
 from pathlib import Path
-from pipeline.head.experiment import Experiment
+from pipeline.dag.experiment import Experiment
 from pipeline.head.run import run_experiment
-from pipeline.head.table import render
-from pipeline.query import connect
+from pipeline.head.report.run_table import render
+from pipeline.query.questions import connect
 parts = {{name: (table, [Path(path) for path in paths])
          for name, (table, paths) in json.loads({json.dumps(parts)!r}).items()}}
 experiment = Experiment.model_validate_json({EXPERIMENT.model_dump_json()!r})

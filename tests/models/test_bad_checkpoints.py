@@ -13,7 +13,7 @@ from transformers import BlipForConditionalGeneration
 from typer.testing import CliRunner
 
 from pipeline import models as loaded_models
-from pipeline.cli import app
+from pipeline.cli.app import app
 from tests.benchmarks import outside
 from tests.conftest import DEMO_MODELS
 

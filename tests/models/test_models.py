@@ -66,8 +66,8 @@ def test_specs_identify_without_importing_any_framework(clip_folder, captioner_f
     """A plan must cost nothing: no torch, open_clip or transformers for an identity."""
     code = (
         "import sys\n"
-        "from pipeline.models.captioner import CaptionerSpec\n"
-        "from pipeline.models.clip import ClipSpec\n"
+        "from pipeline.models.captioners.captioner import CaptionerSpec\n"
+        "from pipeline.models.clip.clip import ClipSpec\n"
         "from pipeline.stages import MODULES, get_stage\n"
         f"ClipSpec(model='local-dir:{clip_folder}').identity()\n"
         f"CaptionerSpec(model='{captioner_folder}').identity()\n"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
-from pipeline.query import connect, execute, resolve
+from pipeline.query.questions import connect, execute, resolve
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"

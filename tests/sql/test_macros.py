@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pipeline.corpus import variants
-from pipeline.query import execute
+from pipeline.query.questions import execute
 from tests.sql.conftest import BJ, A, C, D, approx, distance
 
 

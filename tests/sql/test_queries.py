@@ -2,7 +2,7 @@ from datetime import datetime
 
 import pytest
 
-from pipeline.query import execute, named_queries
+from pipeline.query.questions import execute, named_queries
 from tests.sql.conftest import BJ, A, B, C, D, E, answer, approx
 
 NAMES = [

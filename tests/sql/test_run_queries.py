@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.catalogue import connect
 from pipeline.errors import UserError
+from pipeline.query.views import connect
 from tests.sql.conftest import BJ, A, B, C, E, answer, approx
 
 OLD, HEAD = "run=old", "method=head"

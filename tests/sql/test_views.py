@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.query import execute
-from pipeline.resources import folder
+from pipeline.query.questions import execute
+from pipeline.shipped import folder
 from pipeline.tables import COLUMNS
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")

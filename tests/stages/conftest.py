@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pipeline import tables
-from pipeline.models.captioner import Caption
+from pipeline.models.captioners.captioner import Caption
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 TEXTS = {"red": (1, 0, 0, 1), "green": (0, 1, 0, 1), "blue": (0, 0, 1, 1)}

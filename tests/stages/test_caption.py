@@ -3,10 +3,10 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline import tables
-from pipeline.models.generation import Caption, seed_of
+from pipeline.models.captioners.generation import Caption, seed_of
 from pipeline.stages import output_parameters
 from pipeline.stages.caption import STAGE, CaptionParameters, run
-from tests.models.tiny_captioners import build
+from tests.helpers.tiny_captioners import build
 
 BLACK, RED, BLUE = (0, 0, 0), (255, 0, 0), (0, 0, 255)
 

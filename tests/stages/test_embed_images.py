@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline import tables
-from pipeline.stages.batching import NOT_FINITE
 from pipeline.stages.embed_images import EmbedImagesParameters, run
+from pipeline.stages.shared.batching import NOT_FINITE
 
 CLIP = {"model": "local-dir:/models/clip"}
 

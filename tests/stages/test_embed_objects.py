@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.stages import output_parameters
-from pipeline.stages.batching import NOT_FINITE
 from pipeline.stages.embed_objects import EmbedObjectsParameters, crop, run
+from pipeline.stages.shared.batching import NOT_FINITE
 
 CLIP = {"model": "local-dir:/models/clip"}
 

@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline import tables
-from pipeline.stages.batching import NOT_FINITE
 from pipeline.stages.embed_texts import STAGE, EmbedTextsParameters, run, text_id
+from pipeline.stages.shared.batching import NOT_FINITE
 
 CLIP = {"model": "local-dir:/models/clip"}
 

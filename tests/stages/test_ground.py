@@ -3,7 +3,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline import tables
-from pipeline.models.detector import DetectorSpec
+from pipeline.models.detectors.spec import DetectorSpec
 from pipeline.stages import output_parameters
 from pipeline.stages.ground import STAGE, GroundParameters, run
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
-from pipeline.corpus.source import File, files_table, list_files
+from pipeline.corpus.files import File, files_table, list_files
 from pipeline.stages import get_stage, images, listing
 from pipeline.stages.images import first_occurrences, unreadable_id
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from pipeline import tables
-from pipeline.corpus.source import files_table, list_files
+from pipeline.corpus.files import files_table, list_files
 from pipeline.errors import UserError
 from pipeline.stages import get_stage, listing, output_parameters
 

@@ -2,8 +2,8 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.models.noun_phrases import Phrase
-from pipeline.models.parser import ParserModel
+from pipeline.models.parser.noun_phrases import Phrase
+from pipeline.models.parser.parser import ParserModel
 from pipeline.stages import get_stage, output_parameters
 from pipeline.stages.parse import STAGE, ParseParameters, run
 from pipeline.tables import build, check

@@ -4,7 +4,8 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline import dag, tables
+from pipeline import tables
+from pipeline.dag import graph
 from pipeline.engine import poison
 from pipeline.errors import UserError
 from pipeline.stages import output_parameters
@@ -158,7 +159,7 @@ def dag_file(tmp_path, corpus, **node):
 def test_a_dag_brings_its_corpus_root_and_a_child_process_keeps_it(tmp_path, corpus, write):
     uri = corpus / "test" / "gan" / "0_real" / "1.jpg"
     write(f"{uri.relative_to(corpus)},a square")
-    node = dag.load(str(dag_file(tmp_path, corpus))).nodes["captions"]
+    node = graph.load(str(dag_file(tmp_path, corpus))).nodes["captions"]
     assert node.parameters.root == str(corpus)
     listed = tables.build("images", {"image_id": ["a"], "uri": [str(uri)]})
     table = poison.in_child(node.stage, node.parameters, {"images": listed})
@@ -184,7 +185,7 @@ def test_a_run_joins_the_captions_to_the_corpus(tmp_path, corpus, write, item):
 
 def test_a_missing_file_names_its_node(tmp_path, corpus):
     with pytest.raises(UserError, match="no such file of captions") as failure:
-        dag.load(str(dag_file(tmp_path, corpus)))
+        graph.load(str(dag_file(tmp_path, corpus)))
     assert "nodes.captions" in failure.value.where
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from pipeline.cluster import DEVICE_THREADS, Cluster, Local
-from pipeline.dag import Node
+from pipeline.dag.cluster import DEVICE_THREADS, Cluster, Local
+from pipeline.dag.graph import Node
 from pipeline.engine import machine
 from pipeline.engine.clusters.settings import CHILDREN, variables
 from pipeline.engine.workforce import Guide

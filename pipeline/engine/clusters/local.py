@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
-from pipeline.cluster import DEVICE_THREADS
+from pipeline.dag.cluster import DEVICE_THREADS
 from pipeline.engine.clusters import settings
 from pipeline.engine.machine import THREAD_VARIABLES, Workers, cores, gpus
 

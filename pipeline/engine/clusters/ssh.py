@@ -15,7 +15,7 @@ import dask
 from dask.distributed import Security, SpecCluster
 from distributed.deploy.ssh import Worker
 
-from pipeline.cluster import Ssh
+from pipeline.dag.cluster import Ssh
 from pipeline.engine.clusters import settings
 from pipeline.engine.clusters.local import worker_options
 from pipeline.engine.machine import THREAD_VARIABLES, Workers

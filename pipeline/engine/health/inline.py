@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from pipeline import durations, pulse
+from pipeline import pulse
+from pipeline.engine.health import durations
 
 _LOOK = 5.0  # seconds between two looks, at most
 

@@ -10,7 +10,7 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
-from pipeline import durations
+from pipeline.engine.health import durations
 from pipeline.engine.health.workers import WorkerView
 from pipeline.engine.task import Outcome, Task
 from pipeline.pulse import LOADING_WAIT

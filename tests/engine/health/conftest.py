@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from pipeline import stages, tables
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine import drive, executors
 from pipeline.engine.task import Task
-from pipeline.store import Store
+from pipeline.store.parts import Store
 from tests.engine.health.made_up import on_path
 from tests.engine.queues import Tasks
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dag import load
+from pipeline.dag.graph import load
 from pipeline.engine.health.watch import Watch
 from pipeline.engine.health.workers import WorkerView
 from pipeline.engine.task import Outcome, Receipt, Task

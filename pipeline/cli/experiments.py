@@ -1,0 +1,76 @@
+"""The experiments of a DAG, run and shown: what `item train`, and the end of `item run`, do."""
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import typer
+
+from pipeline.engine.stop import Stop, Stopped
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.dag.graph import Dag
+    from pipeline.store.parts import Store
+
+
+def run_experiments(
+    graph: "Dag",
+    cache: "Store",
+    names: list[str],
+    memory: int | None,
+    again: bool,
+    quiet: bool,
+    stop: Stop | None = None,
+) -> dict[str, dict[str, object]]:
+    """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
+
+    `memory`: bytes that vectors may take; None: the default. Unless `again`, a run that these very
+    inputs gave before is read back. The tables are printed unless `quiet`. None is begun once
+    `stop` is asked, and a signal to stop ends the one that goes on: it is not among the answers.
+    """
+    if not names:
+        return {}
+    from pipeline.head.experiment_runs import plain_values, render_study, run_study
+    from pipeline.plan.missing_parts import lacking_variants
+    from pipeline.query.open_store import connect
+
+    connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
+    # of all nodes: a run may read any of them through the views, whatever they are called
+    fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
+    measured: dict[str, dict[str, object]] = {}
+    lacking = lacking_variants(graph, cache)
+    for name in names:
+        if lacking and graph.experiments[name].reads_variants:
+            _check_partial(graph, name, lacking)
+        if stop is not None and stop.asked():
+            break
+        try:
+            with stop.at_once() if stop is not None else nullcontext():
+                study = run_study(
+                    connection,
+                    graph.experiments[name],
+                    name,
+                    cache.root / "runs",
+                    fingerprints,
+                    say=lambda line: typer.echo(line, err=True),
+                    again=again,
+                    memory=memory,
+                )
+        except Stopped:
+            break
+        measured[name] = plain_values(study)
+        if not quiet:
+            typer.echo(render_study(study))
+    return measured
+
+
+def _check_partial(graph: "Dag", name: str, lacking: dict[str, int]) -> None:
+    """UserError unless the experiment goes on without what is not computed."""
+    if not graph.experiments[name].partial:
+        raise UserError(
+            f"{len(lacking):,} parts of images in variants, {sum(lacking.values()):,} rows, are "
+            "not made yet",
+            f"experiments.{name}",
+            "compute them with `item run DAG --until features`, or go on with the others: "
+            "`item train DAG --partial`",
+        )

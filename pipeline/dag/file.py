@@ -1,0 +1,231 @@
+"""The DAG file: reading, `--set` overrides, and validation with errors that name file and key."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+
+from pipeline.corpus import variants
+from pipeline.dag.cluster import KINDS, Cluster, Local, with_kind
+from pipeline.dag.experiment import Experiment
+from pipeline.errors import UserError, nearest
+from pipeline.shipped import folder
+from pipeline.stages import Parameters
+
+_SECTIONS = ("name", "corpus", "cluster", "experiments", "max_failed_share", "lock")
+
+
+class Corpus(Parameters):
+    """Where the images lie and how their labels are read from their paths."""
+
+    root: str
+    layout: str = "folder"
+    dataset: str | None = None
+    part_size: int = Field(4096, ge=1)  # images to a part, for parts that are new
+    limit: int | None = Field(None, ge=1)  # only this many files, spread evenly over the corpus
+    variants: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # split or `all` -> names
+    variant_share: float = Field(1.0, gt=0, le=1)  # of the images of these splits
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _expanded(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        full = {}
+        for split, names in given.items():
+            several = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
+            if not several and not isinstance(names, str):
+                raise ValueError(f"{split}: a list of variants, or the name of a preset")
+            try:
+                full[split] = variants.expanded(names)
+            except ValueError as error:
+                raise ValueError(f"{split}: {error}") from None
+        variants.check_splits(full)
+        return full
+
+    @property
+    def tags(self) -> dict[str, tuple[str, str]]:
+        """Tag of parts -> the split and the variant that it stands for, in the file's order."""
+        return {
+            variants.tag(split, name, self.variant_share): (split, name)
+            for split, names in self.variants.items()
+            for name in names
+        }
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, value: str, info: ValidationInfo) -> str:
+        if "://" in value:
+            return value
+        base = (info.context or {}).get("base", Path())
+        return str((base / Path(value).expanduser()).resolve())
+
+
+class DagFile(Parameters):
+    """One DAG file. Nodes stay plain mappings here: `pipeline.dag.graph` checks them against
+    stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    corpus: Corpus
+    nodes: dict[str, dict[str, Any]]
+    experiments: dict[str, Experiment] = Field(default_factory=dict)
+    cluster: Cluster = Local()
+    max_failed_share: float = Field(0.01, ge=0, le=1)
+    lock: str | None = None  # the lock file's place, when it is not the usual one
+
+    @field_validator("cluster", mode="before")
+    @classmethod
+    def _kind(cls, given: Any) -> Any:
+        return with_kind(given)
+
+    @field_validator("lock")
+    @classmethod
+    def _absolute(cls, value: str | None, info: ValidationInfo) -> str | None:
+        base = (info.context or {}).get("base", Path())
+        return None if value is None else str((base / Path(value).expanduser()).resolve())
+
+
+def find(dag: str) -> Path:
+    """The file of `dag`: a path, or the name of a shipped DAG."""
+    path = Path(dag)
+    if path.suffix in (".yaml", ".yml") or "/" in dag:
+        if not path.is_file():
+            raise UserError(f"there is no DAG file {path}", hint=f"shipped DAGs: {_shipped()}")
+        return path
+    shipped = folder("dags") / f"{dag}.yaml"
+    if not shipped.is_file():
+        names = [p.stem for p in folder("dags").glob("*.yaml")]
+        raise UserError(
+            f"there is no shipped DAG '{dag}'",
+            hint=f"{nearest(dag, names)} Or give the path of a .yaml file.",
+        )
+    return shipped
+
+
+def _shipped() -> str:
+    return ", ".join(sorted(p.stem for p in folder("dags").glob("*.yaml"))) or "none"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error instead of a silent loss."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; MarkedYAMLError, with its place, for a key that is there already."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key '{key}' is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path, overrides: list[str] | None = None) -> DagFile:
+    """The validated DAG file. `overrides` are `key.path=value` strings; values are YAML.
+
+    Paths in the file are relative to the file, paths in overrides to the current folder.
+    """
+    try:
+        # _Loader is a SafeLoader: it builds plain values only
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"this is not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(raw, dict) or not isinstance(raw.get("nodes"), dict):
+        raise UserError(
+            "a DAG file is a mapping with name, corpus and nodes",
+            where=str(path),
+            hint=f"start from a shipped one: {folder('dags')}",
+        )
+    # each node gets its own copy: YAML anchors share one mapping, an override must not leak
+    raw = {key: deepcopy(value) for key, value in raw.items()}
+    raw["nodes"] = {name: deepcopy(node) for name, node in raw["nodes"].items()}
+    for override in overrides or []:
+        _override(raw, override)
+    return validate(DagFile, raw, path.resolve().parent, str(path))
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    key, equals, value_text = text.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {text}: expected key.path=value", hint="e.g. captions.num_beams=1")
+    steps = key.split(".")
+    if steps[0] == "nodes":
+        steps = steps[1:] or [""]
+    if steps[0] in _SECTIONS:
+        target: Any = raw
+    elif steps[0] in raw["nodes"]:
+        target = raw["nodes"]
+    else:
+        known = [*_SECTIONS, *raw["nodes"]]
+        raise UserError(f"--set {text}: there is no '{steps[0]}'", hint=nearest(steps[0], known))
+    for step in steps[:-1]:
+        target = target.setdefault(step, {})
+        if not isinstance(target, dict):
+            raise UserError(f"--set {text}: '{step}' is a value, not a mapping")
+    try:
+        value = yaml.safe_load(value_text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: the value is not valid YAML: {error}") from None
+    target[steps[-1]] = _from_here(key, value)
+
+
+def _from_here(key: str, value: Any) -> Any:
+    """A path typed on the command line is relative to the folder it was typed in."""
+    if not isinstance(value, str) or "://" in value:
+        return value
+    path = value.removeprefix("local-dir:")
+    if key in ("corpus.root", "lock") or value != path or path.startswith(("./", "../", "~")):
+        return value[: len(value) - len(path)] + str(Path(path).expanduser().resolve())
+    return value
+
+
+def validate(model: type[Any], raw: Any, base: Path, where: str, **context: Any) -> Any:
+    """`raw` as a `model`; UserError with the file, the key and the nearest valid key.
+
+    Validators find `base` (of relative paths) and `context` in their `info.context`.
+    """
+    try:
+        return TypeAdapter(model).validate_python(raw, context={"base": base, **context})
+    except ValidationError as failure:
+        problems = [_problem(model, error) for error in failure.errors(include_url=False)]
+        raise UserError("; ".join(problems), where=where) from None
+
+
+def _problem(model: type[Any], error: Any) -> str:
+    steps = [str(step) for step in error["loc"]]
+    key = ".".join(_typed(steps)) or "(top level)"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{key}': {nearest(steps[-1], _keys(model, steps[:-1]))}"
+    if error["type"] == "missing":
+        return f"the key '{key}' is missing"
+    shown = f" (got {error['input']!r})" if not isinstance(error["input"], dict) else ""
+    said = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {said}{shown}" if steps else said
+
+
+def _typed(steps: list[str]) -> list[str]:
+    """`steps` as a user types them: pydantic adds the cluster's kind."""
+    added = len(steps) > 1 and steps[0] == "cluster" and steps[1] in KINDS
+    return [steps[0], *steps[2:]] if added else steps
+
+
+def _keys(model: type[Any], steps: list[str]) -> list[str]:
+    """The valid keys of the (nested) model that `steps` lead to."""
+    fields = getattr(model, "model_fields", {})
+    if steps[:1] == ["cluster"] and len(steps) > 1:
+        return list(KINDS[steps[1]].model_fields)
+    for step in steps:
+        inner = fields.get(step)
+        if inner is None:
+            continue  # the key of a mapping, such as an experiment's name
+        kinds = [inner.annotation, *getattr(inner.annotation, "__args__", ())]
+        nested = [kind for kind in kinds if hasattr(kind, "model_fields")]
+        if nested:
+            fields = nested[0].model_fields
+    return list(fields)

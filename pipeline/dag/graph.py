@@ -1,0 +1,245 @@
+"""The DAG: named nodes with explicit inputs, checked, in topological order, and fingerprinted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from hashlib import sha256
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from pipeline.dag import file as config
+from pipeline.dag import lock as locks
+from pipeline.dag.experiment import Experiment
+from pipeline.errors import UserError, nearest
+from pipeline.shipped import folder
+from pipeline.stages import MODULES, Parameters, Stage, get_stage, output_parameters
+from pipeline.tables import COLUMNS
+
+_IMPLICIT = ("listing", "images")  # made from `corpus:`
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage placed in a DAG. `inputs` maps the stage's input names to node names."""
+
+    name: str
+    stage: Stage
+    inputs: Mapping[str, str]
+    parameters: Parameters
+    fingerprint: str
+    recipe: Mapping[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """The node's place in a store: `<stage>/<fingerprint>`."""
+        return f"{self.stage.name}/{self.fingerprint}"
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A validated DAG; `nodes` is in topological order, `listing` and `images` first."""
+
+    name: str
+    path: Path
+    corpus: config.Corpus
+    nodes: Mapping[str, Node]
+    experiments: Mapping[str, Experiment]
+    cluster: config.Cluster
+    max_failed_share: float
+    lock: locks.Lock
+
+    def node(self, name: str) -> Node:
+        """The node called `name`; UserError with the nearest name."""
+        if name not in self.nodes:
+            raise UserError(f"there is no node '{name}'", str(self.path), nearest(name, self.nodes))
+        return self.nodes[name]
+
+    def upstream(self, name: str) -> list[Node]:
+        """The node and everything that it needs, in topological order."""
+        wanted, pending = set(), [self.node(name).name]
+        while pending:
+            current = pending.pop()
+            if current not in wanted:
+                wanted.add(current)
+                pending += self.nodes[current].inputs.values()
+        return [node for node in self.nodes.values() if node.name in wanted]
+
+    @cached_property
+    def computed(self) -> list[Node]:
+        """The nodes that run as (node, part) tasks over `images`: all but the implicit ones."""
+        return [node for node in self.nodes.values() if node.name not in _IMPLICIT]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A checked DAG before any model is looked at: no fingerprint, and no model need be there.
+
+    `nodes` maps names to (stage, inputs, parameters) in topological order, without the implicit
+    nodes; the models that `lock` names are pinned in the parameters.
+    """
+
+    path: Path
+    file: config.DagFile
+    lock: locks.Lock
+    nodes: Mapping[str, tuple[Stage, dict[str, str], Parameters]]
+
+
+def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -> Draft:
+    """Reads and checks a DAG (a path or a shipped name) and its lock. Raises UserError.
+
+    A lock that the DAG names must be there. With `new_lock` it need not, and pins nothing: this is
+    for writing it.
+    """
+    path = config.find(dag)
+    file = config.read(path, overrides)
+    where = str(path)
+    lock = locks.read(locks.place(path, file.lock), expected=bool(file.lock) and not new_lock)
+    wired = {name: _wire(name, raw, file.nodes, where) for name, raw in file.nodes.items()}
+    outputs = {name: stage.output for name, (stage, _, _) in wired.items()}
+    outputs |= {name: get_stage(name).output for name in _IMPLICIT}
+    nodes = {}
+    for name in _order(wired, where):
+        stage, inputs, raw = wired[name]
+        _check_inputs(name, stage, inputs, outputs, where)
+        here = f"{where}: nodes.{name}"
+        raw = raw if new_lock else locks.pinned(lock, raw)
+        parameters = config.validate(
+            stage.parameters, raw, path.resolve().parent, here, root=file.corpus.root
+        )
+        nodes[name] = (stage, inputs, parameters)
+    return Draft(path, file, lock, nodes)
+
+
+def load(dag: str, overrides: list[str] | None = None) -> Dag:
+    """Reads, checks and fingerprints a DAG (a path or a shipped name). Raises UserError."""
+    return fingerprinted(read(dag, overrides))
+
+
+def fingerprinted(draft: Draft) -> Dag:
+    """The DAG of a draft; UserError when a model that must be local is not there."""
+    file = draft.file
+    nodes: dict[str, Node] = {}
+    for implicit in _IMPLICIT:
+        stage = get_stage(implicit)
+        inputs = {name: name for name in stage.inputs if name in _IMPLICIT}
+        place = {"root": file.corpus.root, "limit": file.corpus.limit} if not inputs else {}
+        parameters = _corpus_parameters(stage, file)
+        nodes[implicit] = _place(implicit, stage, inputs, parameters, nodes, place)
+    for name, (stage, inputs, parameters) in draft.nodes.items():
+        _check_one_space(inputs, nodes, f"{draft.path}: nodes.{name}")
+        try:
+            nodes[name] = _place(name, stage, inputs, parameters, nodes)
+        except UserError as error:  # a model that is not there: say whose
+            here = f"{draft.path}: nodes.{name}" + (f" ({error.where})" if error.where else "")
+            raise UserError(error.what, here, error.hint) from None
+    return Dag(
+        file.name,
+        draft.path,
+        file.corpus,
+        nodes,
+        file.experiments,
+        file.cluster,
+        file.max_failed_share,
+        draft.lock,
+    )
+
+
+def _corpus_parameters(stage: Stage, file: config.DagFile) -> Parameters:
+    known = {key: value for key, value in file.corpus if key in stage.parameters.model_fields}
+    return stage.parameters(**known)
+
+
+def _wire(
+    name: str, raw: Any, nodes: Mapping[str, Any], where: str
+) -> tuple[Stage, dict[str, str], dict[str, Any]]:
+    """Splits a node's mapping into its stage, its inputs and its parameters."""
+    key = f"{where}: nodes.{name}"
+    if name in _IMPLICIT:
+        raise UserError(f"'{name}' is made from `corpus:`; a node needs another name", key)
+    if not isinstance(raw, dict) or "stage" not in raw:
+        stages = ", ".join(sorted(set(MODULES) - set(_IMPLICIT)))
+        raise UserError("a node is a mapping with a `stage`", key, f"stages: {stages}")
+    if raw["stage"] in _IMPLICIT or str(raw["stage"]) not in MODULES:
+        hint = nearest(str(raw["stage"]), set(MODULES) - set(_IMPLICIT))
+        raise UserError(f"there is no stage '{raw['stage']}'", f"{key}.stage", hint)
+    stage = get_stage(raw["stage"])
+    if name in _reserved() or (name in COLUMNS and name != stage.output):
+        raise UserError(f"'{name}' is the name of another view", key, "give the node another name")
+    inputs = {key_: raw[key_] for key_ in stage.inputs if key_ in raw}
+    missing = [input_ for input_ in stage.inputs if input_ not in inputs]
+    if missing:
+        raise UserError(
+            f"the stage '{stage.name}' needs the input{'s' * (len(missing) > 1)} "
+            f"{', '.join(missing)}",
+            key,
+            f"write e.g. `{missing[0]}: {missing[0]}` (the node that makes this table)",
+        )
+    for input_, source in inputs.items():
+        if str(source) not in nodes and source not in _IMPLICIT:
+            hint = nearest(str(source), [*nodes, "images"])
+            raise UserError(f"the input '{source}' is no node", f"{key}.{input_}", hint)
+    return stage, inputs, {k: v for k, v in raw.items() if k != "stage" and k not in inputs}
+
+
+def _reserved() -> set[str]:
+    """Names that SQL needs for its own relations: a node called so could not be asked about."""
+    views = {path.stem for path in (folder("sql") / "views").glob("*.sql")}
+    return (views - set(COLUMNS)) | {"nodes", "receipts", "failures"}
+
+
+def _order(wired: Mapping[str, tuple[Stage, dict[str, str], Any]], where: str) -> list[str]:
+    graph = {name: set(inputs.values()) for name, (_, inputs, _) in wired.items()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise UserError(f"the nodes form a cycle: {' -> '.join(error.args[1])}", where) from None
+    return [name for name in order if name in wired]
+
+
+def _check_inputs(
+    name: str, stage: Stage, inputs: Mapping[str, str], outputs: Mapping[str, str], where: str
+) -> None:
+    for input_, source in inputs.items():
+        made = outputs[source]
+        if made != input_:
+            right = [node for node, output in outputs.items() if output == input_]
+            raise UserError(
+                f"'{source}' makes the table {made}, but {stage.name} needs {input_} here",
+                f"{where}: nodes.{name}.{input_}",
+                f"nodes that make {input_}: {', '.join(right) or 'none'}",
+            )
+
+
+def _check_one_space(inputs: Mapping[str, str], nodes: Mapping[str, Node], here: str) -> None:
+    """Embeddings that a node compares must come from one model: known now, not after days."""
+    made = [nodes[source] for input_, source in inputs.items() if input_.endswith("_embeddings")]
+    for other in made[1:]:
+        if other.recipe["models"] != made[0].recipe["models"]:
+            raise UserError(
+                f"'{made[0].name}' and '{other.name}' come from different CLIPs: what is compared "
+                "must lie in one space",
+                here,
+                "give both nodes the same `clip`",
+            )
+
+
+def _place(
+    name: str,
+    stage: Stage,
+    inputs: dict[str, str],
+    parameters: Parameters,
+    nodes: Mapping[str, Node],
+    place: Mapping[str, Any] | None = None,
+) -> Node:
+    """A fingerprinted node; `place` is what decides the listing beside its stage's parameters."""
+    recipe = {
+        "stage": stage.name,
+        "version": stage.version,
+        "parameters": {**output_parameters(parameters), **(place or {})},
+        "models": [spec.identity() for spec in stage.models(parameters)],
+        "inputs": {input_: nodes[source].fingerprint for input_, source in inputs.items()},
+    }
+    digest = sha256(dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    return Node(name, stage, inputs, parameters, digest, recipe)

@@ -1,0 +1,216 @@
+"""Test probabilities in, tables out: predictions row by row, metrics by generator, their means.
+
+Where images are tested in several variants, all of it in each.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.corpus.variants import CLEAN, order
+from pipeline.head.figures import bootstrap
+from pipeline.head.figures.choose import Choice
+from pipeline.head.figures.metrics import CHOSEN, NAMES, chosen_metrics, metrics
+
+COUNTS = ("n", "num_real", "num_fake")
+LESS_CLEAN = tuple(f"{name}_less_clean" for name in bootstrap.NAMES)
+CHOICES = tuple(field.name for field in fields(Choice))
+PREDICTIONS = pa.schema(
+    {
+        "method": pa.string(),
+        "image_id": pa.string(),
+        "variant": pa.string(),
+        "generator": pa.string(),
+        "split": pa.string(),
+        "label": pa.int8(),
+        "probability": pa.float64(),  # of fake
+    }
+)
+METRICS = pa.schema(
+    {
+        "method": pa.string(),
+        "variant": pa.string(),  # of the tested images
+        "scope": pa.string(),  # 'generator', or 'mean': over the unseen generators
+        "generator": pa.string(),  # null in a mean
+        "generators": pa.int64(),  # how many: 1, or those of the mean
+        "seen": pa.bool_(),  # whether fakes of this generator were trained on
+        **dict.fromkeys(NAMES, pa.float64()),  # null where a group lacks reals or fakes
+        # the 95 % intervals; null without bootstrap
+        **{f"{name}_{end}": pa.float64() for name in bootstrap.NAMES for end in ("low", "high")},
+        # chosen on validation images, and what came of it; null where nothing was chosen
+        **dict.fromkeys((*CHOICES, *CHOSEN), pa.float64()),
+        "compare_to": pa.string(),
+        "ap_difference": pa.float64(),  # of this method's ap from that one's
+        "ap_difference_low": pa.float64(),
+        "ap_difference_high": pa.float64(),
+        # how much it changes from clean to this variant; null of clean, and where that is not there
+        **{f"{name}{end}": pa.float64() for name in LESS_CLEAN for end in ("", "_low", "_high")},
+        **dict.fromkeys(COUNTS, pa.int64()),
+    }
+)
+
+
+def predictions(test: pa.Table, probabilities: Mapping[str, np.ndarray]) -> pa.Table:
+    """A row a method and test row. `probabilities`: method -> float64 [n], in `test`'s order."""
+    keys = test.select(["image_id", "variant", "generator", "split", "label"])
+    tables = [
+        keys.append_column("method", pa.array([method] * len(keys), pa.string()))
+        .append_column("probability", pa.array(values, pa.float64()))
+        .select(PREDICTIONS.names)
+        for method, values in probabilities.items()
+    ]
+    return pa.concat_tables(tables).cast(PREDICTIONS)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """One row's metrics and counts, and the resampled values behind its intervals."""
+
+    values: Mapping[str, float | int | None]
+    samples: Mapping[str, np.ndarray]
+
+
+def measure(
+    test: pa.Table,
+    probabilities: Mapping[str, np.ndarray],
+    trained_on: set[str | None],
+    compare_to: str | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+    choices: Mapping[str, Choice] | None = None,
+) -> pa.Table:
+    """METRICS: of each method and variant a row a test generator (`trained_on` first), their mean.
+
+    `test` has variant, label and generator; `probabilities`: method -> float64 [n], in its order.
+    The mean is macro, over the generators that were not trained on and that have the metric; there
+    is none when all were. Intervals come from `resamples` bootstrap resamples (0: none), the mean's
+    from resampling within each generator: real images that several generators share are drawn anew
+    in each. Differences are from the method `compare_to`, and from clean images, on the same
+    resamples: the rows of all variants must be alike. `choices`: method -> what was chosen on its
+    validation images.
+    """
+    label = test["label"].to_numpy()
+    stacked = np.stack(list(probabilities.values()))
+    chosen = [(choices or {}).get(method) for method in probabilities]
+    groups: dict[str, dict[str | None, dict[str, _Figures]]] = {}
+    averages: dict[str, dict[str, _Figures]] = {}
+    for variant in order(pc.unique(test["variant"]).to_pylist()):
+        groups[variant] = {}
+        here = np.flatnonzero(pc.equal(test["variant"], variant).to_numpy())
+        for generator, rows in _groups(test["generator"].take(here), trained_on).items():
+            rng = bootstrap.random(seed, generator)  # the same resamples in every variant
+            rows = here[rows]
+            figures = _figures(label[rows], stacked[:, rows], chosen, resamples, rng)
+            groups[variant][generator] = dict(zip(probabilities, figures, strict=True))
+        unseen = [group for name, group in groups[variant].items() if name not in trained_on]
+        if unseen:
+            averages[variant] = {m: _average([group[m] for group in unseen]) for m in probabilities}
+    lines = []
+    for method in probabilities:
+        for variant, of_generators in groups.items():
+            own = {"method": method, "variant": variant}
+            for generator, group in of_generators.items():
+                key = {"scope": "generator", "generator": generator, "generators": 1}
+                key["seen"] = generator in trained_on
+                clean = groups.get(CLEAN, {}).get(generator) if variant != CLEAN else None
+                lines.append({**own, **key, **_line(group, method, compare_to, clean)})
+            if variant in averages:
+                unseen = set(of_generators) - trained_on
+                key = {"scope": "mean", "generators": len(unseen), "seen": False}
+                clean = averages.get(CLEAN) if variant != CLEAN else None
+                line = _line(averages[variant], method, compare_to, clean)
+                lines.append({**own, **key, **line})
+    return pa.Table.from_pylist(lines, METRICS)
+
+
+def _groups(
+    generators: pa.ChunkedArray, trained_on: set[str | None]
+) -> dict[str | None, np.ndarray]:
+    """The rows of each generator: `trained_on` first, then the others by name."""
+    encoded = generators.combine_chunks().dictionary_encode(null_encoding="encode")
+    codes, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+    rows = {name: np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    order = sorted(names, key=lambda name: (name not in trained_on, name or ""))
+    return {name: rows[name] for name in order}
+
+
+def _figures(
+    label: np.ndarray,
+    probabilities: np.ndarray,
+    choices: list[Choice | None],
+    resamples: int,
+    rng: np.random.Generator,
+) -> list[_Figures]:
+    """Of one generator, a method each."""
+    samples = bootstrap.resample(label, probabilities, resamples, rng) if resamples else {}
+    out = []
+    for m, (p, choice) in enumerate(zip(probabilities, choices, strict=True)):
+        values = metrics(label, p)
+        if choice:
+            values |= {**asdict(choice), **chosen_metrics(label, p, choice)}
+        out.append(_Figures(values, {name: drawn[m] for name, drawn in samples.items()}))
+    return out
+
+
+def _average(parts: list[_Figures]) -> _Figures:
+    """The mean of each metric over the parts that have it, resample by resample; summed counts."""
+    values: dict[str, float | int | None] = {
+        name: _mean(part.values.get(name) for part in parts) for name in (*NAMES, *CHOSEN)
+    }
+    # what was chosen is the same for all generators
+    values.update({name: parts[0].values.get(name) for name in CHOICES if parts})
+    values.update({name: sum(part.values[name] for part in parts) for name in COUNTS})
+    samples = {}
+    for name in bootstrap.NAMES:
+        having = [p.samples[name] for p in parts if p.samples and p.values[name] is not None]
+        if having:
+            samples[name] = np.mean(having, axis=0)
+    return _Figures(values, samples)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _line(
+    figures: Mapping[str, _Figures],
+    method: str,
+    compare_to: str | None,
+    clean: Mapping[str, _Figures] | None,
+) -> dict[str, float | int | str | None]:
+    """The metrics of a row of METRICS. `figures`: method -> its figures on the same images.
+
+    `clean`: the same of these images unperturbed, if this is a variant of them.
+    """
+    own = figures[method]
+    line: dict[str, float | int | str | None] = {**own.values, "compare_to": compare_to}
+    for name, samples in own.samples.items():
+        if own.values[name] is not None:
+            line[f"{name}_low"], line[f"{name}_high"] = bootstrap.interval(samples)
+    if compare_to is not None:
+        line |= _difference("ap", "ap_difference", own, figures[compare_to])
+    if clean is not None:
+        for name, column in zip(bootstrap.NAMES, LESS_CLEAN, strict=True):
+            line |= _difference(name, column, own, clean[method])
+    return line
+
+
+def _difference(name: str, column: str, own: _Figures, other: _Figures) -> dict[str, float]:
+    """How much the figure `name` is above another one's, with its interval."""
+    if own.values[name] is None or other.values[name] is None:
+        return {}
+    line = {column: own.values[name] - other.values[name]}
+    if name in own.samples and name in other.samples:
+        ends = bootstrap.interval(own.samples[name] - other.samples[name])
+        line |= dict(zip((f"{column}_low", f"{column}_high"), ends, strict=True))
+    return line
+
+
+def split(measured: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows by generator, and the means, of a table of METRICS."""
+    mean = pc.equal(measured["scope"], "mean")
+    return measured.filter(pc.invert(mean)), measured.filter(mean)

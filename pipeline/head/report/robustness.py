@@ -1,0 +1,62 @@
+"""What perturbations do to each method: a row a method, a column a variant of the test images."""
+
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+
+from pipeline.corpus.variants import order
+from pipeline.head.figures.wording import digits, generator_name
+from pipeline.query.answers import write
+
+_FIGURES = {"ap": "average precision", "accuracy": "accuracy at 0.5"}
+Row = Mapping[str, Any]
+
+
+def write_robustness(rows: Sequence[Row], by_generator: bool, stream: IO[str]) -> None:
+    """Both figures as tables of `robustness`, with what must be known to read them."""
+    for figure, words in _FIGURES.items():
+        table = robustness(rows, figure, by_generator)
+        names = table["generator"].unique().to_pylist()
+        of = ""
+        if len(names) == 1:  # said once
+            of, table = f", {names[0]}", table.drop_columns("generator")
+        stream.write(f"{words}{of}: on clean images, then in each variant with its change\n")
+        write(table, "table", stream)
+    if any(row.get("ap_less_clean_low") is not None for row in rows):
+        stream.write("~: the change's 95 % interval holds 0; the same images in every variant\n")
+
+
+def robustness(rows: Sequence[Row], figure: str, by_generator: bool = False) -> pa.Table:
+    """A row a method, generator and configuration (where runs differ), a column a variant.
+
+    `rows`: those of METRICS or OVER_SEEDS, in order. Of each method the mean over the unseen
+    generators; `by_generator`, or where there is no such mean, a row each generator as well.
+    """
+    if not by_generator and any(row["scope"] == "mean" for row in rows):
+        rows = [row for row in rows if row["scope"] == "mean"]
+    lines: dict[tuple[str, str, str], dict[str, str | None]] = {}
+    for row in rows:
+        # in METRICS it is all that is not at its default
+        configuration = row["configuration"] if "ap_std" in row else ""
+        key = (configuration, row["method"], generator_name(row))
+        lines.setdefault(key, {})[row["variant"]] = _cell(row, figure)
+    columns: dict[str, list[str | None]] = {
+        name: [key[place] for key in lines]
+        for place, name in enumerate(("configuration", "method", "generator"))
+    }
+    if not any(columns["configuration"]):
+        del columns["configuration"]
+    for variant in order(row["variant"] for row in rows):
+        columns[variant] = [cells.get(variant) for cells in lines.values()]
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _cell(row: Row, figure: str) -> str | None:
+    """Such as `0.912 -.026`, or `0.935 -.003~` where the interval of the change holds 0."""
+    change = row[f"{figure}_less_clean"]
+    if change is None:
+        return digits(row[figure])
+    low, high = (row.get(f"{figure}_less_clean_{end}") for end in ("low", "high"))
+    unsure = "~" if low is not None and high is not None and low <= 0 <= high else ""
+    return f"{digits(row[figure])} {digits(change, '+').replace('0.', '.', 1)}{unsure}"

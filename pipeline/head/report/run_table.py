@@ -1,0 +1,185 @@
+"""A run as a person reads it, and as a table of plain values."""
+
+import io
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.corpus.variants import CLEAN
+from pipeline.head.figures.bootstrap import NAMES as WITH_INTERVAL
+from pipeline.head.figures.evaluate import CHOICES
+from pipeline.head.figures.metrics import CHOSEN, NAMES
+from pipeline.head.figures.wording import digits, generator_name, with_interval
+from pipeline.head.report.robustness import write_robustness
+from pipeline.head.rows.selection import names
+from pipeline.head.run import Result
+from pipeline.query.answers import write
+
+# short headers, for tables of at most some 120 columns
+_VERDICTS = {
+    "ap": "ap",
+    "auroc": "auroc",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "bal acc",
+    "tnr": "tnr",
+    "tpr": "tpr",
+}
+# header -> (as it is, with what validation chose); one of them alone where there are not two
+_CHOSEN = {
+    "threshold": ("threshold",),
+    "bal acc": ("balanced_accuracy", "balanced_accuracy_at_threshold"),
+    "T": ("temperature",),
+    "nll": ("nll", "nll_scaled"),
+    "ece": ("ece", "ece_scaled"),
+    "unsure": ("share_unsure",),
+    "right": ("accuracy_sure",),
+}
+
+
+def summary(result: Result) -> pa.Table:
+    """Of each method: a row a test generator (seen ones first), then the mean over the unseen.
+
+    In the variant of the images that the run was trained on.
+    """
+    rows = [
+        {**row, "generator": generator_name(row)}
+        for method_rows in by_method(result)
+        for row in method_rows
+        if row["variant"] == result.experiment.variant
+    ]
+    ends = [f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")]
+    shown = ("method", "scope", "seen", "generator", *NAMES, *ends, *CHOICES, *CHOSEN, "n")
+    return pa.table({name: [row[name] for row in rows] for name in shown})
+
+
+def by_method(result: Result) -> list[list[dict[str, Any]]]:
+    """Of each method its rows by generator, and then its means over the unseen if there are any."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for table in (result.metrics, result.means):
+        for row in table.to_pylist():
+            rows.setdefault(row["method"], []).append(row)
+    return list(rows.values())
+
+
+def shown(result: Result) -> pa.Table:
+    """Ranking, and verdicts at 0.5: three digits, and intervals beside their figures."""
+    table = summary(result)
+    rows = table.to_pylist()
+    columns: dict[str, list[object]] = {
+        name: table[name].to_pylist() for name in ("method", "generator")
+    }
+    for name, header in _VERDICTS.items():
+        if name in WITH_INTERVAL and result.experiment.bootstrap:
+            columns[f"{header} [95 %]"] = [with_interval(row, name) for row in rows]
+        else:
+            columns[header] = [digits(row[name]) for row in rows]
+    return pa.table({**columns, "n": table["n"]})
+
+
+def chosen(result: Result) -> pa.Table:
+    """What validation chose, and what came of it on seen generators and in the mean of the unseen.
+
+    Without a mean, all generators.
+    """
+    rows = summary(result).to_pylist()
+    if result.means.num_rows:
+        rows = [row for row in rows if row["seen"] or row["scope"] == "mean"]
+    columns = {name: [row[name] for row in rows] for name in ("method", "generator")}
+    for header, figures in _CHOSEN.items():
+        pairs = [[digits(row[name]) for name in figures] for row in rows]
+        columns[header] = [None if None in pair else " -> ".join(pair) for pair in pairs]
+    return pa.table(columns)
+
+
+def differences(result: Result) -> pa.Table:
+    """Of each method but the one compared to: its mean AP's difference from that one's."""
+    other = result.experiment.compare_to
+    own = result.experiment.variant
+    rows = [
+        row for row in result.means.to_pylist() if row["method"] != other and row["variant"] == own
+    ]
+    values = [with_interval(row, "ap_difference", "+") for row in rows]
+    return pa.table(
+        {"method": [row["method"] for row in rows], f"mean ap - that of {other}": values}
+    )
+
+
+def never_sure(result: Result) -> list[str]:
+    """Of each method that no probability makes sure of a verdict: which, in words."""
+    lines = []
+    rows = {row["method"]: row for row in result.metrics.to_pylist()}
+    for method, row in rows.items():
+        columns = {"real": row["unsure_low"], "fake": row["unsure_high"]}
+        if never := [verdict for verdict, cut in columns.items() if cut is None]:
+            lines.append(f"{method} is never sure of: {', '.join(never)}")
+    return lines
+
+
+def render(result: Result) -> str:
+    """The run as plain text: what it was trained on, what was left out, the tables, the folder."""
+    experiment = result.experiment
+    stream = io.StringIO()
+    for line in about(result, [result.experiment.seed]):
+        stream.write(f"{line}\n")
+    if "variant" in experiment.test_by:
+        rows = [row for method in by_method(result) for row in method]
+        write_robustness(rows, "generator" in experiment.test_by, stream)
+    else:
+        write(shown(result), "table", stream)
+    for line in under_verdicts(result):
+        stream.write(f"{line}\n")
+    write(chosen(result), "table", stream)
+    stream.write(
+        "threshold, temperature T and unsure band were chosen on validation images, there so that "
+        f"{experiment.sure_at:.0%} of the sure\nverdicts are right; "
+        "->: from 0.5 to the threshold, and to the probabilities at T\n"
+    )
+    for line in never_sure(result):
+        stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
+    if experiment.compare_to and result.means.num_rows:
+        write(differences(result), "table", stream)
+    if experiment.bootstrap:
+        stream.write(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples\n")
+    took = "trained before, on the same inputs"
+    if result.seconds is not None:
+        took = f"{result.seconds:.1f} s"
+    stream.write(f"saved in {result.folder} ({took})\n")
+    return stream.getvalue()
+
+
+def about(result: Result, seeds: list[int]) -> list[str]:
+    """What a run was trained and validated on, and what was left out."""
+    experiment = result.experiment
+    where = experiment.validation
+    if where is None:
+        where = f"{experiment.validation_share:.0%} of what `train` selects, set aside"
+    return [
+        "{}: trained on {:,} real and {:,} fake images{} ({}), {} {}".format(
+            result.name,
+            *result.trained_on,
+            "" if experiment.variant == CLEAN else f" in the variant {experiment.variant}",
+            experiment.train,
+            "seed" if len(seeds) == 1 else "seeds",
+            ", ".join(str(seed) for seed in seeds),
+        ),
+        "  validated on {:,} real and {:,} fake images ({})".format(*result.validated_on, where),
+        *(f"  {note}" for note in result.notes),
+    ]
+
+
+def under_verdicts(result: Result) -> list[str]:
+    """What has to be known to read the table: overlap, classes and means that are not there."""
+    lines = []
+    if result.overlap:
+        lines.append(
+            f"allow_overlap: fakes of {names(result.overlap)} were trained on, other ones tested; "
+            "in no mean over the unseen"
+        )
+    one_class = pc.unique(result.metrics.filter(pc.is_null(result.metrics["ap"]))["generator"])
+    if len(one_class):
+        without = ", ".join(name or "(none)" for name in one_class.to_pylist())
+        lines.append(f"only real or only fake test images, so no AP and no AUROC: {without}")
+    if result.means.num_rows == 0:
+        lines.append("no unseen generator among the test images, so no mean")
+    return lines

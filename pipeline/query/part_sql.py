@@ -1,0 +1,280 @@
+"""The SQL that reads the files of a store: parts, their receipts, failures, and trained runs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Growing:
+    """The files that a glob finds when a query reads them, for a catalogue that lies on disk.
+
+    `first` is one that it finds now. `present` is the glob of the parts of `images`: a file without
+    a part of its name there is superseded and left out; None where every file counts. Of parts in
+    variants, those with one of these `tags` count.
+    """
+
+    pattern: str
+    first: Path
+    present: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+Parts = list[Path] | Growing
+Tables = Mapping[str, tuple[str, Parts]]
+
+_TAG = r"part-[0-9]+-(?:([^/]+)-)?[0-9a-f]{8}\.parquet$"  # as `pipeline.store.parts` names parts
+_KEYS = {"listing": "uri", "text_embeddings": "text_id"}  # every other table: image_id
+_SQL_TYPES = {
+    "string": "varchar",
+    "int8": "tinyint",
+    "int16": "smallint",
+    "int32": "integer",
+    "int64": "bigint",
+    "float": "float",
+    "bool": "boolean",
+}
+# receipts' columns that are read from a part's metadata, with their SQL types
+_RECEIPT = {
+    "part": "varchar",
+    "rows_in": "bigint",
+    "rows_ok": "bigint",
+    "rows_failed": "bigint",
+    "seconds_read": "double",
+    "seconds_infer": "double",
+    "seconds_write": "double",
+    "started": "timestamp",  # UTC; models were loaded by then
+    "finished": "timestamp",  # UTC
+    "host": "varchar",
+    "device": "varchar",  # that models ran on; empty without models
+    "precision": "varchar",
+}
+# the files of a run's folder: relation -> (file, the columns that it always has)
+RUN_FILES = {
+    "runs": (
+        "metrics.parquet",
+        {
+            "experiment": "varchar",
+            "run_id": "varchar",
+            "saved": "timestamp",  # UTC
+            "method": "varchar",
+            "variant": "varchar",  # of the tested images
+            "scope": "varchar",  # 'generator', or 'mean' over the unseen; null: of one generator
+            "generator": "varchar",
+            "seen": "boolean",
+            **dict.fromkeys(("ap", "auroc", "accuracy", "tnr", "tpr"), "double"),
+            **dict.fromkeys(("balanced_accuracy", "nll", "ece"), "double"),
+            # chosen on validation images, and what came of it
+            **dict.fromkeys(("validation_ap", "threshold", "temperature"), "double"),
+            **dict.fromkeys(("unsure_low", "unsure_high"), "double"),
+            **dict.fromkeys(("accuracy_at_threshold", "balanced_accuracy_at_threshold"), "double"),
+            **dict.fromkeys(("tnr_at_threshold", "tpr_at_threshold"), "double"),
+            **dict.fromkeys(("nll_scaled", "ece_scaled"), "double"),
+            **dict.fromkeys(("share_unsure", "accuracy_sure"), "double"),
+            **dict.fromkeys(("ap_less_clean", "accuracy_less_clean"), "double"),
+            "n": "bigint",
+            "seed": "bigint",
+            "allow_overlap": "boolean",
+            "train": "varchar",
+            "train_variant": "varchar",
+            "configuration": "varchar",
+        },
+    ),
+    "curves": (
+        "curves.parquet",
+        {
+            "experiment": "varchar",
+            "run_id": "varchar",
+            "method": "varchar",
+            "epoch": "bigint",
+            **dict.fromkeys(("learning_rate", "train_loss"), "double"),
+            **dict.fromkeys(("validation_loss", "validation_ap"), "double"),
+            "best": "boolean",
+        },
+    ),
+    "predictions": (
+        "predictions.parquet",
+        {
+            "experiment": "varchar",
+            "run_id": "varchar",
+            "method": "varchar",
+            "image_id": "varchar",
+            "variant": "varchar",
+            "generator": "varchar",
+            "split": "varchar",
+            "label": "tinyint",
+            "probability": "double",
+        },
+    ),
+}
+
+
+def part_rows(parts: Parts) -> str:
+    """A node's rows as they lie in its parts."""
+    # Without the option a folder called `a=b` would become a column.
+    if isinstance(parts, Growing):
+        return (
+            f"select * exclude (filename) from read_parquet({file_list(parts)}, filename = true, "
+            f"hive_partitioning = false) where {_counts(parts, 'filename')}"
+        )
+    return f"select * from read_parquet({file_list(parts)}, hive_partitioning = false)"
+
+
+def first_part(parts: Parts) -> Path:
+    """One of the parts."""
+    return parts.first if isinstance(parts, Growing) else parts[0]
+
+
+def _counts(parts: Parts, column: str) -> str:
+    """Whether the file named in a column is a part of today's images."""
+    if not isinstance(parts, Growing) or parts.present is None:
+        return "true"
+    tags = ", ".join(literal(tag) for tag in ("", *parts.tags))
+    names = (
+        f"select parse_filename(file) from glob({literal(parts.present)}) "
+        f"where regexp_extract(file, {literal(_TAG)}, 1) in ({tags})"
+    )
+    return f"parse_filename({column}) in ({names})"
+
+
+def _number(parts: Parts) -> str:
+    if isinstance(parts, Growing):
+        where = _counts(parts, "file")
+        return f"(select count(*) from glob({file_list(parts)}) where {where})::integer"
+    return str(len(parts))
+
+
+def no_rows(table: str) -> str:
+    """An empty relation with the columns of a table."""
+    from pipeline.tables import COLUMNS
+
+    columns = []
+    for name, kind in COLUMNS[table].items():
+        sql_type = _SQL_TYPES.get(str(kind), "float[]")
+        columns.append(f"null::{sql_type} as {identifier(name)}")
+    return f"select {', '.join(columns)} where false"
+
+
+def run_files(name: str, runs: Sequence[Path] | str) -> Parts:
+    """The files of `runs` or `predictions` that are there."""
+    if isinstance(runs, str):
+        pattern = f"{runs}/{RUN_FILES[name][0]}"
+        now = glob(pattern)  # noqa: PTH207 the pattern is absolute
+        return Growing(pattern, Path(now[0])) if now else []
+    return [path for folder in runs if (path := folder / RUN_FILES[name][0]).is_file()]
+
+
+def run_rows(name: str, runs: Sequence[Path] | str) -> str:
+    """All runs' rows of one file. Runs of other versions may have other columns: null elsewhere."""
+    columns = ", ".join(f"null::{kind} as {column}" for column, kind in RUN_FILES[name][1].items())
+    empty = f"select {columns} where false"
+    found = run_files(name, runs)
+    if not found:
+        return empty
+    files = file_list(found)
+    # a row's run is where its file lies, whatever columns the file has
+    place = ", ".join(
+        f"parse_path(filename)[{-2 - up}] as {column}"
+        for up, column in enumerate(("run_id", "experiment"))
+    )
+    others = "columns(lambda c: c not in ('experiment', 'run_id', 'saved', 'filename'))"
+    source = (
+        f"read_parquet({files}, union_by_name = true, filename = true, hive_partitioning = false)"
+    )
+    if name == "runs":
+        place += ", make_timestamp(epoch_us(last_modified)) as saved"
+        others = others.replace("'filename'", "'filename', 'last_modified'")
+        source += f" join (select filename, last_modified from read_blob({files})) using (filename)"
+    return f"{empty} union all by name select {place}, {others} from {source}"
+
+
+def generated(tables: Tables, canonical: Collection[str | None]) -> dict[str, str]:
+    """`nodes`, `parts`, `receipts` and `failures`: unions over all nodes, read when a query asks.
+
+    `canonical`: the nodes that the tables' own views read.
+    """
+    nodes = [
+        f"({position}, {literal(node)}, {literal(table)}, {_number(parts)})"
+        for position, (node, (table, parts)) in enumerate(tables.items())
+    ] or ["(null::integer, null::varchar, null::varchar, null::integer)"]
+    files = [_no_parts()]
+    receipts, failures = [_no_receipts()], []
+    for node, (table, parts) in tables.items():
+        if parts:
+            files.append(_files(node, table, parts, node in canonical))
+            receipts.append(_receipts(node, parts))
+        key = _KEYS.get(table, "image_id")
+        number = "object_no" if table in ("objects", "regions", "object_embeddings") else "null"
+        failures.append(
+            f"select {literal(node)} as node, {literal(table)} as table_name, {key} as key, "
+            f"{number}::integer as object_no, error from store.{identifier(node)} "
+            "where error is not null"
+        )
+    return {
+        "nodes": f"from (values {', '.join(nodes)}) as nodes(position, node, table_name, parts) "
+        "where node is not null",
+        "parts": " union all ".join(files),
+        "receipts": " union all ".join(receipts),
+        "failures": " union all ".join(failures)
+        or "select null::varchar as node, null::varchar as table_name, null::varchar as key, "
+        "null::integer as object_no, null::varchar as error where false",
+    }
+
+
+def _no_parts() -> str:
+    return (
+        "select null::varchar as node, null::varchar as table_name, null::boolean as canonical, "
+        "null::varchar as part, null::varchar as path where false"
+    )
+
+
+def _files(node: str, table: str, parts: Parts, canonical: bool) -> str:
+    """A row a file: a part's name is the same in every node's folder, but in the listing's."""
+    files = f"select unnest({file_list(parts)}) as file"
+    if isinstance(parts, Growing):
+        files = f"select file from glob({file_list(parts)}) where {_counts(parts, 'file')}"
+    return (
+        f"select {literal(node)} as node, {literal(table)} as table_name, "
+        f"{str(canonical).lower()} as canonical, parse_filename(file) as part, file as path "
+        f"from ({files})"
+    )
+
+
+def _no_receipts() -> str:
+    types = {"node": "varchar", "stage": "varchar", **_RECEIPT, "bytes": "bigint"}
+    return f"select {', '.join(f'null::{t} as {c}' for c, t in types.items())} where false"
+
+
+def _receipts(node: str, parts: Parts) -> str:
+    """A row a part. The node's name is the DAG's: the part may come from a run of another DAG."""
+    files = file_list(parts)
+    columns = ", ".join(
+        f"try_cast(max(decode(value)) filter (where decode(key) = 'item.{name}') as {kind}) "
+        f"as {name}"
+        for name, kind in {"stage": "varchar", **_RECEIPT}.items()
+    )
+    return (
+        f"select {literal(node)} as node, metadata.* exclude (file_name), "
+        "sizes.file_size_bytes::bigint as bytes "
+        f"from (select file_name, {columns} from parquet_kv_metadata({files}) "
+        f"where {_counts(parts, 'file_name')} group by file_name) "
+        f"as metadata join parquet_file_metadata({files}) as sizes using (file_name)"
+    )
+
+
+def file_list(parts: Parts) -> str:
+    """The files, as the argument of a DuckDB reader."""
+    if isinstance(parts, Growing):
+        return literal(parts.pattern)
+    return f"[{', '.join(literal(str(part.absolute())) for part in parts)}]"
+
+
+def literal(value: str) -> str:
+    """A text in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(value: str) -> str:
+    """A name in SQL."""
+    return '"' + value.replace('"', '""') + '"'

@@ -1,0 +1,226 @@
+"""Questions to the store: the named queries, the user's own SQL, and its confinement to reading."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError, nearest
+from pipeline.query.answers import FORMATS, deliver, write
+from pipeline.query.query_parameters import Parameter, Value, bind, declared
+from pipeline.query.views import connect, extra_views, undecided
+from pipeline.shipped import folder
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = [
+    "FORMATS",
+    "NamedQuery",
+    "connect",
+    "deliver",
+    "execute",
+    "named_queries",
+    "resolve",
+    "write",
+]
+
+
+# What may stand before an explained statement. No comments: where one ends for DuckDB and where it
+# ends for a pattern could differ, and hide the statement that is run.
+_EXPLAIN = re.compile(
+    r"\s*explain\s+(?:analyze\s+)?(?:\(\s*(?:analyze|format)\b[\w\s,]*\)\s*)?(.*)", re.I | re.S
+)
+_DISCARDED = 100_000  # rows at a time
+
+
+@dataclass(frozen=True)
+class NamedQuery:
+    """A file of `sql/queries`: the question it answers and what a row of the answer is."""
+
+    name: str
+    question: str
+    row: str
+    sql: str
+    path: Path
+    parameters: dict[str, Parameter]
+
+
+def named_queries() -> dict[str, NamedQuery]:
+    """The shipped queries by name. A file's first comment line is its question, the second a row.
+
+    Raises ValueError for a file without these two lines.
+    """
+    queries = {}
+    for path in sorted((folder("sql") / "queries").glob("*.sql")):
+        sql = path.read_text(encoding="utf-8")
+        first, second, *_ = [*sql.splitlines(), "", ""]
+        if not (first.startswith("-- ") and second.startswith("-- ")):
+            raise ValueError(f"{path}: its first two lines must say the question and what a row is")
+        question, row = first[3:].strip(), second[3:].strip()
+        queries[path.stem] = NamedQuery(path.stem, question, row, sql, path, declared(sql))
+    return queries
+
+
+def resolve(text: str) -> str:
+    """The SQL of a named query, or `text` itself; UserError for an unknown single word."""
+    word = text.strip()
+    queries = named_queries()
+    if word in queries:
+        return queries[word].sql
+    if re.fullmatch(r"[\w.-]*", word):
+        raise UserError(
+            f"there is no query '{word}'",
+            hint=f"{nearest(word, queries)} `item query --list` shows all; or write SQL in quotes",
+        )
+    return text
+
+
+def execute(
+    connection: "duckdb.DuckDBPyConnection",
+    sql: str,
+    given: Iterable[str] = (),
+    unsafe: bool = False,
+) -> "pa.Table":
+    """The rows of one `select` (or `describe`, `show`, `explain`) as an Arrow table.
+
+    `given`: `NAME=VALUE` for parameters that the SQL declares (see
+    `pipeline.query.query_parameters`); the others have their defaults. `unsafe`: of a connection
+    that is not confined, any statements of any kind, one after the other; the rows are the last
+    one's. Raises UserError with DuckDB's own message (and the place in the SQL) for a query that is
+    wrong, reaches outside the store, or would change anything.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    values = bind(declared(sql), given)
+    try:
+        if unsafe:
+            sql, values = _all_but_last(connection, sql, values)
+        explained = _check_statement(connection, sql, unsafe)
+        _check_names(set(connection.extract_statements(sql)[0].named_parameters), set(values))
+        data = (_explanation if explained else _rows)(connection, sql, values)
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise UserError(str(error).strip(), hint=_hint(connection, sql, str(error))) from error
+    for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
+        if pa.types.is_decimal(field.type) and field.type.scale == 0:
+            data = _narrowed(data, number, field.name)
+    return data
+
+
+def _all_but_last(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value]
+) -> tuple[str, dict[str, Value]]:
+    """Executes all statements but the last, each with the parameters that it uses.
+
+    Returns the last one, and the values that it uses.
+    """
+    *before, last = connection.extract_statements(sql) or [None]
+    if last is None:
+        return sql, values
+    used = [set(statement.named_parameters) for statement in (*before, last)]
+    _check_names(set().union(*used), set(values))
+    for statement, names in zip(before, used[:-1], strict=True):
+        own = {name: values[name] for name in names}
+        result = connection.execute(statement.query, own or None)
+        while result.fetchmany(_DISCARDED):  # an answer that is not read to its end is in the way
+            pass
+    return last.query, {name: values[name] for name in used[-1]}
+
+
+def _rows(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value]
+) -> "pa.Table":
+    import duckdb
+
+    try:
+        return connection.sql(sql, params=values or None).to_arrow_table()
+    except (duckdb.BinderException, duckdb.CatalogException):
+        connection.execute(
+            sql, values
+        )  # fails too, before it reads anything, and says where in the SQL
+        raise
+
+
+def _explanation(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value]
+) -> "pa.Table":
+    import pyarrow as pa
+
+    result = connection.execute(sql, values)
+    names = [column[0] for column in result.description]
+    return pa.table(dict(zip(names, zip(*result.fetchall(), strict=True), strict=True)))
+
+
+def _narrowed(data: "pa.Table", number: int, name: str) -> "pa.Table":
+    import pyarrow as pa
+
+    try:
+        return data.set_column(number, name, data.column(number).cast(pa.int64()))
+    except pa.ArrowInvalid:  # it really needs more than 64 bits
+        return data
+
+
+def _check_statement(
+    connection: "duckdb.DuckDBPyConnection", sql: str, unsafe: bool = False
+) -> bool:
+    """Exactly one statement, and, unless `unsafe`, one that reads; true for `explain` of one.
+
+    What is not known to read is refused: `explain analyze` runs what it explains.
+    """
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        count = "no statement" if not statements else f"{len(statements)} statements"
+        raise UserError(f"a query is one SQL statement, and this is {count}")
+    kind = statements[0].type.name
+    explained = _EXPLAIN.match(sql)
+    if kind == "EXPLAIN" and explained:
+        _check_statement(connection, explained[1], unsafe)
+        return True
+    if kind != "SELECT" and not unsafe:
+        raise UserError(
+            f"queries only read the store: a statement of the kind {kind} is not allowed",
+            hint="write one `select` (`pivot` needs its values listed: `on … in (…)`); "
+            "`item query --unsafe` allows everything",
+        )
+    return False
+
+
+def _check_names(used: set[str], known: set[str]) -> None:
+    """What the SQL uses must be what its header declares; DuckDB's own message names neither."""
+    for name in sorted(used ^ known):
+        if name in known:
+            raise UserError(
+                f"the parameter '{name}' is declared, and the query does not use it",
+                hint=f"write ${name} where it belongs",
+            )
+        raise UserError(
+            f"the parameter '{name}' is not declared",
+            hint=f"begin the query with a line such as `-- param {name} text null: what it does`",
+        )
+
+
+def _hint(connection: "duckdb.DuckDBPyConnection", sql: str, message: str) -> str | None:
+    if message.startswith("Permission Error"):
+        return (
+            "a query can read the store's parts through its views, and nothing else; "
+            "`item query --unsafe` lets it open and write files"
+        )
+    column = re.search(r'Referenced column "([^"]+)" not found', message)
+    if column and f'"{column[1]}"' in sql:
+        return f"\"…\" is a column's name; text goes between single quotes: '{column[1]}'"
+    missing = re.match(r'Catalog Error: Table with name "?([\w.]+)"? does not exist', message)
+    if not missing:
+        return None
+    word = missing[1].rpartition(".")[2]
+    open_choices = undecided(connection)
+    if word in open_choices or (open_choices and word in extra_views()):
+        return "; ".join(
+            f"several nodes make {table} ({', '.join(nodes)}): query the one you mean, "
+            f"or call one of them '{table}' in the DAG"
+            for table, nodes in open_choices.items()
+        )
+    rows = connection.execute("select view_name from duckdb_views() where not internal")
+    return nearest(word, {name for (name,) in rows.fetchall()})

@@ -1,0 +1,238 @@
+"""The SQL catalogue of a store: one relation per node, and the views of `sql/views`.
+
+What a connection holds (all read-only):
+- `store.<node>`: the rows of every node as they lie in its parts, and `store.<table>` for the node
+  on which that table's canonical view sits;
+- a view per node, and one per table: `captions` is the node called `captions` or, when no node is
+  called so, the only one that makes captions;
+- `nodes`, `parts` and `receipts` (a row a part: its file, and how it was made) and `failures` (a
+  row a failed row), over all nodes;
+- `store.runs`, `store.predictions`, `store.curves`: metrics, predictions and learning curves of
+  the store's trained runs;
+- every further file of `sql/views`, in the order of their names;
+- the macros of `sql/macros`, which several queries share.
+
+A view file is plain SQL with two slots: `{{ node }}`, the node it reads, and `{{ width }}`, the
+width of its vectors. A macro file is a `create macro`.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from pipeline.errors import UserError
+from pipeline.query.part_sql import (
+    RUN_FILES,
+    Tables,
+    file_list,
+    first_part,
+    generated,
+    identifier,
+    literal,
+    no_rows,
+    part_rows,
+    run_files,
+    run_rows,
+)
+from pipeline.shipped import folder
+
+if TYPE_CHECKING:
+    import duckdb
+
+_GENERATED = ("nodes", "parts", "receipts", "failures")
+
+
+def connect(
+    tables: Tables, runs: Sequence[Path] = (), unsafe: bool = False
+) -> "duckdb.DuckDBPyConnection":
+    """A confined in-memory connection over `tables`: node name -> (table name, part files).
+
+    `runs`: the folders of trained runs, `…/<experiment>/<run id>`. A node without parts is an empty
+    relation of its table's columns, and so are `runs` and `predictions` without runs. After set-up
+    no setting can be changed, and no file can be opened but these parts and the runs' tables;
+    unless `unsafe`, which leaves the connection all that DuckDB, and the user, may do. Raises
+    UserError for a file that is not readable Parquet, and for a node whose name belongs to a view
+    of another kind.
+    """
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    connection.execute("set parquet_metadata_cache = true")  # a part never changes
+    _fill(connection, tables, runs)
+    if unsafe:
+        return connection
+    files = [part for _, parts in tables.values() for part in parts]
+    _confine(connection, [*files, *(path for name in RUN_FILES for path in run_files(name, runs))])
+    return connection
+
+
+def save(tables: Tables, runs: str, out: Path) -> None:
+    """Writes the same views as a DuckDB database, complete or not at all; holds no rows.
+
+    `tables` has Growing parts, `runs` is the glob of the runs' folders. What has no file yet is
+    an empty relation for good. Who opens the database is not confined to the store. Raises
+    UserError as `connect` does, and when `out` cannot be written.
+    """
+    import duckdb
+
+    if out.stem.lower() == "store":
+        raise UserError(
+            "DuckDB calls a database by its file's name, and 'store' is a schema in this one",
+            str(out),
+            "give --out another name",
+        )
+    try:
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.absolute().parent) as scratch:
+            unfinished = Path(scratch) / out.name  # DuckDB calls a database by its file's name
+            with duckdb.connect(unfinished) as connection:
+                _fill(connection, tables, runs)
+            unfinished.replace(out)
+    except OSError as error:
+        raise UserError(
+            f"the catalogue cannot be written: {error.strerror or error}",
+            str(out),
+            "give --out a path in a folder that exists and can be written",
+        ) from error
+
+
+def _fill(
+    connection: "duckdb.DuckDBPyConnection", tables: Tables, runs: Sequence[Path] | str
+) -> None:
+    import duckdb
+
+    from pipeline.tables import COLUMNS
+
+    views = {path.stem: path.read_text("utf-8") for path in _view_files()}
+    _check_names(tables, set(COLUMNS), {*views, *_GENERATED} - set(COLUMNS))
+    widths = _widths(tables)
+    canonical = _canonical(tables)
+    several = {t for t, node in canonical.items() if not node and t in dict(tables.values())}
+    try:
+        connection.execute("create schema store")
+        for node, (table, parts) in tables.items():
+            source = part_rows(parts) if parts else no_rows(table)
+            connection.execute(f"create view store.{identifier(node)} as {source}")
+        for table, node in canonical.items():
+            if table not in tables and table not in several:
+                source = f"from store.{identifier(node)}" if node else no_rows(table)
+                connection.execute(f"create view store.{identifier(table)} as {source}")
+        for name, sql in generated(tables, set(canonical.values())).items():
+            connection.execute(f"create view {name} as {sql}")
+        for name in RUN_FILES:
+            connection.execute(f"create view store.{name} as {run_rows(name, runs)}")
+        for table in COLUMNS:
+            if table not in several:
+                _view(connection, table, views[table], table, widths.get(canonical[table]))
+        for node, (table, _) in tables.items():
+            if node != table:
+                _view(connection, node, views[table], node, widths[node])
+        for name in extra_views():
+            # a view of a table that several nodes make cannot be: `undecided` tells why
+            with suppress(*([duckdb.CatalogException] if several else [])):
+                _view(connection, name, views[name])
+        for path in sorted((folder("sql") / "macros").glob("*.sql")):
+            connection.execute(path.read_text("utf-8"))
+    except duckdb.Error as error:
+        raise UserError(
+            f"the store cannot be read: {str(error).strip()}",
+            hint="if a part is damaged, delete that file: `item run` computes it again; "
+            "if a run's file is, delete the run's folder: `item train` trains it again",
+        ) from error
+
+
+def extra_views() -> list[str]:
+    """The views beyond one a table, in the order of their names."""
+    from pipeline.tables import COLUMNS
+
+    return [path.stem for path in _view_files() if path.stem not in COLUMNS]
+
+
+def undecided(connection: "duckdb.DuckDBPyConnection") -> dict[str, list[str]]:
+    """Tables without a view because several nodes make them, none of that name: table -> nodes."""
+    rows = connection.execute(
+        "select table_name, list(node order by position) from nodes group by table_name "
+        "having count(*) > 1 and not bool_or(node = table_name) order by table_name"
+    )
+    return dict(rows.fetchall())
+
+
+def _view_files() -> list[Path]:
+    return sorted((folder("sql") / "views").glob("*.sql"))
+
+
+def _check_names(tables: Tables, kinds: set[str], reserved: set[str]) -> None:
+    for node, (table, _) in tables.items():
+        if node in reserved or (node in kinds and node != table):
+            raise UserError(
+                f"the node '{node}' (a table of {table}) has the name of another SQL view",
+                where=f"nodes.{node}",
+                hint="rename the node; its cache stays, since names are not in fingerprints",
+            )
+
+
+def _canonical(tables: Tables) -> dict[str, str | None]:
+    """The node on which each table's view sits; None where no node, or no single one, makes it."""
+    from pipeline.tables import COLUMNS
+
+    chosen: dict[str, str | None] = {}
+    for table in COLUMNS:
+        makers = [node for node, (kind, _) in tables.items() if kind == table]
+        single = makers[0] if len(makers) == 1 else None
+        chosen[table] = table if table in makers else single
+    return chosen
+
+
+def _widths(tables: Tables) -> dict[str | None, int]:
+    """The vector width of each node, from its first part; a node without parts borrows one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pipeline.tables import COLUMNS, EMBEDDING
+
+    known: dict[str | None, int] = {}
+    for node, (table, parts) in tables.items():
+        column = next((name for name, kind in COLUMNS[table].items() if kind is EMBEDDING), None)
+        if column and parts:
+            try:
+                known[node] = pq.read_schema(first_part(parts)).field(column).type.list_size
+            except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
+                raise UserError(
+                    f"the part is not Parquet with a vector column '{column}': {error}",
+                    where=str(first_part(parts)),
+                    hint="delete the file: `item run` computes it again",
+                ) from error
+    borrowed = next(iter(known.values()), 1)
+    return {None: borrowed} | {node: known.get(node, borrowed) for node in tables}
+
+
+def _view(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    sql: str,
+    node: str = "",
+    width: int | None = None,
+) -> None:
+    filled = sql.replace("{{ node }}", identifier(node)).replace("{{ width }}", str(width))
+    connection.execute(f"create view {identifier(name)} as {filled}")
+
+
+def _confine(connection: "duckdb.DuckDBPyConnection", parts: list[Path]) -> None:
+    """After this no statement opens a file but the parts, loads an extension, or undoes it.
+
+    DuckDB lets queries into its temporary directory, so that is a new one of our own.
+    """
+    scratch = Path(tempfile.gettempdir()) / f"item-query-{uuid4().hex}"
+    for setting in (
+        f"temp_directory = {literal(str(scratch))}",
+        "python_enable_replacements = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        f"allowed_paths = {file_list(parts)}",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"set {setting}")

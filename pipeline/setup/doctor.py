@@ -1,0 +1,125 @@
+"""`item doctor`: what is here, what is missing, and what to do about it."""
+
+import os
+import shlex
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.corpus.files import list_files
+from pipeline.corpus.layouts import count_misfits
+from pipeline.dag.graph import Draft, fingerprinted, read
+from pipeline.engine.clusters import ready
+from pipeline.engine.machine import cores
+from pipeline.errors import UserError
+from pipeline.plan.plan import plan
+from pipeline.setup.finding import Check, attempt
+from pipeline.setup.model_checks import check_models
+from pipeline.setup.model_needs import hub_models
+from pipeline.store.parts import Store
+
+_PACKAGES = (
+    *("torch", "torchvision", "open_clip_torch", "transformers", "spacy", "pyarrow", "duckdb"),
+    *("dask", "distributed", "cryptography", "scikit-learn"),
+)
+_TIGHT_GB = 1.0
+
+
+def examine(
+    dag: str | None, overrides: list[str] | None, store: Path, load: bool = True
+) -> list[Check]:
+    """All checks; those of a DAG too when one is given: its models, corpus, devices and space.
+
+    With `load` every model whose files are complete is loaded too, which proves the most and
+    takes the longest. One thing that is missing never hides another.
+    """
+    checks = [_package(name) for name in _PACKAGES]
+    checks += [_devices(), *_store(store)]
+    if dag is None:
+        return checks
+    drafts: list[Draft] = []
+    checks.append(attempt("DAG", lambda: _read(dag, overrides, drafts)))
+    for draft in drafts:
+        given = [word for override in overrides or [] for word in ("--set", override)]
+        fetch = shlex.join(["item", "models", "fetch", dag, *given])
+        corpus = attempt("corpus", lambda d=draft: _corpus(d))
+        cluster = attempt("cluster", lambda d=draft: ready(d.file.cluster))
+        checks += [_lock(draft, fetch), corpus, cluster, *check_models(draft, fetch, load)]
+        if corpus.ok:
+            checks.append(_room(draft, store))
+    return checks
+
+
+def _read(dag: str, overrides: list[str] | None, drafts: list[Draft]) -> str:
+    drafts.append(read(dag, overrides))
+    return f"{drafts[0].path}: {len(drafts[0].nodes)} nodes"
+
+
+def _lock(draft: Draft, fetch: str) -> Check:
+    lock = draft.lock
+    if lock.models:
+        return Check(True, "lock", f"{lock.path} names {len(lock.models)} models")
+    hint = f"`{fetch}` writes it" if hub_models(draft) else ""
+    found = f"none at {lock.path}" if hint else "not needed: no model is a hub's"
+    return Check(True, "lock", found, hint)
+
+
+def _corpus(draft: Draft) -> str:
+    corpus = draft.file.corpus
+    paths = [file.path for file in list_files(corpus.root).files]
+    odd = count_misfits(corpus.layout, paths)
+    return f"{len(paths)} image files in {corpus.root}" + (
+        f", {odd} of which do not fit the layout {corpus.layout}" if odd else ""
+    )
+
+
+def _room(draft: Draft, store: Path) -> Check:
+    """Free space of the store's disk against what the plan estimates."""
+    try:
+        steps = plan(fingerprinted(draft), Store(store))
+    except UserError as error:
+        return Check(True, "room for the run", f"not estimated: {error.what}")
+    needed = sum(step.bytes or 0 for step in steps) / 1e9
+    unknown = [step.node for step in steps if step.bytes is None]
+    found = f"{needed:.2f} GB of parts to write" + (
+        f", and what is not measured yet: {', '.join(unknown)}" if unknown else ""
+    )
+    free = shutil.disk_usage(_nearest(store)).free / 1e9
+    if needed > free:
+        return Check(False, "room for the run", f"{found}; {free:.2f} GB free", "give --store DIR")
+    return Check(True, "room for the run", f"{found}; {free:.1f} GB free")
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(True, name, version(name))
+    except PackageNotFoundError:
+        return Check(False, name, "not installed", f"pip install {name}")
+
+
+def _devices() -> Check:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    found = f"{cores()} cores; " + (", ".join(gpus) if gpus else "no GPU that torch can use")
+    return Check(True, "devices", found)
+
+
+def _store(path: Path) -> list[Check]:
+    checks = [attempt("store", lambda: f"{Store(path).root}")]
+    nearest = _nearest(path)
+    writable = os.access(nearest, os.W_OK)
+    hint = "" if writable else "mend permissions, or give another --store"
+    checks.append(Check(writable, "store writable", "yes" if writable else "no", hint))
+    free = shutil.disk_usage(nearest).free / 1e9
+    hint = "" if free > _TIGHT_GB else "free space, or give another --store"
+    checks.append(Check(free > _TIGHT_GB, "free space", f"{free:.1f} GB", hint))
+    return checks
+
+
+def _nearest(path: Path) -> Path:
+    """The innermost folder of `path` that exists."""
+    nearest = path.expanduser().resolve()
+    while not nearest.exists():
+        nearest = nearest.parent
+    return nearest

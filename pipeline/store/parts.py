@@ -1,0 +1,336 @@
+"""The store: `STORE/<stage>/<fingerprint>/part-00042-<members>.parquet`, and nothing else knows it.
+
+A part of images in a variant has a tag in its name: `part-00042-<tag>-<members>.parquet`, and 42 is
+the number of the clean part that has them unperturbed. Which tags count is for a DAG to say.
+A part file is its own commit mark: written to a temporary name in the same folder, fsynced and
+renamed. A killed run leaves at most temporary files and claims on parts (`pipeline.store.claims`),
+which the node's next run removes.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from glob import escape
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import __version__
+from pipeline.dag.graph import Node
+from pipeline.errors import UserError, refusals_explained
+from pipeline.store import claims
+
+FORMAT = 2  # raised when the layout of the store or of its tables changes
+_PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")
+_META = "item."
+
+
+def members(keys: list[str]) -> str:
+    """The hash in a part's name: 8 hex digits over its keys, in order."""
+    return sha256("\n".join(keys).encode()).hexdigest()[:8]
+
+
+def part_name(number: int, keys: list[str], tag: str = "") -> str:
+    """The file name of part `number` with these keys (image ids; URIs for the listing)."""
+    return f"part-{number:05d}-{tag}{'-' if tag else ''}{members(keys)}.parquet"
+
+
+def part_number(name: str) -> int:
+    """The number in a part's file name."""
+    return int(_parsed(name)[1])
+
+
+def part_tag(name: str) -> str:
+    """The tag in a part's file name: empty for clean images, and for the listing."""
+    return _parsed(name)[2] or ""
+
+
+def _parsed(name: str) -> re.Match[str]:
+    match = _PART.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name} is not the name of a part")
+    return match
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A node folder that no DAG needs, or (`tag`) its parts in one variant; with its recipe."""
+
+    folder: str
+    tag: str | None
+    about: str
+    bytes: int
+
+
+class Store:
+    """A folder of cached tables. Reading needs no claim; whoever writes a part has claimed it."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root).expanduser().resolve()
+        self._check_format()
+
+    def _check_format(self) -> None:
+        mark = self.root / "store.json"
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError("the store is a file, not a folder", str(self.root), "give --store DIR")
+        if not mark.exists():
+            return
+        try:
+            found = int(json.loads(mark.read_text())["format"])
+        except (ValueError, KeyError, TypeError):
+            raise UserError("the store's own description is damaged", str(mark)) from None
+        if found != FORMAT:
+            age = "newer" if found > FORMAT else "older"
+            raise UserError(
+                f"the store was written by a{'n' if age == 'older' else ''} {age} version "
+                f"(format {found}; this is item {__version__}, format {FORMAT})",
+                str(self.root),
+                "install the matching version of item-pipeline, or give another --store",
+            )
+
+    def create(self) -> None:
+        """Makes the folder and its format mark; UserError when that cannot be done."""
+        mark = self.root / "store.json"
+        with refusals_explained(f"cannot write to the store {self.root}"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            if not mark.exists():
+                _replace(mark, json.dumps({"format": FORMAT, "created_by": __version__}).encode())
+
+    def folder(self, node: Node) -> Path:
+        """Where a node's parts lie."""
+        return self.root / node.folder
+
+    def open_node(self, node: Node, dag: str, root: str = "") -> None:
+        """Makes a node's folder with its readable recipe, which names the DAG and the corpus."""
+        folder = self.folder(node)
+        recipe = folder / "recipe.json"
+        if recipe.exists():
+            return
+        with refusals_explained(f"cannot write to the store {self.root}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            about = {"node": node.name, "dag": dag, "corpus": root, "created": _now()}
+            about["item"] = __version__
+            _replace(recipe, json.dumps({**about, **node.recipe}, indent=1).encode())
+
+    def recipes(self, stage: str) -> list[dict[str, Any]]:
+        """The recipes of a stage that this store knows, newest first, each with `fingerprint`."""
+        found = []
+        for path in (self.root / stage).glob("*/recipe.json"):
+            with suppress(ValueError):  # a damaged recipe explains nothing, and harms nothing
+                found.append({**json.loads(path.read_text()), "fingerprint": path.parent.name})
+        return sorted(found, key=lambda recipe: recipe.get("created", ""), reverse=True)
+
+    def parts(self, node: Node) -> list[Path]:
+        """The committed parts of a node, in order of their numbers, in every variant."""
+        return self.parts_of(node.folder)
+
+    def parts_of(self, node_folder: str) -> list[Path]:
+        """The committed parts of `<stage>/<fingerprint>`, in order of their numbers."""
+        folder = self.root / node_folder
+        if not folder.is_dir():
+            return []
+        names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
+        return [folder / name for name in sorted(names, key=lambda name: (part_number(name), name))]
+
+    def current(self, node: Node, images: Node, tags: Collection[str] = ()) -> list[Path]:
+        """A node's parts that belong to the present parts of `images`: clean ones and `tags`."""
+        wanted = {path.name for path in self.parts(images)}
+        return [
+            path
+            for path in self.parts(node)
+            if path.name in wanted and part_tag(path.name) in ("", *tags)
+        ]
+
+    def images_part(self, name: str) -> Path | None:
+        """The `images` part called `name`, of any corpus: the same name has the same images."""
+        return next(self.root.glob(f"images/*/{name}"), None)
+
+    def runs(self) -> list[Path]:
+        """The folders of the trained runs, `STORE/runs/<experiment>/<run id>`, by name."""
+        return sorted(path.parent for path in self.root.glob("runs/*/*/metrics.parquet"))
+
+    def pattern(self, node: Node) -> str:
+        """A glob that finds the parts of a node, now and later."""
+        return f"{escape(str(self.folder(node)))}/part-*.parquet"
+
+    def runs_pattern(self) -> str:
+        """A glob that finds the folders of the trained runs, now and later."""
+        return f"{escape(str(self.root))}/runs/*/*"
+
+    def has(self, node: Node, name: str) -> bool:
+        """Whether part `name` of a node is committed."""
+        return (self.folder(node) / name).exists()
+
+    def read(self, node_folder: str, name: str, columns: list[str] | None = None) -> pa.Table:
+        """One part's table. UserError when the file is damaged."""
+        path = self.root / node_folder / name
+        try:
+            # three times as fast as pq.read_table, where parts are many and columns few
+            with pq.ParquetFile(path) as file:
+                table = file.read(columns=columns, use_threads=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from None
+        if lacking := set(columns or ()) - set(table.column_names):
+            raise _damaged(path, f"it has no column {', '.join(sorted(lacking))}")
+        return table.replace_schema_metadata(None)
+
+    def may_have(self, node_folder: str, name: str, column: str, values: Collection[str]) -> bool:
+        """Whether a column of a part may have one of these values, by its statistics alone."""
+        path = self.root / node_folder / name
+        try:
+            about = pq.read_metadata(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from None
+        for number in range(about.num_row_groups):
+            group = about.row_group(number)
+            chunks = (group.column(i) for i in range(group.num_columns))
+            found = next((c.statistics for c in chunks if c.path_in_schema == column), None)
+            if found is not None and found.has_min_max:
+                if any(found.min <= value <= found.max for value in values):
+                    return True
+            elif found is None or found.null_count != group.num_rows:
+                return True  # nothing is known
+        return False
+
+    def write(
+        self, node_folder: str, name: str, table: pa.Table, facts: Mapping[str, Any]
+    ) -> tuple[Path, int]:
+        """Commits one part with its run statistics; returns its path and size in bytes."""
+        path = self.root / node_folder / name
+        lists = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
+        scalars = [name for name in table.column_names if name not in lists]
+        temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{name}")
+        started = perf_counter()
+        with refusals_explained(f"cannot write part {name}"):
+            try:
+                # float16 vectors: plain (DuckDB reads no other encoding), and they do not compress
+                compression = dict.fromkeys(scalars, "zstd")
+                compression |= {f"{vector}.list.element": "none" for vector in lists}
+                with pq.ParquetWriter(
+                    temporary, table.schema, use_dictionary=scalars, compression=compression
+                ) as writer:
+                    writer.write_table(table, row_group_size=8192 if lists else 131072)
+                    facts = {**facts, "seconds_write": round(perf_counter() - started, 4)}
+                    writer.add_key_value_metadata(
+                        {f"{_META}{key}": str(value) for key, value in facts.items()}
+                    )
+                _commit(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return path, path.stat().st_size
+
+    def facts(self, path: Path) -> dict[str, str]:
+        """The run statistics in a part's metadata."""
+        try:
+            metadata = pq.read_metadata(path).metadata or {}
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from None
+        pairs = ((key.decode(), value.decode()) for key, value in metadata.items())
+        return {key.removeprefix(_META): value for key, value in pairs if key.startswith(_META)}
+
+    def unused(self, kept: Mapping[str, Collection[str]]) -> list[Unused]:
+        """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need."""
+        found = []
+        for recipe in sorted(self.root.glob("*/*/recipe.json")):
+            folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
+            about: dict[str, Any] = {}
+            with suppress(ValueError):  # a damaged recipe: the folder is listed all the same
+                about = json.loads(recipe.read_text())
+            words = f"{about.get('node')} of {about.get('dag')}"
+            if about.get("corpus"):
+                words += f" over {about['corpus']}, {about.get('created')}"
+            if folder not in kept:
+                size = sum(_size(path) for path in recipe.parent.iterdir())
+                found.append(Unused(folder, None, words, size))
+                continue
+            sizes: Counter[str] = Counter()
+            for path in self.parts_of(folder):
+                sizes[part_tag(path.name)] += _size(path)
+            for tag in sorted(set(sizes) - {"", *kept[folder]}):
+                found.append(Unused(folder, tag, f"{tag} in {words}", sizes[tag]))
+        return found
+
+    def delete(self, unused: Unused) -> None:
+        """Removes a node folder: its parts and its recipe; or its parts of one tag.
+
+        UserError when anything else lies in the folder, or a run is computing parts of it.
+        """
+        path = self.root / unused.folder
+        with refusals_explained(f"cannot delete {path}"):
+            if busy := claims.living(self.root, unused.folder):
+                raise UserError(f"this node is being written by {busy}", str(path), "try later")
+            if unused.tag is not None:
+                for part in self.parts_of(unused.folder):
+                    if part_tag(part.name) == unused.tag:
+                        part.unlink()
+                return
+            names = sorted(os.listdir(path), key=lambda name: name == "recipe.json")  # that last
+            for name in names:
+                known = _PART.fullmatch(name) or name == "recipe.json" or claims.is_claim(name)
+                if not known and not name.startswith(".tmp-"):
+                    raise UserError("an unknown file lies among the parts", str(path / name))
+            for name in names:
+                (path / name).unlink()
+            path.rmdir()
+
+    def claiming(
+        self,
+        say: Callable[[str], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> claims.Claims:
+        """A run's claims on parts, to be used as a context; see `pipeline.store.claims`."""
+        return claims.Claims(self.root, say, stopping)
+
+    def is_stopping(self, run: str) -> bool:
+        """Whether the run with these claims (`Claims.id`) begins no new part any more."""
+        return claims.stopping(self.root, run)
+
+
+def _damaged(path: Path, error: Exception | str) -> UserError:
+    return UserError(
+        f"a cached part cannot be read: {error}",
+        str(path),
+        "delete this one file and run again: only this part is computed anew",
+    )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none when it is gone: claims come and go, temporary files are renamed."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{path.name}")
+    temporary.write_bytes(data)
+    _commit(temporary, path)
+
+
+def _commit(temporary: Path, path: Path) -> None:
+    """Makes the file durable, then visible under its name; then makes the name durable."""
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

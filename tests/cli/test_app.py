@@ -1,0 +1,195 @@
+"""Each command through its real entry point, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import rows
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory, item):
+    """A store with the demo's first images: everything computed once for this module."""
+    folder = tmp_path_factory.mktemp("cli")
+    answer = item("run", "demo", "--limit", "160", "--inline", cwd=folder)
+    assert answer.returncode == 0, answer.stderr + answer.stdout
+    return folder, answer
+
+
+def test_run_prints_totals_and_the_table_of_the_experiment(ready):
+    _, answer = ready
+    assert "features" in answer.stdout and "160" in answer.stdout
+    for word in ("global", "local", "linear probe", "cosine", "auroc", "mean"):
+        assert word in answer.stdout, word
+
+
+def test_status_counts_what_the_store_has(ready, item):
+    folder, _ = ready
+    answer = item("status", "demo", "--limit", "160", "--json", cwd=folder)
+    totals = {total["node"]: total for total in json.loads(answer.stdout)}
+    assert totals["captions"]["rows_in"] == 160
+    assert totals["captions"]["rows_ok"] + totals["captions"]["rows_failed"] == 160
+
+
+def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
+    folder, _ = ready
+    changed = ("--set", "captions.num_beams=1")
+    answer = item("plan", "demo", "--limit", "160", *changed, "--json", cwd=folder)
+    steps = {step["node"]: step for step in json.loads(answer.stdout)}
+    assert steps["captions"]["reason"] == "num_beams 3 -> 1"
+    assert steps["captions"]["images"] == 160
+    assert steps["objects"]["reason"] == "input captions changed"
+    assert steps["image_embeddings"]["images"] == 0
+    assert steps["image_embeddings"]["reason"] == "complete"
+    assert steps["captions"]["seconds"] > 0 and steps["captions"]["bytes"] > 0
+    assert "same stage and model (num_beams 3 -> 1)" in steps["captions"]["basis"]
+    assert (steps["image_embeddings"]["seconds"], steps["image_embeddings"]["bytes"]) == (0, 0)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+def test_query_in_every_format(ready, item, form):
+    folder, _ = ready
+    out = folder / f"answer.{form}"
+    sql = "select count(*) as n from images"
+    options = ("--limit", "160", "--format", form, "--out", out)
+    answer = item("query", "demo", sql, *options, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    if form == "parquet":
+        assert pq.read_table(out)["n"].to_pylist() == [160]
+    elif form == "json":
+        assert json.loads(out.read_text()) == [{"n": 160}]
+    elif form == "csv":
+        assert out.read_text() == "n\n160\n"
+    else:
+        assert "160" in out.read_text()
+
+
+def test_named_queries_are_listed_and_run(ready, item):
+    folder, _ = ready
+    listed = item("query", "--list", cwd=folder)
+    names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
+    assert len(names) >= 6 and "by_generator" in names
+    answer = item(
+        "query", "demo", "label_balance", "--limit", "160", "--format", "json", cwd=folder
+    )
+    assert sum(v for row in rows(answer) for k, v in row.items() if k in ("images", "n")) >= 160
+
+
+def test_parameters_of_a_query_are_listed_and_given(ready, item):
+    folder, _ = ready
+    listed = item("query", "--list", cwd=folder).stdout
+    assert "--param images=INTEGER (20): how many" in listed
+    assert "--param generator=TEXT: only this generator" in listed
+    query = ("query", "demo", "most_misaligned", "--limit", "160", "--format", "json")
+    given = ("--param", "images=3", "--param", "generator=vae")
+    found = rows(item(*query, *given, cwd=folder))
+    assert len(found) == 3 and {row["generator"] for row in found} == {"vae"}
+    wrong = item(*query, "--param", "image=3", cwd=folder)
+    assert wrong.returncode == 2 and "did you mean 'images'?" in wrong.stderr
+
+
+def test_the_run_is_a_view(ready, item):
+    folder, _ = ready
+    sql = (
+        "select distinct experiment, method from runs "
+        "where method = 'linear probe' and experiment = 'cross_generator'"
+    )
+    answer = item("query", "demo", sql, "--limit", "160", "--format", "json", cwd=folder)
+    assert rows(answer) == [{"experiment": "cross_generator", "method": "linear probe"}]
+
+
+def test_db_writes_a_database_that_plain_duckdb_opens(ready, item):
+    folder, _ = ready
+    answer = item("db", "demo", "--limit", "160", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    with duckdb.connect(folder / "demo.duckdb", read_only=True) as connection:
+        assert connection.execute("select count(*) from captions").fetchone() == (160,)
+        assert connection.execute("select count(*) > 0 from runs").fetchone() == (True,)
+
+
+def test_train_touches_no_feature_extractor(ready):
+    folder, _ = ready
+    script = (
+        "import sys; from pipeline.cli.app import app\n"
+        "try: app(['train', 'demo', '--limit', '160'])\n"
+        "except SystemExit as stop: assert stop.code in (0, None), stop.code\n"
+        "bad = {'open_clip', 'transformers', 'spacy'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "linear probe" in answer.stdout
+
+
+def test_gc_lists_before_it_deletes(ready, item):
+    folder, _ = ready
+    assert "0 node folders" in item("gc", "demo", "--limit", "160", cwd=folder).stdout
+    listed = item("gc", "demo", "--limit", "159", cwd=folder).stdout
+    assert "captions of demo" in listed and "--delete removes them" in listed
+    assert any(Path(folder, "store").rglob("caption/*/part-*.parquet"))
+
+
+def test_doctor_names_what_is_missing(item, tmp_path):
+    fine = item("doctor", "demo", "--json", cwd=tmp_path)
+    assert fine.returncode == 0, fine.stdout
+    wrong = ("--set", "captions.model=./nowhere")
+    answer = item("doctor", "demo", *wrong, "--json", cwd=tmp_path)
+    assert answer.returncode == 2
+    (bad,) = [check for check in json.loads(answer.stdout) if not check["ok"]]
+    assert "nowhere" in bad["found"] and bad["hint"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "dmeo"), "did you mean 'demo'"),
+        (("run", "demo", "--set", "corpus.root=./none"), "none"),
+        (("run", "demo", "--until", "captoins"), "did you mean 'captions'"),
+        (("run", "demo", "--only", "a", "--until", "b"), "exclude each other"),
+        (("run", "demo", "--stall", "10"), "'10' is no duration"),
+        (("query", "demo", "by_generatr"), "did you mean 'by_generator'"),
+        (("query", "demo", "select 1"), "the store has nothing of 'demo' yet"),
+        (("train", "demo", "cross"), "cross_generator"),
+        (("query",), "a query needs a DAG"),
+    ],
+)
+def test_mistakes_exit_with_2_and_no_traceback(item, tmp_path, arguments, message):
+    answer = item(*arguments, cwd=tmp_path)
+    assert answer.returncode == 2, answer.stderr
+    assert message in answer.stderr and "Traceback" not in answer.stderr
+    assert not (tmp_path / "store" / "caption").exists()
+
+
+def test_an_empty_folder_is_no_corpus(item, tmp_path):
+    (tmp_path / "empty").mkdir()
+    answer = item("run", "demo", "--set", "corpus.root=empty", cwd=tmp_path)
+    assert answer.returncode == 2 and "empty" in answer.stderr
+
+
+def test_help_is_light(tmp_path):
+    script = (
+        "import sys; from pipeline.cli.app import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "bad = {'torch', 'duckdb', 'dask', 'pyarrow', 'numpy', 'sklearn'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    for command in ("run", "plan", "status", "query", "db", "train", "doctor", "models", "gc"):
+        assert command in answer.stdout
+
+
+def test_a_wrong_size_of_memory_is_said_before_anything_is_done(item, tmp_path):
+    for command in ("run", "train"):
+        answer = item(command, "demo", "--memory", "2", cwd=tmp_path)
+        assert answer.returncode == 2
+        assert "'2' is no size of memory" in answer.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,241 @@
+import os
+import socket
+import zipfile
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipeline.corpus import files as source
+from pipeline.corpus.files import (
+    FILES,
+    File,
+    files_table,
+    list_files,
+    path_below,
+    read_bytes,
+    reason,
+)
+from pipeline.errors import UserError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+def paths(root) -> list[str]:
+    return [file.path for file in list_files(root).files]
+
+
+def test_order_is_code_point_order_of_the_whole_relative_path(tmp_path):
+    names = ["b/a.png", "a/z.jpg", "a.jpg", "a-b/c.jpg", "Z.jpg", "é.jpg", "a/1/x.webp", "10.jpg"]
+    touch(tmp_path, *names)
+    assert paths(tmp_path) == sorted(names)
+    assert paths(tmp_path)[:3] == ["10.jpg", "Z.jpg", "a-b/c.jpg"]
+
+
+def test_uri_is_absolute_and_reads_the_same_file(tmp_path, monkeypatch):
+    touch(tmp_path, "data/x/a.jpg")
+    monkeypatch.chdir(tmp_path)
+    (file,) = list_files("data").files
+    assert file == File(str(tmp_path / "data/x/a.jpg"), "x/a.jpg")
+    assert read_bytes(file.uri) == b"data/x/a.jpg"
+
+
+def test_unusual_names_are_kept_as_they_are(tmp_path):
+    names = [
+        "a.b.c.JPG",
+        "with space.JpEg",
+        "日本/猫 🐈.png",
+        "v1.5/x.jpg",
+        "a::b.jpg",
+        "[1]*?.png",
+    ]
+    touch(tmp_path, *names)
+    found = list_files(tmp_path)
+    assert [file.path for file in found.files] == sorted(names)
+    assert [read_bytes(file.uri).decode() for file in found.files] == sorted(names)
+    assert found.ignored == {}
+
+
+def test_what_is_passed_over_is_counted(tmp_path):
+    touch(tmp_path, "a.jpg", "captions.csv", "b/more.CSV", "README", "odd.", "._a.jpg")
+    touch(tmp_path, "__MACOSX/a.jpg", ".git/a.jpg", ".git/b.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    found = list_files(tmp_path)
+    assert [file.path for file in found.files] == ["a.jpg"]
+    assert found.ignored == {
+        ".csv": 2,
+        "(hidden)": 3,
+        "(no suffix)": 2,
+        "(not a regular file)": 1,
+    }
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    root = touch(tmp_path / "root", "a/x.jpg")
+    touch(tmp_path / "elsewhere", "y.jpg")
+    (root / "a/up").symlink_to(root)
+    (root / "shared").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(root / "a")
+    (root / "file.jpg").symlink_to(tmp_path / "elsewhere/y.jpg")
+    (root / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    found = list_files(root)
+    names = ["a/x.jpg", "again/x.jpg", "file.jpg", "gone.jpg", "shared/y.jpg"]
+    assert [file.path for file in found.files] == names
+    assert found.ignored == {"(link to a folder above)": 2}
+    with pytest.raises(FileNotFoundError):
+        read_bytes(str(root / "gone.jpg"))
+
+
+def test_fsspec_url(tmp_path):
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/corpus_test/b.jpg": b"b", "/corpus_test/a/c.jpg": b"c", "/corpus_test/n": b""})
+    try:
+        found = list_files("memory://corpus_test")
+        assert [file.path for file in found.files] == ["a/c.jpg", "b.jpg"]
+        assert [read_bytes(file.uri) for file in found.files] == [b"c", b"b"]
+        assert found.ignored == {"(no suffix)": 1}
+    finally:
+        memory.rm("/corpus_test", recursive=True)
+
+
+def test_file_url_is_the_local_folder(tmp_path):
+    touch(tmp_path, "a.jpg")
+    assert list_files(f"file://{tmp_path}") == list_files(tmp_path)
+
+
+def test_members_of_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/b.jpg", b"bee")
+        archive.writestr("c.jpg", b"sea")
+    files = list_files(f"zip://::{tmp_path / 'a.zip'}").files
+    assert [file.path for file in files] == ["c.jpg", "in/b.jpg"]
+    assert [read_bytes(file.uri) for file in files] == [b"sea", b"bee"]
+
+
+def test_bad_roots_say_what_where_and_what_next(tmp_path):
+    touch(tmp_path, "a.jpg", "texts/a.txt", "texts/b.txt", "texts/c.csv")
+    (tmp_path / "empty").mkdir()
+    cases = {
+        "missing": "no such folder",
+        "a.jpg": "is a file, not a folder",
+        "empty": "root is empty",
+        "texts": "no images below the corpus root, only: 2 .txt, 1 .csv",
+    }
+    for name, message in cases.items():
+        with pytest.raises(UserError, match=message) as caught:
+            list_files(tmp_path / name)
+        assert name in caught.value.where
+        assert caught.value.hint
+    with pytest.raises(UserError, match="cannot be used"):
+        list_files("nosuch://bucket/x")
+
+
+def test_a_folder_that_cannot_be_listed_stops_the_listing(tmp_path, monkeypatch):
+    touch(tmp_path, "a.jpg", "locked/b.jpg")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"cannot be listed(.|\n)*Permission denied: .*locked"):
+        list_files(tmp_path)
+
+
+def test_names_that_no_table_can_hold_stop_the_listing(tmp_path):
+    touch(tmp_path, "a.jpg")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"x")
+    with pytest.raises(UserError, match=r"1 file names are not UTF-8: 'caf.*jpg'"):
+        list_files(tmp_path)
+
+
+def test_other_filesystems_errors_become_oserror(monkeypatch):
+    class Broken(fsspec.AbstractFileSystem):
+        def cat_file(self, path, **options):
+            raise RuntimeError("token expired")
+
+    monkeypatch.setattr(source, "_filesystem", lambda uri: (Broken(), uri))
+    with pytest.raises(OSError, match="RuntimeError: token expired"):
+        read_bytes("bucket://a.jpg")
+
+
+def test_files_table():
+    table = files_table([File("/r/a.jpg", "a.jpg"), File("/r/b.jpg", "b.jpg")])
+    assert table.schema == FILES
+    assert table.to_pylist()[1] == {"uri": "/r/b.jpg", "path": "b.jpg"}
+    assert files_table([]).schema == FILES
+
+
+def test_a_uri_gives_its_path_back(tmp_path):
+    touch(tmp_path / "a::b", "x/1.jpg", "1.jpg")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x/1.jpg", b"1")
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/path_below/x/1.jpg": b"1", "/path_below/2.jpg": b"2"})
+    roots = [tmp_path / "a::b", f"file://{tmp_path}/", "memory://path_below"]
+    roots += [f"zip://::{tmp_path / 'a.zip'}", f"zip://x::{tmp_path / 'a.zip'}"]
+    try:
+        for root in map(str, roots):
+            files = list_files(root).files
+            assert [path_below(root, file.uri) for file in files] == [file.path for file in files]
+    finally:
+        memory.rm("/path_below", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("root", "uri", "path"),
+    [
+        ("/data/a", "/data/a/b/c.jpg", "b/c.jpg"),
+        ("/data/a", "/data/ab/c.jpg", None),
+        ("/data/a", "/data/a", None),
+        ("/", "/c.jpg", "c.jpg"),
+        ("gcs://bucket/a/", "gs://bucket/a/b.jpg", "b.jpg"),
+        ("s3://bucket", "s3://bucket2/b.jpg", None),
+        ("zip://::/one.zip", "zip://b.jpg::/two.zip", None),
+    ],
+)
+def test_a_path_is_below_its_root_or_nothing(root, uri, path):
+    assert path_below(root, uri) == path
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # a socket's name has to be short
+        server.bind("socket.jpg")
+        for name, kind in (
+            ("pipe", "a named pipe"),
+            ("folder", "a folder"),
+            ("device", "a device"),
+            ("socket", "a socket"),
+        ):
+            path = str(tmp_path / f"{name}.jpg")
+            for uri in (path, f"file://{path}"):
+                with pytest.raises(OSError, match="Not a regular file") as refused:
+                    read_bytes(uri)
+                assert reason(refused.value) == f"Not a regular file but {kind}: '{path}'"
+
+
+def test_a_file_that_a_pipe_takes_the_place_of_while_it_is_opened_is_refused(tmp_path, monkeypatch):
+    path = touch(tmp_path, "a.jpg") / "a.jpg"
+    stat_of = source.Path.stat
+
+    def swapped(self, *arguments, **options):
+        found = stat_of(self, *arguments, **options)
+        path.unlink()
+        os.mkfifo(path)
+        return found
+
+    monkeypatch.setattr(source.Path, "stat", swapped)
+    with pytest.raises(OSError, match="Not a regular file but a named pipe"):
+        read_bytes(str(path))

@@ -1,0 +1,141 @@
+"""Fingerprints change when, and only when, something that decides the output changes."""
+
+import pytest
+
+from pipeline.dag.graph import load
+from pipeline.errors import UserError
+
+
+def fingerprints(path, *overrides):
+    return {name: node.fingerprint for name, node in load(str(path), list(overrides)).nodes.items()}
+
+
+def changed(before, after):
+    return {name for name in before if before[name] != after[name]}
+
+
+DOWNSTREAM_OF_CAPTIONS = {
+    "captions",
+    "objects",
+    "regions",
+    "text_embeddings",
+    "object_embeddings",
+    "misalignment",
+    "features",
+}
+
+
+def test_a_parameter_changes_its_node_and_what_hangs_below(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    before = fingerprints(path)
+    assert changed(before, fingerprints(path)) == set()
+    beams = fingerprints(path, "captions.num_beams=1")
+    assert changed(before, beams) == DOWNSTREAM_OF_CAPTIONS
+    assert "image_embeddings" not in DOWNSTREAM_OF_CAPTIONS
+
+
+def test_speed_settings_and_part_size_change_nothing(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    tuned = fingerprints(
+        path, "captions.batch_size=3", "corpus.part_size=2", "image_embeddings.batch_size=9"
+    )
+    assert changed(fingerprints(path), tuned) == set()
+
+
+def test_a_model_is_known_by_its_content_not_its_place(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    before = fingerprints(path)
+    moved = fake_models.parent / "moved"
+    fake_models.rename(moved)
+    assert changed(before, fingerprints(write_dag(models=moved))) == set()
+    (moved / "parser" / "weights.txt").write_text("retrained")
+    after = fingerprints(write_dag(models=moved))
+    assert changed(before, after) == DOWNSTREAM_OF_CAPTIONS - {"captions"}
+
+
+def test_another_corpus_or_limit_is_another_cache(write_dag, fake_models, tmp_path):
+    path = write_dag(models=fake_models)
+    before = fingerprints(path)
+    assert changed(before, fingerprints(path, "corpus.limit=3")) == set(before)
+    assert changed(before, fingerprints(path, f"corpus.root={tmp_path}/other")) == set(before)
+
+
+def test_nodes_come_in_topological_order(write_dag, fake_models):
+    dag = load(str(write_dag(models=fake_models)))
+    order = list(dag.nodes)
+    assert order[:2] == ["listing", "images"]
+    for node in dag.nodes.values():
+        assert all(order.index(source) < order.index(node.name) for source in node.inputs.values())
+    assert [n.name for n in dag.upstream("objects")] == ["listing", "images", "captions", "objects"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("captions.stage=captoin", "did you mean 'caption'"),
+        ("captions.nmu_beams=1", "unknown key 'nmu_beams': did you mean 'num_beams'"),
+        ("objects.captions=captionz", "did you mean 'captions'"),
+        ("objects.captions=image_embeddings", "makes the table image_embeddings"),
+        ("captions.num_beams=many", "num_beams"),
+        ("captions.model=./nowhere", "nowhere"),
+        ("captions.model=./nowhere", "nodes.captions"),
+        ("captions.stage=[caption]", "there is no stage '['caption']'"),
+        ("captions.images=[images]", "is no node"),
+        ("nodes=5", "there is no ''"),
+        ("cluster.workers=-1", "cluster.workers"),
+    ],
+)
+def test_bad_nodes_are_explained(write_dag, fake_models, override, message):
+    with pytest.raises(UserError) as error:
+        load(str(write_dag(models=fake_models)), [override])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["receipts", "runs", "misalignment_by_image", "regions"])
+def test_a_node_cannot_take_the_name_of_another_view(write_dag, fake_models, name):
+    path = write_dag(models=fake_models)
+    path.write_text(
+        path.read_text().replace(
+            "nodes:\n", f"nodes:\n  {name}: {{stage: parse, captions: captions, model: x}}\n", 1
+        )
+    )
+    with pytest.raises(UserError, match=r"is the name of another view|is given twice"):
+        load(str(path))
+
+
+def test_a_missing_input_is_named(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    text = path.read_text().replace("    objects: objects\n", "", 1)
+    path.write_text(text)
+    with pytest.raises(UserError, match="needs the input objects"):
+        load(str(path))
+
+
+def test_a_cycle_is_shown(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    dag = path.read_text().replace("captions: captions", "captions: captions_b", 1)
+    dag += "\n"
+    dag = dag.replace(
+        "nodes:\n",
+        "nodes:\n  captions_b: {stage: parse, captions: objects, model: x}\n",
+        1,
+    )
+    path.write_text(dag)
+    with pytest.raises(UserError, match="form a cycle: "):
+        load(str(path))
+
+
+def test_embeddings_of_two_clips_are_not_compared(write_dag, fake_models):
+    """Said when the file is read, not after days of computing both."""
+    other = fake_models / "other"
+    other.mkdir()
+    (other / "weights.txt").write_text("another CLIP")
+    path = str(write_dag(models=fake_models))
+    with pytest.raises(UserError, match=r"'image_embeddings' and 'text_embeddings' come from") as e:
+        load(path, [f"text_embeddings.clip.model=local-dir:{other}"])
+    assert e.value.where.endswith("nodes.misalignment")
+    assert "same `clip`" in e.value.hint
+    both = [f"{n}.clip.model=local-dir:{other}" for n in ("image_embeddings", "text_embeddings")]
+    assert load(path, [*both, f"object_embeddings.clip.model=local-dir:{other}"])
+    # how fast a model is to run is no other space
+    assert load(path, ["text_embeddings.clip.device=cpu"])

@@ -1,0 +1,207 @@
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.head.figures.bootstrap import interval, random, resample
+from pipeline.head.figures.choose import Choice
+from pipeline.head.figures.evaluate import CHOICES, measure, predictions, split
+from pipeline.head.figures.metrics import CHOSEN, chosen_metrics
+
+TEST = pa.table(
+    {
+        "image_id": pa.array(list("abcdefgh")),
+        "variant": pa.array(["clean"] * 8),
+        "label": pa.array([0, 1, 0, 1, 0, 1, 1, 1], pa.int8()),
+        "generator": pa.array(["gan", "gan", "vae", "vae", "flow", "flow", None, None]),
+        "split": pa.array(["test"] * 8),
+    }
+)
+GOOD = np.array([0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.9, 0.9])
+BAD = np.array([0.1, 0.9, 0.9, 0.1, 0.1, 0.4, 0.9, 0.1])
+BOTH = {"good": GOOD, "bad": BAD}
+
+
+def noisy(n=60):
+    """Three generators of n images each, half of them fakes; two methods, one better."""
+    rng = np.random.default_rng(0)
+    label = np.tile(np.arange(n) % 2, 3)
+    generator, variant = np.repeat(["gan", "vae", "flow"], n), np.repeat(["clean"], 3 * n)
+    test = pa.table({"label": label, "generator": generator, "variant": variant})
+    scores = {f"by {shift}": shift * label + rng.standard_normal(3 * n) for shift in (0.5, 2)}
+    return test, {name: 1 / (1 + np.exp(-score)) for name, score in scores.items()}
+
+
+def test_predictions_keep_key_label_and_probability():
+    rows = predictions(TEST, BOTH).to_pylist()
+    assert len(rows) == 16
+    assert rows[9] == {
+        "method": "bad",
+        "image_id": "b",
+        "variant": "clean",
+        "generator": "gan",
+        "split": "test",
+        "label": 1,
+        "probability": 0.9,
+    }
+
+
+def test_a_row_a_method_and_generator_seen_ones_first():
+    rows = split(measure(TEST, BOTH, {"gan"}))[0].to_pylist()
+    assert [(row["method"], row["generator"], row["seen"]) for row in rows] == [
+        (method, generator, generator == "gan")
+        for method in ("good", "bad")
+        for generator in ("gan", None, "flow", "vae")
+    ]
+    by = {(row["method"], row["generator"]): row for row in rows}
+    assert by["bad", "vae"]["auroc"] == 0
+    assert by["bad", "flow"]["auroc"] == 1
+    assert by["bad", "flow"]["accuracy"] == 0.5
+    assert by["bad", None]["ap"] is None
+    assert by["bad", None]["tpr"] == 0.5
+    assert [row["n"] for row in rows] == [2] * 8
+    assert {(row["scope"], row["generators"]) for row in rows} == {("generator", 1)}
+
+
+def test_means_are_over_unseen_generators_that_have_the_metric():
+    good, bad = split(measure(TEST, BOTH, {"gan"}))[1].to_pylist()
+    assert (good["method"], good["scope"], good["generator"]) == ("good", "mean", None)
+    assert good["ap"] == good["accuracy"] == 1
+    assert bad["auroc"] == 0.5  # flow 1, vae 0; the one without reals has none
+    assert bad["accuracy"] == pytest.approx((0.5 + 0.5 + 0) / 3)
+    assert (bad["n"], bad["num_real"], bad["generators"]) == (6, 2, 3)
+
+
+def test_without_unseen_generators_there_are_no_means():
+    rows, means = split(measure(TEST, {"good": GOOD}, {"gan", "vae", "flow", None}, resamples=5))
+    assert (rows.num_rows, means.num_rows) == (4, 0)
+
+
+def test_intervals_are_those_of_the_resamples_and_the_means_of_their_mean():
+    test, scores = noisy()
+    rows, means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200, seed=7))
+    label = test["label"].to_numpy()[:60]
+    stacked = np.stack(list(scores.values()))
+    vae = resample(label, stacked[:, 60:120], 200, random(7, "vae"))
+    flow = resample(label, stacked[:, 120:], 200, random(7, "flow"))
+    by = {(row["method"], row["generator"]): row for row in rows.to_pylist()}
+    for name in ("ap", "accuracy"):
+        row = by["by 2", "flow"]
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == interval(flow[name][1])
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+        mean = means.to_pylist()[1]
+        expected = interval((vae[name][1] + flow[name][1]) / 2)
+        assert (mean[f"{name}_low"], mean[f"{name}_high"]) == pytest.approx(expected, abs=1e-15)
+    spread = [by["by 2", name]["ap_high"] - by["by 2", name]["ap_low"] for name in ("vae", "flow")]
+    assert mean["ap_high"] - mean["ap_low"] < min(spread)  # of more images
+
+
+def test_differences_are_paired():
+    test, scores = noisy()
+    scores["again"] = scores["by 0.5"].copy()
+    means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200))[1].to_pylist()
+    base, better, same = means
+    assert better["ap_difference"] == pytest.approx(better["ap"] - base["ap"], abs=1e-15)
+    assert 0 < better["ap_difference_low"] < better["ap_difference"] < better["ap_difference_high"]
+    for row in (base, same):  # unpaired, their intervals would be wide
+        assert row["ap_difference"] == row["ap_difference_low"] == row["ap_difference_high"] == 0
+    assert {row["compare_to"] for row in means} == {"by 0.5"}
+
+
+def test_a_group_without_ap_has_no_interval_of_it_and_stays_out_of_the_means():
+    rows, means = split(measure(TEST, BOTH, {"gan"}, "good", resamples=20))
+    none = rows.to_pylist()[5]
+    assert (none["method"], none["generator"]) == ("bad", None)
+    assert none["ap_low"] is none["ap_difference"] is none["ap_difference_low"] is None
+    assert 0 <= none["accuracy_low"] <= none["accuracy_high"] <= 1
+    assert means.to_pylist()[1]["ap_low"] == means.to_pylist()[1]["ap"]  # one image a class
+
+
+def test_without_bootstrap_or_comparison_there_are_points_only():
+    test, scores = noisy()
+    plain = measure(test, scores, {"gan"})
+    for name in ("ap_low", "accuracy_high", "ap_difference", "compare_to"):
+        assert plain[name].null_count == plain.num_rows
+    compared = measure(test, scores, {"gan"}, "by 2")
+    assert compared["ap_difference"].null_count == 0
+    assert compared["ap_difference_low"].null_count == compared.num_rows
+    boot = measure(test, scores, {"gan"}, "by 2", resamples=30)
+    for name in ("ap", "nll", "ap_difference"):
+        assert boot[name].equals(compared[name])
+    assert boot.equals(measure(test, scores, {"gan"}, "by 2", resamples=30))
+
+
+def test_what_was_chosen_stands_beside_and_in_the_means():
+    test, scores = noisy()
+    choices = {
+        "by 0.5": Choice(0.7, 0.6, 1.5, 0.2, None),
+        "by 2": Choice(0.9, 0.4, 0.8, 0.3, 0.7),
+    }
+    rows, means = split(measure(test, scores, {"gan"}, choices=choices))
+    label = test["label"].to_numpy()
+    for line, (method, part) in zip(
+        rows.to_pylist(), product(scores, (0, 2, 1)), strict=True
+    ):  # gan is first, then flow, vae
+        own = slice(60 * part, 60 * part + 60)
+        expected = chosen_metrics(label[own], scores[method][own], choices[method])
+        assert {name: line[name] for name in expected} == expected
+        assert {name: line[name] for name in CHOICES} == vars(choices[method])
+    first = rows.to_pylist()[:3]
+    mean = means.to_pylist()[0]
+    assert mean["threshold"] == 0.6
+    assert mean["unsure_high"] is None
+    for name in CHOSEN:
+        assert mean[name] == pytest.approx((first[1][name] + first[2][name]) / 2)
+    plain = measure(test, scores, {"gan"})
+    assert all(plain[name].null_count == plain.num_rows for name in (*CHOICES, *CHOSEN))
+
+
+def in_variants(*variants):
+    """`noisy`, tested in several variants: of the same rows, as `rows.select` gives them."""
+    test, scores = noisy()
+    tables = [
+        test.set_column(2, "variant", pa.array([variant] * len(test))) for variant in variants
+    ]
+    return pa.concat_tables(tables), {name: [p] * len(variants) for name, p in scores.items()}
+
+
+def test_each_variant_has_rows_and_means_of_its_own_clean_ones_first():
+    test, scores = in_variants("jpeg_50", "clean", "blur_1")
+    found = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, {"gan"})
+    assert [(row["variant"], row["scope"], row["generator"]) for row in found.to_pylist()] == [
+        (variant, scope, generator)
+        for _ in scores
+        for variant in ("clean", "blur_1", "jpeg_50")
+        for scope, generator in (
+            *(("generator", "gan"), ("generator", "flow"), ("generator", "vae")),
+            ("mean", None),
+        )
+    ]
+
+
+def test_a_variant_is_compared_with_clean_on_the_same_resamples():
+    test, scores = in_variants("clean", "jpeg_50", "blur_1")
+    worse = {
+        method: np.concatenate([p, p, 0.5 * p + 0.25 * (np.arange(len(p)) % 3)])
+        for method, (p, _, _) in scores.items()
+    }
+    found = measure(test, worse, {"gan"}, resamples=200).to_pylist()
+    by = {(r["method"], r["variant"], r["generator"]): r for r in found}
+    for (method, variant, generator), row in by.items():
+        clean = by[method, "clean", generator]
+        for name in ("ap", "accuracy"):
+            changes = [row[f"{name}_less_clean{end}"] for end in ("", "_low", "_high")]
+            if variant == "clean":
+                assert changes == [None] * 3
+            elif variant == "jpeg_50":  # the very same answers: no resample differs
+                assert changes == [0, 0, 0]
+            else:
+                assert changes[0] == pytest.approx(row[name] - clean[name])
+                assert changes[1] < changes[0] < changes[2]
+
+
+def test_without_clean_images_there_is_no_change():
+    test, scores = in_variants("jpeg_50", "blur_1")
+    found = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, set(), resamples=5)
+    assert found["ap_less_clean"].null_count == found.num_rows

@@ -1,0 +1,136 @@
+import pytest
+
+from pipeline.corpus.variants import PRESETS
+from pipeline.dag.experiment import Experiment
+from pipeline.errors import UserError
+from pipeline.head.rows.presets import expand
+from pipeline.head.rows.selection import select
+
+
+def expanded(connection, **raw):
+    return expand(connection, Experiment.model_validate(raw), "x")
+
+
+def ids(rows):
+    return set(rows.table["image_id"].to_pylist())
+
+
+def test_without_a_preset_an_experiment_is_itself(content, store):
+    plain = Experiment(train="true", seed=3)
+    assert expand(store(content()), plain, "x") == {"x": plain}
+
+
+def test_leave_one_out_trains_on_all_others(content, store):
+    connection = store(content())
+    found = expanded(connection, preset="leave_one_out", seed=2)
+    assert list(found) == ["x.flow", "x.gan", "x.vae"]
+    for name, experiment in found.items():
+        left_out = name.removeprefix("x.")
+        assert (experiment.preset, experiment.seed) == (None, 2)
+        selection = select(connection, experiment, name)
+        assert selection.test.generators == {left_out}
+        others = {"gan", "vae", "flow"} - {left_out}
+        assert selection.train.generators == selection.validation.generators == others
+        assert set(selection.train.table["split"].to_pylist()) == {"train"}
+        assert set(selection.test.table["split"].to_pylist()) == {"test"}
+        assert selection.overlap == []
+
+
+def test_train_x_test_trains_on_each_and_tests_on_all(content, store):
+    connection = store(content())
+    found = expanded(connection, preset="train_x_test", test="split = 'test' and num_objects > 0")
+    for name, experiment in found.items():
+        selection = select(connection, experiment, name)
+        assert selection.train.generators == {name.removeprefix("x.")}
+        assert selection.test.generators == {"gan", "vae", "flow"}
+        assert selection.overlap == [name.removeprefix("x.")]
+        assert selection.test.table.num_rows == 3 * 42
+
+
+def test_sets_of_real_images_go_with_every_run(content, store):
+    made = content()
+    for row, label in enumerate(made.listing["label"]):
+        if label == 0:
+            made.listing["generator"][row] = "photo's"
+    connection = store(made)
+    for preset in ("leave_one_out", "train_x_test"):
+        found = expanded(connection, preset=preset)
+        assert list(found) == ["x.flow", "x.gan", "x.vae"]
+        selection = select(connection, found["x.vae"], "x.vae")
+        assert "photo's" in selection.train.generators & selection.test.generators
+        assert not ids(selection.train) & ids(selection.test)
+
+
+def test_generators_are_those_that_train_selects(content, store):
+    connection = store(content())
+    some = expanded(connection, preset="train_x_test", train="split = 'train' and generator > 'g'")
+    assert list(some) == ["x.gan", "x.vae"]
+    with pytest.raises(UserError, match=r"needs several generators, and these rows have .* gan"):
+        expanded(connection, preset="leave_one_out", train="generator = 'gan'")
+    with pytest.raises(UserError, match=r"did you mean 'split'(?s:.*)") as error:
+        expanded(connection, preset="leave_one_out", train="splt = 'train'")
+    assert error.value.where == "experiments.x.train"
+
+
+def test_the_published_protocols(content, store):
+    made = content(generators=("progan", "sdv14", "biggan"))
+    n = len(made.listing["uri"])
+    made.listing["class_name"] = ["cat" if i % 2 else "dog" for i in range(n)]
+    connection = store(made)
+    four, twenty, sdv14 = (
+        select(connection, expanded(connection, preset=preset)["x"], "x")
+        for preset in ("progan_4", "progan_20", "sdv14_genimage")
+    )
+    counts = [one.train.table.num_rows + one.validation.table.num_rows for one in (four, twenty)]
+    assert counts == [24, 48]
+    assert four.train.generators == {"progan"}
+    assert sdv14.train.generators == {"sdv14"}
+    for one in (four, twenty, sdv14):
+        assert one.test.table.num_rows == 3 * 48
+    less = expanded(connection, preset="progan_20", test="generator <> 'progan'")["x"]
+    assert select(connection, less, "x").overlap == []
+
+
+def test_ablations_vary_what_the_paper_does_not_say(content, store):
+    connection = store(content())
+    figure5 = expanded(connection, preset="figure5", train="split = 'train'", features=["global"])
+    assert figure5["x"].features == ("global", "local")
+    ablation = expanded(connection, preset="ablation", train="split = 'train'", seed=[0, 1])["x"]
+    runs = ablation.expand()
+    assert len({(run.representation, run.pooling) for run in runs}) == 5 * 4
+    assert len(runs) == 2 * 5 * 4
+
+
+def test_train_may_be_missing_only_where_the_preset_brings_it():
+    Experiment(preset="leave_one_out")
+    for raw in ({}, {"preset": "figure5"}, {"preset": "ablation"}):
+        with pytest.raises(ValueError, match="`train` is missing"):
+            Experiment.model_validate(raw)
+    with pytest.raises(ValueError, match="preset"):
+        Experiment(train="true", preset="figure6")
+
+
+def test_figure4_tests_by_variant(content, store):
+    made = content()
+    for variant in PRESETS["figure4"]:
+        made.perturb(variant)
+    both = {"train": "generator = 'gan' and split = 'train'", "test": "generator = 'vae'"}
+    connection = store(made)
+    (found,) = expanded(connection, preset="figure4", seed=[0, 1], **both).values()
+    assert found == Experiment(**both, test_by="variant", seed=[0, 1])
+    by_both = ["variant", "generator"]
+    (found,) = expanded(connection, preset="figure4", test_by=by_both, **both).values()
+    assert found.test_by == ("variant", "generator")
+    both |= {"test": "split = 'test' and generator = 'vae'"}
+    (found,) = expanded(connection, preset="figure4", **both).values()
+    tested = select(connection, found, "x").test.table["variant"].to_pylist()
+    assert list(dict.fromkeys(tested)) == ["clean", *PRESETS["figure4"]]
+
+
+def test_figure4_says_which_variants_are_missing(content, store):
+    made = content()
+    made.perturb("jpeg_75")
+    with pytest.raises(UserError, match=r"there is no noise_0.001, .*jpeg_50, jpeg_25") as caught:
+        expanded(store(made), preset="figure4", train="true")
+    assert caught.value.where == "experiments.x.preset"
+    assert "variants: {test: figure4}" in caught.value.hint

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from pipeline.dag.experiment import Experiment
+from pipeline.head.report.run_table import render
+from pipeline.head.report.sweep_table import as_plain, render_sweep, shown
+from pipeline.head.result import OVER_SEEDS, over_seeds, run_sweep
+
+SWEPT = Experiment.model_validate(
+    {
+        "train": "generator = 'gan' and split = 'train'",
+        "test": "split = 'test'",
+        "allow_overlap": True,
+        "bootstrap": 0,
+        "features": ["global"],
+        "seed": [0, 1, 2],
+        "head": {"hidden": [[], [4]], "epochs": 3, "batch_size": 16, "learning_rate": 0.01},
+    }
+)
+
+
+@pytest.fixture
+def swept(content, store, tmp_path):
+    lines = []
+    connection = store(content(shift=1.0))
+    return run_sweep(connection, SWEPT, "swept", tmp_path / "runs", {}, lines.append), lines
+
+
+def test_every_combination_is_a_run_of_its_own(swept):
+    results, lines = swept
+    assert len({result.folder for result in results}) == 6
+    assert [result.experiment.seed for result in results] == [0, 1, 2, 0, 1, 2]
+    assert [result.experiment.head.hidden for result in results] == [()] * 3 + [(4,)] * 3
+    assert "swept: run 4 of 6, seed 0" in lines
+
+
+def test_figures_are_means_and_deviations_over_seeds(swept):
+    results, _ = swept
+    table = over_seeds(results)
+    assert table.schema.equals(OVER_SEEDS)
+    rows = table.to_pylist()
+    assert len(rows) == 2 * 7 * 4  # configurations, methods, three generators and the mean
+    for row in rows:
+        own = results[:3] if row["configuration"] == "hidden []" else results[3:]
+        found = [
+            one
+            for result in own
+            for one in (result.means if row["scope"] == "mean" else result.metrics).to_pylist()
+            if (one["method"], one["generator"]) == (row["method"], row["generator"])
+        ]
+        assert row["runs"] == len(found) == 3
+        for name in ("ap", "accuracy", "threshold", "validation_ap", "nll_scaled"):
+            values = [one[name] for one in found]
+            assert row[name] == pytest.approx(np.mean(values), abs=1e-12)
+            assert row[f"{name}_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+        assert row["accuracy_sure"] is row["accuracy_sure_std"] is None  # nothing was sure
+
+
+def test_the_text_shows_configurations_seeds_and_folders(swept):
+    results, _ = swept
+    text = render_sweep(results)
+    assert "seeds 0, 1, 2" in text
+    assert "hidden [4]" in text
+    assert "gan (seen in training)" in text
+    assert "±: sample standard deviation over seeds" in text
+    for result in results:
+        assert str(result.folder) in text
+    rows = shown(results).to_pylist()
+    assert len(rows) == 2 * 7 * 2  # the seen generator and the mean over the unseen
+    first = over_seeds(results).to_pylist()[0]
+    assert rows[0]["ap"] == f"{first['ap']:.3f} ± {first['ap_std']:.3f}"
+    assert len(as_plain(results)["runs"]) == 6
+
+
+def test_one_run_is_shown_as_ever(swept):
+    results, _ = swept
+    assert render_sweep(results[:1]) == render(results[0])
+    assert as_plain(results[:1])["run"] == str(results[0].folder)
+    assert "configuration" not in shown(results[:3]).column_names
+    seeds = over_seeds(results[:1])
+    assert seeds["ap_std"].null_count == seeds.num_rows
+
+
+def test_without_unseen_generators_all_are_shown(content, store, tmp_path):
+    seen = SWEPT.model_copy(update={"test": "generator = 'gan' and split = 'test'"})
+    results = run_sweep(store(content()), seen, "seen", tmp_path, {})
+    assert set(shown(results)["generator"].to_pylist()) == {"gan (seen in training)"}
+    assert "no unseen generator" in render_sweep(results)

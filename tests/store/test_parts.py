@@ -1,0 +1,192 @@
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import tables
+from pipeline.dag.graph import load
+from pipeline.errors import UserError
+from pipeline.store.parts import Store, members, part_name, part_number, part_tag
+
+
+@pytest.fixture
+def node(write_dag, fake_models):
+    return load(str(write_dag(models=fake_models))).nodes["image_embeddings"]
+
+
+@pytest.fixture
+def store(tmp_path, node):
+    store = Store(tmp_path / "store")
+    store.create()
+    store.open_node(node, "small")
+    return store
+
+
+def embeddings(ids):
+    values = np.arange(len(ids) * 3, dtype=np.float32).reshape(-1, 3)
+    columns = {"image_id": ids, "embedding": tables.vectors(values), "norm": [1.0] * len(ids)}
+    return tables.build("image_embeddings", columns, 3)
+
+
+FACTS = {"rows_in": 2, "rows_ok": 2, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
+
+
+def test_part_names_tell_number_and_members():
+    name = part_name(42, ["a", "b"])
+    assert name == f"part-00042-{members(['a', 'b'])}.parquet"
+    assert part_number(name) == 42
+    assert members(["a", "b"]) != members(["b", "a"]) != members(["ab"])
+    with pytest.raises(ValueError, match="not the name of a part"):
+        part_number("part-00001-xyz.parquet.tmp")
+
+
+def test_part_names_tell_their_tag():
+    tag = "all.resize_0.5+jpeg_75.share_0.1.v1"
+    name = part_name(42, ["a", "b"], tag)
+    assert name == f"part-00042-{tag}-{members(['a', 'b'])}.parquet"
+    assert (part_number(name), part_tag(name)) == (42, tag)
+    assert part_tag(part_name(42, ["a", "b"])) == ""
+
+
+def test_current_parts_are_clean_or_have_a_tag_that_is_asked_for(store, node):
+    names = [part_name(0, ["a"]), part_name(0, ["a-x"], "test.x_1.v1"), part_name(1, ["b"])]
+    for name in names:
+        store.write(node.folder, name, embeddings(["a"]), FACTS)
+    assert [path.name for path in store.current(node, node)] == [names[0], names[2]]
+    assert [path.name for path in store.current(node, node, ["test.x_1.v1"])] == sorted(names)
+    assert [path.name for path in store.current(node, node, ["test.y_1.v1"])] == names[::2]
+
+
+def test_a_part_round_trips_with_its_facts(store, node):
+    table = embeddings(["a", "b"])
+    path, size = store.write(node.folder, part_name(0, ["a", "b"]), table, FACTS)
+    assert path.stat().st_size == size
+    assert store.read(node.folder, path.name).equals(table)
+    facts = store.facts(path)
+    assert facts["rows_in"] == "2" and float(facts["seconds_write"]) >= 0
+    assert store.parts(node) == [path] and store.has(node, path.name)
+
+
+def test_vectors_are_stored_plain_and_uncompressed_for_duckdb(store, node):
+    path, _ = store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    columns = pq.ParquetFile(path).metadata.row_group(0)
+    vector = next(
+        columns.column(i)
+        for i in range(columns.num_columns)
+        if columns.column(i).path_in_schema.startswith("embedding")
+    )
+    assert vector.compression == "UNCOMPRESSED"
+    assert "RLE_DICTIONARY" not in vector.encodings
+    assert "BYTE_STREAM_SPLIT" not in vector.encodings
+
+
+def test_a_failed_write_leaves_nothing_and_says_what_to_do(store, node, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "disk")
+
+    monkeypatch.setattr("pipeline.store.parts._commit", full)
+    with pytest.raises(UserError, match="No space left on device") as error:
+        store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    assert "finished parts are kept" in error.value.hint
+    assert sorted(os.listdir(store.folder(node))) == ["recipe.json"]
+
+
+def test_statistics_tell_that_a_part_has_none_of_some_values(store, node):
+    for name, ids in (("some.parquet", ["b", "c"]), ("no.parquet", [None, None])):
+        store.write(node.folder, name, pa.table({"key": pa.array(ids, pa.string())}), FACTS)
+    may = {
+        value: store.may_have(node.folder, "some.parquet", "key", [value])
+        for value in ("b", "zz", "aa", "bb")
+    }
+    assert may == {"b": True, "zz": False, "aa": False, "bb": True}
+    assert store.may_have(node.folder, "some.parquet", "key", ["zz", "c"])
+    assert not store.may_have(node.folder, "no.parquet", "key", ["b"])
+    pq.write_table(
+        pa.table({"key": ["b"]}), store.folder(node) / "bare.parquet", write_statistics=False
+    )
+    assert store.may_have(node.folder, "bare.parquet", "key", ["zz"])
+    (store.folder(node) / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="a cached part cannot be read"):
+        store.may_have(node.folder, "bad.parquet", "key", ["b"])
+
+
+def test_recipe_is_readable_and_complete(store, node):
+    recipe = json.loads((store.folder(node) / "recipe.json").read_text())
+    assert recipe["node"] == "image_embeddings" and recipe["stage"] == "embed_images"
+    assert recipe["inputs"] == dict(node.recipe["inputs"])
+    assert store.recipes("embed_images")[0]["fingerprint"] == node.fingerprint
+
+
+def test_a_store_from_a_newer_version_is_refused(store):
+    (store.root / "store.json").write_text('{"format": 99}')
+    with pytest.raises(UserError, match=r"a newer version \(format 99"):
+        Store(store.root)
+    for damaged in ("{", '{"format": "x"}', "[]"):
+        (store.root / "store.json").write_text(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            Store(store.root)
+
+
+def test_a_damaged_part_is_named(store, node):
+    path = store.folder(node) / part_name(0, ["a"])
+    path.write_bytes(b"PAR1 and no more")
+    for look in (lambda: store.read(node.folder, path.name), lambda: store.facts(path)):
+        with pytest.raises(UserError, match="cannot be read") as error:
+            look()
+        assert error.value.where == str(path)
+
+
+def test_a_part_that_lacks_a_column_is_named(store, node):
+    store.write(node.folder, "part.parquet", pa.table({"image_id": ["a"]}), FACTS)
+    assert store.read(node.folder, "part.parquet").schema.metadata is None
+    with pytest.raises(UserError, match="it has no column norm") as caught:
+        store.read(node.folder, "part.parquet", ["image_id", "norm"])
+    assert caught.value.where.endswith("part.parquet")
+    assert store.may_have(node.folder, "part.parquet", "norm", ["x"])  # nothing is known of it
+
+
+def test_unused_nodes_are_listed_and_deleted(store, node):
+    store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    assert store.unused({node.folder: set()}) == []
+    (found,) = store.unused({})
+    folder = found.folder
+    assert (folder, found.tag, found.about) == (node.folder, None, "image_embeddings of small")
+    assert found.bytes > 100
+    (store.root / folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="unknown file"):
+        store.delete(found)
+    assert (store.root / folder / "notes.txt").read_text() == "mine"
+    (store.root / folder / "notes.txt").unlink()
+    store.delete(found)
+    assert not (store.root / folder).exists()
+
+
+def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
+    names = [part_name(0, ["a"]), part_name(0, ["a-x"], "test.jpeg_50.v1")]
+    names += [part_name(number, ["b-x"], "all.blur_1.v1") for number in (0, 1)]
+    for name in names:
+        store.write(node.folder, name, embeddings(["a"]), FACTS)
+    tags = {"test.jpeg_50.v1", "all.blur_1.v1"}
+    assert store.unused({node.folder: tags}) == []
+    (found,) = store.unused({node.folder: {"test.jpeg_50.v1"}})
+    assert (found.folder, found.tag) == (node.folder, "all.blur_1.v1")
+    assert found.about == "all.blur_1.v1 in image_embeddings of small"
+    store.delete(found)
+    assert [path.name for path in store.parts(node)] == names[:2]
+
+
+def test_a_folder_in_which_a_run_computes_is_not_deleted(store, node):
+    name = part_name(0, ["a"])
+    store.write(node.folder, name, embeddings(["a"]), FACTS)
+    (found,) = store.unused({})
+    with store.claiming() as claims:
+        assert claims.take([node.folder], part_name(1, ["b"])) is None
+        with pytest.raises(UserError, match=f"being written by process {os.getpid()} on") as caught:
+            store.delete(found)
+        assert (caught.value.where, caught.value.hint) == (str(store.folder(node)), "try later")
+    assert store.has(node, name)
+    store.delete(found)
+    assert not store.folder(node).exists()
