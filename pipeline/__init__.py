@@ -1,19 +1,15 @@
 """ITEM: an offline, feature-caching pipeline for hierarchical image-text misalignment."""
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipeline.version import __version__
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["__version__", "open_store"]
-
-try:
-    __version__ = version("item-pipeline")
-except PackageNotFoundError:  # running from a checkout that was never installed
-    __version__ = "0+checkout"
 
 
 def open_store(

@@ -30,7 +30,8 @@ def run_experiments(
     """
     if not names:
         return {}
-    from pipeline.head.experiment_runs import plain_values, render_study, run_study
+    from pipeline.head.experiment_runs import run_study
+    from pipeline.head.report.study_table import plain_values, render_study
     from pipeline.plan.missing_parts import lacking_variants
     from pipeline.query.open_store import connect
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from pipeline.errors import nearest
-from pipeline.stages import Parameters
+from pipeline.spec import Parameters
 
 DEVICE_THREADS = 2  # parts under way in a device worker: one on the device, one read or committed
 

@@ -12,7 +12,7 @@ from pipeline.dag.cluster import KINDS, Cluster, Local, with_kind
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
 from pipeline.shipped import folder
-from pipeline.stages import Parameters
+from pipeline.spec import Parameters
 
 _SECTIONS = ("name", "corpus", "cluster", "experiments", "max_failed_share", "lock")
 

@@ -14,7 +14,8 @@ from pipeline.dag import lock as locks
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
 from pipeline.shipped import folder
-from pipeline.stages import MODULES, Parameters, Stage, get_stage, output_parameters
+from pipeline.spec import Parameters, Stage, output_parameters
+from pipeline.stages.registry import MODULES, get_stage
 from pipeline.tables import COLUMNS
 
 _IMPLICIT = ("listing", "images")  # made from `corpus:`

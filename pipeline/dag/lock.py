@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from pipeline.errors import UserError
 from pipeline.models.weights.checkpoints import local_folder
 from pipeline.shipped import folder
-from pipeline.stages import Parameters
+from pipeline.spec import Parameters
 
 SUFFIX = ".lock"
 _HEADER = """\

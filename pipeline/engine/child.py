@@ -20,7 +20,8 @@ from pipeline import pulse
 from pipeline.corpus import decoders
 from pipeline.engine.health import durations
 from pipeline.errors import UserError
-from pipeline.stages import Parameters, Stage, get_stage
+from pipeline.spec import Parameters, Stage
+from pipeline.stages.registry import get_stage
 
 LEAST_WAIT = 60.0  # seconds without a sign of life: no forecast is taken to mean less
 TIMES_FORECAST = 10  # and so many times what its images should take, as long as that is no more

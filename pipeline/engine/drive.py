@@ -12,7 +12,7 @@ _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run sto
 
 
 class Queue(Protocol):
-    """A source of tasks: `pipeline.engine.schedule.Schedule`, or the listing's queue.
+    """A source of tasks: `pipeline.engine.queues.schedule.Schedule`, or the listing's queue.
 
     `pop` gives the next task whose nodes `has_room` takes, or None.
     """
@@ -23,7 +23,7 @@ class Queue(Protocol):
 
 
 class Shared(Queue, Protocol):
-    """A queue whose tasks other runs may have begun: `pipeline.engine.shared.SharedQueue`.
+    """A queue whose tasks other runs may have begun: `pipeline.engine.queues.shared.SharedQueue`.
 
     `settled(task)` says that a task is over, however it went. `wait`, when nothing is in flight and
     nothing can be had, waits a little for other runs; False when there is nothing to wait for.

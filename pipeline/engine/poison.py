@@ -16,7 +16,7 @@ from pipeline.engine import child
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.errors import UserError
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 
 MAX_POISON = 8  # more failing rows than this in one part: the stage is at fault, not the rows
 Inputs = Mapping[str, pa.Table]

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from random import randrange
 
 from pipeline.dag.graph import Dag, Node
-from pipeline.engine import drive, executors, index, variant_parts
+from pipeline.engine import drive, executors
 from pipeline.engine.health.watch import DEFAULT_STALL
 from pipeline.engine.progress import Reporter
-from pipeline.engine.schedule import Schedule
-from pipeline.engine.shared import SharedQueue
+from pipeline.engine.queues import index, variant_parts
+from pipeline.engine.queues.schedule import Schedule
+from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, receipt
 from pipeline.store.claims import Claims

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import __version__, models, pulse, tables
+from pipeline import models, pulse, tables
 from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.errors import UserError
 from pipeline.store.parts import Store
+from pipeline.version import __version__
 
 _log = logging.getLogger(__name__)
 

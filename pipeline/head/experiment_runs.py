@@ -1,26 +1,16 @@
 """An experiment of the DAG file with all its runs: of its preset, of its sweep, of its seeds."""
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from pipeline.dag.experiment import Experiment
-from pipeline.head.figures.wording import digits, with_interval
-from pipeline.head.report.sweep_table import as_plain, render_sweep, with_std
-from pipeline.head.result import over_seeds, run_sweep
+from pipeline.head.result import Result, Study
 from pipeline.head.rows.presets import expand
-from pipeline.head.run import Result
-from pipeline.query.answers import write
+from pipeline.head.run import run_experiment
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-Study = dict[str, list[Result]]  # name of a plain experiment -> its runs
-_MEAN = "mean of unseen"
-_WITH_INTERVALS = 5  # generators; with more the table is too wide for them
 
 
 def run_study(
@@ -43,98 +33,21 @@ def run_study(
     }
 
 
-def plain_values(study: Study) -> dict[str, object]:
-    """The study as JSON values: that of its experiment, or `experiments` by name if several."""
-    each = {name: as_plain(results) for name, results in study.items()}
-    return next(iter(each.values())) if len(each) == 1 else {"experiments": each}
-
-
-def render_study(study: Study) -> str:
-    """The study as plain text: one experiment's tables, or AP by generator of several."""
-    if len(study) == 1:
-        return render_sweep(next(iter(study.values())))
-    first = next(iter(study.values()))[0].experiment
-    stream = io.StringIO()
-    write(matrix(study), "table", stream)
-    kind = "mean ± sample standard deviation over seeds"
-    if all(len(results) == 1 for results in study.values()):
-        kind = f"[95 %]: intervals of {first.bootstrap:,} bootstrap resamples"
-    stream.write(
-        f"average precision by tested generator; *: trained on too, in no mean over the unseen\n"
-        f"{kind}\n"
-    )
-    for name, results in study.items():
-        for result in results:
-            real, fake = result.trained_on
-            stream.write(
-                f"{name}: trained on {real:,} real and {fake:,} fake images, seed "
-                f"{result.experiment.seed}, saved in {result.folder}\n"
-            )
-            for note in result.notes:
-                if ": partial" in note:
-                    stream.write(f"  {note}\n")
-    return stream.getvalue()
-
-
-def matrix(study: Study) -> pa.Table:
-    """AP: a row a method and experiment, a column a tested generator, and the unseen ones' mean.
-
-    A row each variant, where images are tested in several. Where every experiment tests a generator
-    of its own (leave_one_out), a row a method.
-    """
-    rows = _rows(study)
-    several = len({row["variant"] for row in rows}) > 1
-    generators = sorted({_column(row) for row in rows} - {_MEAN})
-    apart = _apart(rows, len(study))
-    wide = len(generators) > _WITH_INTERVALS
-    lines: dict[tuple[str, str], dict[str, str | None]] = {}
-    means: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        experiment = row["experiment"].partition(".")[2] or row["experiment"]
-        label = [] if apart else [experiment]
-        variant = row["variant"] if several else None
-        key = (row["method"], ", ".join([*label, *filter(None, [row["configuration"], variant])]))
-        figure = digits(row["ap"]) if wide else _figure(row)
-        star = "*" if row["seen"] and figure else ""
-        lines.setdefault(key, {})[_column(row)] = figure and f"{figure}{star}"
-        if row["scope"] == "mean" and row["ap"] is not None:
-            means.setdefault(key, []).append(row["ap"])
-    if apart:  # each mean is of one generator: the mean of these is the one over all
-        for key, values in means.items():
-            lines[key][_MEAN] = digits(sum(values) / len(values))
-    methods = list(dict.fromkeys(method for method, _ in lines))
-    order = sorted(lines, key=lambda key: methods.index(key[0]))
-    columns: dict[str, list[str | None]] = {"method": [method for method, _ in order]}
-    if any(label for _, label in order):
-        columns["configuration" if apart else "run"] = [label for _, label in order]
-    for name in (*generators, _MEAN):
-        columns[name] = [lines[key].get(name) for key in order]
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-
-
-def _column(row: Mapping[str, Any]) -> str:
-    return _MEAN if row["scope"] == "mean" else row["generator"] or "(none)"
-
-
-def _apart(rows: list[dict[str, Any]], count: int) -> bool:
-    """Whether each of `count` experiments tests one generator, and no two the same."""
-    tested = {(row["experiment"], row["generator"]) for row in rows if row["scope"] != "mean"}
-    return len(tested) == len({generator for _, generator in tested}) == count
-
-
-def _rows(study: Study) -> list[dict[str, Any]]:
-    """Figures over seeds where an experiment has several runs, and elsewhere of the only run."""
-    rows = []
-    for name, results in study.items():
-        if len(results) > 1:
-            rows += over_seeds(results).to_pylist()
-        else:
-            own = [*results[0].metrics.to_pylist(), *results[0].means.to_pylist()]
-            rows += [{**row, "experiment": name, "configuration": ""} for row in own]
-    return rows
-
-
-def _figure(row: Mapping[str, Any]) -> str | None:
-    if "ap_std" in row:
-        return with_std(row["ap"], row["ap_std"])
-    return with_interval(row, "ap")
+def run_sweep(
+    connection: "DuckDBPyConnection",
+    experiment: Experiment,
+    name: str,
+    out: Path,
+    fingerprints: Mapping[str, Any],
+    say: Callable[[str], None] = lambda line: None,
+    again: bool = True,
+    memory: int | None = None,
+) -> list[Result]:
+    """Every run of an experiment, the seeds of a configuration in a row: see `run_experiment`."""
+    runs = experiment.expand()
+    results = []
+    for number, one in enumerate(runs, 1):
+        if len(runs) > 1:
+            say(f"{name}: run {number} of {len(runs)}, seed {one.seed}")
+        results.append(run_experiment(connection, one, name, out, fingerprints, say, again, memory))
+    return results

@@ -1,9 +1,10 @@
-"""All runs of one experiment: each combination of its sweep's values, and what seeds change."""
+"""What a finished run is, and what the runs of one experiment say together."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +12,6 @@ import pyarrow as pa
 from pipeline.dag.experiment import Experiment
 from pipeline.head.figures.evaluate import CHOICES, LESS_CLEAN
 from pipeline.head.figures.metrics import CHOSEN, NAMES
-from pipeline.head.report.run_table import by_method
-from pipeline.head.run import Result, run_experiment
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 AVERAGED = (*NAMES, *CHOICES, *CHOSEN, *LESS_CLEAN)
 OVER_SEEDS = pa.schema(
@@ -36,24 +32,33 @@ OVER_SEEDS = pa.schema(
 )
 
 
-def run_sweep(
-    connection: "DuckDBPyConnection",
-    experiment: Experiment,
-    name: str,
-    out: Path,
-    fingerprints: Mapping[str, Any],
-    say: Callable[[str], None] = lambda line: None,
-    again: bool = True,
-    memory: int | None = None,
-) -> list[Result]:
-    """Every run of an experiment, the seeds of a configuration in a row: see `run_experiment`."""
-    runs = experiment.expand()
-    results = []
-    for number, one in enumerate(runs, 1):
-        if len(runs) > 1:
-            say(f"{name}: run {number} of {len(runs)}, seed {one.seed}")
-        results.append(run_experiment(connection, one, name, out, fingerprints, say, again, memory))
-    return results
+@dataclass(frozen=True)
+class Result:
+    """A finished run: where it lies, and what it measured."""
+
+    experiment: Experiment
+    name: str
+    run_id: str
+    folder: Path
+    trained_on: tuple[int, int]  # real and fake images
+    validated_on: tuple[int, int]
+    overlap: tuple[str | None, ...]  # generators with fakes in training and in the test
+    notes: tuple[str, ...]  # what was left out, and why
+    metrics: pa.Table  # of metrics.parquet, a row a method and test generator
+    means: pa.Table  # and a row a method, over the unseen generators
+    seconds: float | None  # None: these very inputs gave this run before
+
+
+Study = dict[str, list[Result]]  # name of a plain experiment -> its runs
+
+
+def by_method(result: Result) -> list[list[dict[str, Any]]]:
+    """Of each method its rows by generator, and then its means over the unseen if there are any."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for table in (result.metrics, result.means):
+        for row in table.to_pylist():
+            rows.setdefault(row["method"], []).append(row)
+    return list(rows.values())
 
 
 def over_seeds(results: Sequence[Result]) -> pa.Table:

@@ -16,7 +16,7 @@ experiment on the same data replaces its own folder, any other makes a new one.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -28,14 +28,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import __version__
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.figures import evaluate
 from pipeline.head.methods.foreign import digests
 from pipeline.head.report.card import card
+from pipeline.head.result import Result
 from pipeline.head.rows import selection as rows
 from pipeline.head.run_folder import publish
+from pipeline.version import __version__
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -43,23 +44,6 @@ if TYPE_CHECKING:
 _VERSION = 4  # raised when the same experiment on the same data would give other numbers
 _DIGESTED = 65_536
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: where it lies, and what it measured."""
-
-    experiment: Experiment
-    name: str
-    run_id: str
-    folder: Path
-    trained_on: tuple[int, int]  # real and fake images
-    validated_on: tuple[int, int]
-    overlap: tuple[str | None, ...]  # generators with fakes in training and in the test
-    notes: tuple[str, ...]  # what was left out, and why
-    metrics: pa.Table  # of metrics.parquet, a row a method and test generator
-    means: pa.Table  # and a row a method, over the unseen generators
-    seconds: float | None  # None: these very inputs gave this run before
 
 
 def run_experiment(

@@ -4,7 +4,7 @@ from threading import Lock
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.stages import ModelSpec
+from pipeline.spec import ModelSpec
 
 _loaded: dict[ModelSpec, tuple[dict[str, Any], Any]] = {}
 _lock = Lock()

@@ -63,7 +63,7 @@ def lacking_variants(graph: "Dag", cache: "Store") -> dict[str, int]:
     """The parts in variants that `images` lacks, by name, each with its number of images."""
     if not graph.corpus.tags:
         return {}
-    from pipeline.engine import variant_parts
+    from pipeline.engine.queues import variant_parts
 
     wanted = variant_parts.wanted(graph, cache)
     return {part.name: len(part.ids) for part in variant_parts.missing(graph, cache, wanted)}

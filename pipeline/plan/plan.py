@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from pipeline.dag.graph import Dag, Node
-from pipeline.engine import index, variant_parts
+from pipeline.engine.queues import index, variant_parts
 from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.parts import Store, part_tag

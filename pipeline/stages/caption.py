@@ -11,7 +11,7 @@ from pipeline.corpus.decode import decode
 from pipeline.models.captioners.captioner import Caption, Captioner, CaptionerSpec
 from pipeline.models.captioners.generation import Generation, seed_of
 from pipeline.models.precision import Precision
-from pipeline.stages import ModelName, Stage, tuning
+from pipeline.spec import ModelName, Stage, tuning
 from pipeline.stages.shared.batching import Item, Limit, Size, infer
 
 

@@ -10,7 +10,7 @@ from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.models.clip.clip import Clip, ClipSpec, unit
 from pipeline.models.transfer import Home
-from pipeline.stages import Parameters, Stage, tuning
+from pipeline.spec import Parameters, Stage, tuning
 from pipeline.stages.shared.batching import Limit, Size, Vectors, infer
 
 

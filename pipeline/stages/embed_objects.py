@@ -16,7 +16,7 @@ from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.models.clip.clip import Clip, ClipSpec
 from pipeline.models.transfer import Home
-from pipeline.stages import Parameters, Stage, tuning
+from pipeline.spec import Parameters, Stage, tuning
 from pipeline.stages.embed_images import units
 from pipeline.stages.shared.batching import Item, Limit, Size, Vectors, infer
 from pipeline.stages.shared.failure_reasons import reasons

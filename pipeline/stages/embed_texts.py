@@ -12,7 +12,7 @@ from pydantic import field_validator
 from pipeline import tables
 from pipeline.models.clip.clip import Clip, ClipSpec, unit
 from pipeline.models.transfer import Home
-from pipeline.stages import Parameters, Stage, tuning
+from pipeline.spec import Parameters, Stage, tuning
 from pipeline.stages.shared.batching import Limit, Size, Vectors, infer
 from pipeline.stages.shared.phrases import check_template, fill
 

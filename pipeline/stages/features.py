@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pydantic import field_validator
 
 from pipeline import tables
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 from pipeline.stages.shared.failure_reasons import positions
 from pipeline.stages.shared.phrases import check_template
 from pipeline.stages.shared.unit_pairs import INPUTS, global_pairs, local_pairs, width

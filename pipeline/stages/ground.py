@@ -13,7 +13,7 @@ from pipeline.models.clip import patches
 from pipeline.models.clip.clip import ClipSpec
 from pipeline.models.detectors.spec import DetectorSpec
 from pipeline.models.precision import Precision
-from pipeline.stages import ModelName, Parameters, Stage, tuning
+from pipeline.spec import ModelName, Parameters, Stage, tuning
 from pipeline.stages.shared.batching import Size
 from pipeline.stages.shared.failure_reasons import reasons
 from pipeline.stages.shared.locate_by_clip import by_patches, by_windows

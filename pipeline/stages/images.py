@@ -11,7 +11,7 @@ from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.variants import CLEAN, content_id, parse
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 
 
 class Images(Parameters):

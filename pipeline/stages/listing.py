@@ -12,7 +12,7 @@ from pipeline import pulse, tables
 from pipeline.corpus.file_facts import describe
 from pipeline.corpus.files import read_bytes, reason
 from pipeline.corpus.layouts import Labels, Misfit, get_layout, labels
-from pipeline.stages import Parameters, Stage, tuning
+from pipeline.spec import Parameters, Stage, tuning
 
 _FACTS = (
     "bytes",

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import field_validator
 
 from pipeline import tables
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 from pipeline.stages.shared.phrases import check_template
 from pipeline.stages.shared.unit_pairs import (
     INPUTS,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.models.parser.parser import Parser, ParserModel
-from pipeline.stages import ModelName, Parameters, Stage, tuning
+from pipeline.spec import ModelName, Parameters, Stage, tuning
 from pipeline.stages.shared.failure_reasons import because
 from pipeline.tables import build
 

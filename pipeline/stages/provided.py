@@ -12,7 +12,7 @@ from pipeline.corpus.files import path_below
 from pipeline.corpus.variants import content_id
 from pipeline.errors import UserError
 from pipeline.models.captioners.caption_file import SUFFIXES, CaptionFile, CaptionFileSpec
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 
 _WAYS = ("path", "uri", "image_id", "sha256")
 

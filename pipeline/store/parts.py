@@ -25,10 +25,10 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import __version__
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
 from pipeline.store import claims
+from pipeline.version import __version__
 
 FORMAT = 2  # raised when the layout of the store or of its tables changes
 _PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")

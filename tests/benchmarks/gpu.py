@@ -35,7 +35,7 @@ from pipeline import models, tables
 from pipeline.corpus import decoders
 from pipeline.corpus.decode import Beside, decode
 from pipeline.models.clip.pixels import Pixels
-from pipeline.stages import get_stage
+from pipeline.stages.registry import get_stage
 from pipeline.stages.shared.batching import settled
 from tests.benchmarks import full_size, outside
 

@@ -33,8 +33,8 @@ from pipeline import tables
 from pipeline.corpus.layouts import labels
 from pipeline.corpus.variants import ID_LENGTH, variant_id
 from pipeline.dag.graph import Dag, Node, load
-from pipeline.engine import variant_parts
-from pipeline.engine.variant_parts import VariantPart
+from pipeline.engine.queues import variant_parts
+from pipeline.engine.queues.variant_parts import VariantPart
 from pipeline.shipped import folder
 from pipeline.stages import features, misalign
 from pipeline.stages.images import first_occurrences

@@ -14,7 +14,7 @@ from pipeline import tables
 from pipeline.engine import child, poison
 from pipeline.engine.child import Patience
 from pipeline.errors import UserError
-from pipeline.stages import get_stage
+from pipeline.stages.registry import get_stage
 from tests.engine.health.made_up import on_path
 
 IDS = [f"id{i:02}" for i in range(4)]
@@ -90,7 +90,7 @@ def test_a_child_ends_with_the_process_that_started_it(made_up):
     (made_up / "hang").write_text("id02")
     code = (
         "from pipeline import tables\nfrom pipeline.engine.child import run, Patience\n"
-        "from pipeline.stages import get_stage\ns = get_stage('parse')\n"
+        "from pipeline.stages.registry import get_stage\ns = get_stage('parse')\n"
         "t = tables.build('captions', {'image_id': ['id02']})\n"
         "run(s, s.parameters(), {'captions': t}, Patience(), 1.0)"
     )

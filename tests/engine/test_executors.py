@@ -10,7 +10,7 @@ from pipeline.engine import drive, executors
 from pipeline.engine.health.attempts import Stalled
 from pipeline.engine.task import Outcome, Receipt, Task
 from pipeline.errors import UserError
-from tests.engine.queues import Tasks
+from tests.helpers.queues import Tasks
 
 
 class KilledWorker(Exception):

@@ -10,7 +10,7 @@ from pipeline.corpus import upright
 from pipeline.corpus.decode import decode
 from pipeline.dag.graph import Node, load
 from pipeline.engine import joint_pass
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 from tests.conftest import draw
 
 SIZES = [(100, 100), (100, 50), (10, 10), (400, 300), (100, 100), (None, None), (100, 100)]

@@ -8,7 +8,7 @@ import pytest
 from pipeline import tables
 from pipeline.engine import child, poison
 from pipeline.errors import UserError
-from pipeline.stages import Parameters, Stage
+from pipeline.spec import Parameters, Stage
 
 IDS = [f"id{i:02}" for i in range(16)]
 IMAGES = tables.build("images", {"image_id": IDS})

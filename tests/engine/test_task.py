@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import models, tables
 from pipeline.dag.graph import load
-from pipeline.engine import index
+from pipeline.engine.queues import index
 from pipeline.engine.task import Task, execute
 from pipeline.errors import UserError
 from pipeline.store.parts import Store

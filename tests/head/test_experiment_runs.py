@@ -1,7 +1,8 @@
 import pytest
 
 from pipeline.dag.experiment import Experiment
-from pipeline.head.experiment_runs import matrix, plain_values, render_study, run_study
+from pipeline.head.experiment_runs import run_study
+from pipeline.head.report.study_table import matrix, plain_values, render_study
 from pipeline.head.report.sweep_table import render_sweep
 from pipeline.head.result import over_seeds
 

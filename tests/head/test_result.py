@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from pipeline.dag.experiment import Experiment
+from pipeline.head.experiment_runs import run_sweep
 from pipeline.head.report.run_table import render
 from pipeline.head.report.sweep_table import as_plain, render_sweep, shown
-from pipeline.head.result import OVER_SEEDS, over_seeds, run_sweep
+from pipeline.head.result import OVER_SEEDS, over_seeds
 
 SWEPT = Experiment.model_validate(
     {

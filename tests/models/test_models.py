@@ -68,7 +68,7 @@ def test_specs_identify_without_importing_any_framework(clip_folder, captioner_f
         "import sys\n"
         "from pipeline.models.captioners.captioner import CaptionerSpec\n"
         "from pipeline.models.clip.clip import ClipSpec\n"
-        "from pipeline.stages import MODULES, get_stage\n"
+        "from pipeline.stages.registry import MODULES, get_stage\n"
         f"ClipSpec(model='local-dir:{clip_folder}').identity()\n"
         f"CaptionerSpec(model='{captioner_folder}').identity()\n"
         "[get_stage(name) for name in MODULES]\n"

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.models.captioners.generation import Caption, seed_of
-from pipeline.stages import output_parameters
+from pipeline.spec import output_parameters
 from pipeline.stages.caption import STAGE, CaptionParameters, run
 from tests.helpers.tiny_captioners import build
 

@@ -4,7 +4,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline import tables
-from pipeline.stages import output_parameters
+from pipeline.spec import output_parameters
 from pipeline.stages.embed_objects import EmbedObjectsParameters, crop, run
 from pipeline.stages.shared.batching import NOT_FINITE
 

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.models.detectors.spec import DetectorSpec
-from pipeline.stages import output_parameters
+from pipeline.spec import output_parameters
 from pipeline.stages.ground import STAGE, GroundParameters, run
 
 CLIP = {"model": "local-dir:/models/clip"}

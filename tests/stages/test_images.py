@@ -7,8 +7,9 @@ from PIL import Image
 from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.corpus.files import File, files_table, list_files
-from pipeline.stages import get_stage, images, listing
+from pipeline.stages import images, listing
 from pipeline.stages.images import first_occurrences, unreadable_id
+from pipeline.stages.registry import get_stage
 
 
 def listed(root, extra=()):

@@ -6,7 +6,9 @@ from PIL import Image
 from pipeline import tables
 from pipeline.corpus.files import files_table, list_files
 from pipeline.errors import UserError
-from pipeline.stages import get_stage, listing, output_parameters
+from pipeline.spec import output_parameters
+from pipeline.stages import listing
+from pipeline.stages.registry import get_stage
 
 
 def run(root, layout="forensynths", **parameters):

@@ -4,8 +4,9 @@ from pydantic import ValidationError
 
 from pipeline.models.parser.noun_phrases import Phrase
 from pipeline.models.parser.parser import ParserModel
-from pipeline.stages import get_stage, output_parameters
+from pipeline.spec import output_parameters
 from pipeline.stages.parse import STAGE, ParseParameters, run
+from pipeline.stages.registry import get_stage
 from pipeline.tables import build, check
 
 

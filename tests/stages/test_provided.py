@@ -8,7 +8,7 @@ from pipeline import tables
 from pipeline.dag import graph
 from pipeline.engine import poison
 from pipeline.errors import UserError
-from pipeline.stages import output_parameters
+from pipeline.spec import output_parameters
 from pipeline.stages.provided import STAGE, ProvidedParameters, run
 from tests.conftest import draw, rows
 

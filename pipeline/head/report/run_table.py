@@ -1,7 +1,6 @@
 """A run as a person reads it, and as a table of plain values."""
 
 import io
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +11,8 @@ from pipeline.head.figures.evaluate import CHOICES
 from pipeline.head.figures.metrics import CHOSEN, NAMES
 from pipeline.head.figures.wording import digits, generator_name, with_interval
 from pipeline.head.report.robustness import write_robustness
+from pipeline.head.result import Result, by_method
 from pipeline.head.rows.selection import names
-from pipeline.head.run import Result
 from pipeline.query.answers import write
 
 # short headers, for tables of at most some 120 columns
@@ -51,15 +50,6 @@ def summary(result: Result) -> pa.Table:
     ends = [f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")]
     shown = ("method", "scope", "seen", "generator", *NAMES, *ends, *CHOICES, *CHOSEN, "n")
     return pa.table({name: [row[name] for row in rows] for name in shown})
-
-
-def by_method(result: Result) -> list[list[dict[str, Any]]]:
-    """Of each method its rows by generator, and then its means over the unseen if there are any."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for table in (result.metrics, result.means):
-        for row in table.to_pylist():
-            rows.setdefault(row["method"], []).append(row)
-    return list(rows.values())
 
 
 def shown(result: Result) -> pa.Table:

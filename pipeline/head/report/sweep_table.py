@@ -8,8 +8,7 @@ import pyarrow as pa
 from pipeline.head.figures.wording import digits, generator_name
 from pipeline.head.report.robustness import write_robustness
 from pipeline.head.report.run_table import about, render, under_verdicts
-from pipeline.head.result import configurations, over_seeds
-from pipeline.head.run import Result
+from pipeline.head.result import Result, configurations, over_seeds
 from pipeline.query.answers import write
 
 _SHOWN = {

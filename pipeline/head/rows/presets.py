@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from pipeline.corpus.variants import PRESETS
 from pipeline.dag.experiment import Experiment, Pooling, Representation
 from pipeline.errors import UserError
+from pipeline.head.rows.columns import query
 from pipeline.head.rows.selection import experiment_rows
 from pipeline.head.rows.variant_rows import variants_of
-from pipeline.head.vectors.gather import query
 from pipeline.query.part_sql import literal
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from pipeline.corpus.variants import CLEAN
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.rows.absent_rows import lacking, misspelt
+from pipeline.head.rows.columns import COLUMNS, query
 from pipeline.head.rows.variant_rows import check_variant, contents, in_every_variant, in_variant
-from pipeline.head.vectors.gather import COLUMNS, query
 from pipeline.query.part_sql import literal
 
 if TYPE_CHECKING:

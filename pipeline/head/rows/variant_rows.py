@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN, ID_LENGTH, order
 from pipeline.errors import UserError, nearest
-from pipeline.head.vectors.gather import query
+from pipeline.head.rows.columns import query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

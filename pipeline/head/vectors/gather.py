@@ -1,30 +1,20 @@
-"""What an experiment's images have in the cache: columns for SQL, and matrices of a part.
+"""What an experiment's images have in the cache: matrices of a part.
 
-The matrices come from the tables `features` and `image_embeddings`.
+They come from the tables `features` and `image_embeddings`.
 """
 
-import re
 from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError
 from pipeline.head.vectors.parts import Part
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    pass
 
-# what a predicate may name, with the view that a column comes from
-COLUMNS = {
-    **dict.fromkeys(("uri", "image_id", "label", "generator", "dataset", "split"), "listing"),
-    **dict.fromkeys(("class_name", "bytes", "width", "height", "format"), "listing"),
-    **dict.fromkeys(("mode", "jpeg_quality"), "listing"),
-    **dict.fromkeys(("num_objects", "cosine_global", "distance_global"), "features"),
-    **dict.fromkeys(("cosine_local", "distance_local"), "features"),
-}
 SCALARS = (
     *("cosine_global", "distance_global", "cosine_local", "distance_local"),
     "num_objects",
@@ -105,17 +95,3 @@ def half(values: pa.FixedSizeListArray) -> tuple[np.ndarray, np.ndarray]:
     count = len(values) * width
     flat = np.frombuffer(buffer, np.float16, count, start) if count else np.empty(0, np.float16)
     return flat.reshape(len(values), width), values.is_valid().to_numpy(zero_copy_only=False)
-
-
-def query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:
-    """The rows of one select; DuckDB's own message for a wrong one, with the nearest column."""
-    try:
-        if len(connection.extract_statements(sql)) != 1:
-            raise UserError("a predicate is one SQL condition, not several statements", where, hint)
-        return connection.sql(sql).to_arrow_table()
-    except duckdb.Error as error:
-        message = str(error).strip()
-        column = re.search(r'Referenced column "([^"]+)" not found', message)
-        if column:
-            hint = f"{nearest(column[1], COLUMNS)} (text goes between single quotes: 'gan')"
-        raise UserError(message, where, hint) from error

@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 from pipeline.models.captioners.generation import Caption, Generation, end_ids, keep_format_only
 from pipeline.models.precision import Precision
 from pipeline.models.weights import checkpoints
-from pipeline.stages import ModelName, Parameters, tuning
+from pipeline.spec import ModelName, Parameters, tuning
 
 __all__ = ["Caption", "Captioner", "CaptionerSpec", "Generation"]
 

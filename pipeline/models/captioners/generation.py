@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pipeline.stages import Parameters
+from pipeline.spec import Parameters
 
 # of a checkpoint's generation_config, what belongs to its format and not to anyone's taste
 _FORMAT = (

@@ -12,7 +12,7 @@ from pipeline.models.clip.text_tower import TextTower
 from pipeline.models.precision import Precision, computing
 from pipeline.models.transfer import Home
 from pipeline.models.weights import checkpoints
-from pipeline.stages import ModelName, Parameters, tuning
+from pipeline.spec import ModelName, Parameters, tuning
 
 
 class ClipSpec(Parameters):

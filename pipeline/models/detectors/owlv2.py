@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.models.detectors.spec import Detector, Located, Sought, corners
+from pipeline.models.detectors.base import Detector, Located, Sought, corners
 from pipeline.models.precision import computing
 from pipeline.models.transfer import Home
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.corpus.decode import decode
-from pipeline.models.detectors.spec import Detector, Located, Sought
+from pipeline.models.detectors.base import Detector, Located, Sought
 from pipeline.stages.shared.batching import Item, Limit, Size, infer
 from pipeline.stages.shared.objects_by_image import PerImage
 

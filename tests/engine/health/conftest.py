@@ -7,13 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import stages, tables
+from pipeline import tables
 from pipeline.dag.graph import load
 from pipeline.engine import drive, executors
 from pipeline.engine.task import Task
+from pipeline.stages import registry
 from pipeline.store.parts import Store
 from tests.engine.health.made_up import on_path
-from tests.engine.queues import Tasks
+from tests.helpers.queues import Tasks
 
 PARTS, ROWS = 3, 2
 
@@ -52,7 +53,7 @@ def bench(write_dag, fake_models, tmp_path, monkeypatch):
     dag, store = load(str(write_dag(models=fake_models))), Store(tmp_path / "store")
     store.create()
     folder = on_path(tmp_path, monkeypatch)
-    stage = stages.get_stage("parse")
+    stage = registry.get_stage("parse")
     captions = dag.nodes["captions"]
     recipe = {**dag.nodes["objects"].recipe, "models": []}
     node = replace(dag.nodes["objects"], stage=stage, parameters=stage.parameters(), recipe=recipe)

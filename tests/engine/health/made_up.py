@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import pulse, stages, tables
-from pipeline.stages import Parameters, Stage
+from pipeline import pulse, tables
+from pipeline.spec import Parameters, Stage
+from pipeline.stages import registry
 
 FOLDER = "ITEM_TEST_MADE_UP"  # the folder with files named after what is to happen
 
@@ -20,7 +21,7 @@ _SITE = """import os, sys
 if os.path.exists(os.path.join(os.environ["ITEM_TEST_MADE_UP"], "no_start")):
     os._exit(1)
 sys.path.insert(0, {root!r})
-from pipeline.stages import MODULES
+from pipeline.stages.registry import MODULES
 MODULES["parse"] = "tests.engine.health.made_up"
 """
 
@@ -40,7 +41,7 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
     )
-    monkeypatch.setitem(stages.MODULES, "parse", __name__)
+    monkeypatch.setitem(registry.MODULES, "parse", __name__)
     return folder
 
 

@@ -5,7 +5,7 @@ import time
 from pipeline import pulse
 from pipeline.engine import child, drive, executors
 from pipeline.engine.health.inline import reporting
-from tests.engine.queues import Tasks
+from tests.helpers.queues import Tasks
 
 
 def test_a_silence_is_said_once_with_where_it_is():

@@ -17,7 +17,7 @@ from pipeline.engine.health import guard, workers
 from pipeline.engine.health.guard import Guard
 from pipeline.engine.health.workers import WorkerView
 from pipeline.errors import UserError
-from tests.engine.queues import Tasks
+from tests.helpers.queues import Tasks
 
 
 @contextmanager

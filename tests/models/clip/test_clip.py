@@ -12,7 +12,7 @@ from transformers import BertTokenizerFast
 from pipeline import models
 from pipeline.errors import UserError
 from pipeline.models.clip.clip import ClipSpec, unit
-from pipeline.stages import output_parameters
+from pipeline.spec import output_parameters
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ import pytest
 import torch
 from transformers import GroundingDinoForObjectDetection, GroundingDinoProcessor
 
-from pipeline.models.detectors.spec import DetectorSpec, Sought
+from pipeline.models.detectors.base import Sought
+from pipeline.models.detectors.spec import DetectorSpec
 from tests.helpers.detectors import save_grounding_dino
 
 PHRASES = ("Red ball", "the blue cubes", "a star")

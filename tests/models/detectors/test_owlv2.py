@@ -3,7 +3,8 @@ import pytest
 import torch
 from transformers import Owlv2ForObjectDetection, Owlv2Processor
 
-from pipeline.models.detectors.spec import DetectorSpec, Sought
+from pipeline.models.detectors.base import Sought
+from pipeline.models.detectors.spec import DetectorSpec
 from tests.helpers.detectors import save_owlv2
 
 PHRASES = ("red ball", "the cube", "a star", "a very long phrase that is cut")

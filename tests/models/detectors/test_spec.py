@@ -8,9 +8,10 @@ from transformers import BlipConfig
 
 from pipeline import models
 from pipeline.errors import UserError
-from pipeline.models.detectors.spec import DetectorSpec, Located, corners
+from pipeline.models.detectors.base import Located, corners
+from pipeline.models.detectors.spec import DetectorSpec
 from pipeline.models.transfer import Home
-from pipeline.stages import output_parameters
+from pipeline.spec import output_parameters
 from tests.helpers.detectors import save_grounding_dino, save_owlv2
 
 

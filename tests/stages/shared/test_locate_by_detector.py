@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from pipeline import models, tables
-from pipeline.models.detectors.spec import Located, Sought
+from pipeline.models.detectors.base import Located, Sought
 from pipeline.models.transfer import Home
 from pipeline.stages.ground import STAGE, GroundParameters, run
 from tests.helpers.detectors import save_grounding_dino, save_owlv2

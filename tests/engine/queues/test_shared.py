@@ -8,11 +8,11 @@ import pytest
 
 from pipeline import tables
 from pipeline.dag.graph import load
-from pipeline.engine import shared
 from pipeline.engine.drive import drive
 from pipeline.engine.executors import Inline
-from pipeline.engine.schedule import Schedule
-from pipeline.engine.shared import SharedQueue
+from pipeline.engine.queues import shared
+from pipeline.engine.queues.schedule import Schedule
+from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Outcome, Task, execute, receipt
 from pipeline.store.claims import Claims

@@ -3,7 +3,7 @@ import pytest
 from pipeline import tables
 from pipeline.dag.graph import load
 from pipeline.engine.machine import uses_device
-from pipeline.engine.schedule import Schedule
+from pipeline.engine.queues.schedule import Schedule
 from pipeline.store.parts import Store
 
 FACTS = {"rows_in": 1, "rows_ok": 1, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}

@@ -1,7 +1,7 @@
 """Listing parts: numbered without gaps, the same whether or not a run was killed; limits."""
 
 from pipeline.dag.graph import load
-from pipeline.engine import index
+from pipeline.engine.queues import index
 from pipeline.engine.task import execute
 from pipeline.store.parts import Store
 from tests.conftest import draw

@@ -5,9 +5,9 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.dag.graph import load
-from pipeline.engine import index, variant_parts
 from pipeline.engine.drive import drive
 from pipeline.engine.executors import Inline
+from pipeline.engine.queues import index, variant_parts
 from pipeline.engine.run import totals
 from pipeline.engine.task import execute
 from pipeline.errors import UserError
@@ -15,7 +15,7 @@ from pipeline.plan.plan import plan
 from pipeline.query import open_store
 from pipeline.store.parts import Store, part_tag
 from tests.conftest import draw
-from tests.engine.queues import Alone
+from tests.helpers.queues import Alone
 
 JPEG = "corpus.variants={test: [jpeg_50]}"
 

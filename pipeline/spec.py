@@ -1,0 +1,85 @@
+"""What a stage and a model are to everybody else: declarations, parameters, the names of models."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import pyarrow as pa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+
+class Parameters(BaseModel):
+    """Base of all stage parameters: an unknown key is an error, a value cannot change later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def tuning(default: Any, **constraints: Any) -> Any:
+    """A field that changes speed, never output: it stays out of the fingerprint."""
+    return Field(default, json_schema_extra={"fingerprint": False}, **constraints)
+
+
+def _resolve_model(value: str, info: ValidationInfo) -> str:
+    base: Path | None = (info.context or {}).get("base")
+    path = value.removeprefix("local-dir:")
+    local = value != path or path.startswith(("./", "../", "/", "~"))
+    if base is None or not local:
+        return value
+    return value[: -len(path)] + str((base / Path(path).expanduser()).resolve())
+
+
+# A hub name, an installed package, `local-dir:PATH` or a path (relative to the DAG file). What it
+# resolves to is in the fingerprint through the model's identity, so the name itself is not.
+ModelName = Annotated[
+    str,
+    AfterValidator(_resolve_model),
+    Field(json_schema_extra={"fingerprint": False}),
+]
+
+
+class ModelSpec(Protocol):
+    """What a stage asks of `pipeline.models`: a small value that names, identifies and loads."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the model's output: hub name and revision, or a hash of the local files.
+
+        Must be cheap and must not import torch, open_clip, transformers or spacy. Raises UserError
+        when a local model does not exist.
+        """
+        ...
+
+    def load(self) -> Any:
+        """The loaded adapter, in this process."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's declaration.
+
+    `run(inputs, parameters, models)` gets the part's input tables by name, validated parameters,
+    and the loaded models in the order of `models(parameters)`. `key` is the column whose distinct
+    values are counted as rows in, ok and failed: `image_id`, or `text_id`.
+    """
+
+    name: str
+    version: int
+    inputs: tuple[str, ...]
+    output: str
+    parameters: type[Parameters]
+    run: Callable[[Mapping[str, pa.Table], Any, Sequence[Any]], pa.Table]
+    models: Callable[[Any], tuple[ModelSpec, ...]] = lambda parameters: ()
+    key: str = "image_id"
+
+
+def output_parameters(parameters: BaseModel) -> dict[str, Any]:
+    """The parameters that change a stage's output, as plain JSON values."""
+    kept: dict[str, Any] = {}
+    for name, field in type(parameters).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("fingerprint") is False:
+            continue
+        value = getattr(parameters, name)
+        kept[name] = output_parameters(value) if isinstance(value, BaseModel) else value
+    return kept
