@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from json import dumps
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,7 +19,9 @@ from pipeline.engine import joint_pass, poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.errors import UserError
+from pipeline.store.part_file import content
 from pipeline.store.parts import Store
+from pipeline.store.todo import inputs_of, is_current
 from pipeline.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -94,13 +97,13 @@ def execute(task: Task) -> Outcome:
     store = Store(task.store)
     if task.run and store.is_stopping(task.run):
         return Outcome()
-    missing = [node for node in task.nodes if not store.has(node, task.part)]
+    missing = _missing(store, task)
     if len(missing) > 1 and not task.careful and _jointly(store, task, missing):
         missing = []
     failures: dict[str, str] = {}
     lost: set[str] = set()  # what failed, and what waits for it
     for node in missing:
-        if store.has(node, task.part):
+        if is_current(store, node, task.part, _folders(task)):
             continue
         if lost & set(node.inputs.values()):
             lost.add(node.name)
@@ -133,7 +136,10 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
         pulse.node(nodes[0].name)
         began, started = datetime.now(UTC), perf_counter()
         names = joint_pass.outside(nodes)
-        inputs = {name: store.read(_folder(task, name), task.part) for name in names}
+        folders = _folders(task)
+        marked = {name: store.read_marked(folders[name], task.part) for name in names}
+        inputs = {name: table for name, (table, _) in marked.items()}
+        commits = {name: commit for name, (_, commit) in marked.items()}
         read = perf_counter() - started
         results = joint_pass.run(nodes, inputs, compute)
         known = inputs | {name: table for name, (table, _) in results.items()}
@@ -141,8 +147,9 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
             given = {input_: known[name] for input_, name in node.inputs.items()}
             table, seconds = results[node.name]
             took = (read if number == 0 else 0.0, seconds)  # reading is counted once
-            used = _used(loaded[node.name]) | {"run": task.run}
+            used = _used(loaded[node.name]) | {"run": task.run} | _made_from(node, commits)
             _commit(store, task.part, node, given, table, began, took, used)
+            commits[node.name] = content(table)
     except UserError:
         raise
     except Exception as error:  # it comes again where single images can be told apart
@@ -152,21 +159,35 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
     return True
 
 
-def _folder(task: Task, name: str) -> str:
-    """Where the tables of a node lie: outside of the task, or of it and committed already."""
-    own = {node.name: node.folder for node in task.nodes}
-    return {**own, **dict(task.sources)}[name]
+def _missing(store: Store, task: Task) -> list[Node]:
+    """The nodes that lack the part, or have it from other inputs, or from such as are missing."""
+    folders, missing = _folders(task), dict[str, Node]()
+    for node in task.nodes:
+        above = missing.keys() & set(node.inputs.values())
+        if above or not is_current(store, node, task.part, folders):
+            missing[node.name] = node
+    return list(missing.values())
+
+
+def _folders(task: Task) -> dict[str, str]:
+    """Where the tables of nodes lie: outside of the task, or of it and committed already."""
+    return {**{node.name: node.folder for node in task.nodes}, **dict(task.sources)}
+
+
+def _made_from(node: Node, commits: Mapping[str, str]) -> dict[str, str]:
+    """What a part's footer says of its inputs; `commits` by the names of nodes."""
+    return {"inputs": dumps({i: commits[name] for i, name in inputs_of(node).items()})}
 
 
 def _alone(store: Store, task: Task, node: Node) -> None:
     started = perf_counter()
-    inputs = {
-        input_: store.read(_folder(task, name), task.part)
-        for input_, name in node.inputs.items()
-        if task.files is None
-    }
-    if task.files is not None:
-        inputs["files"] = task.files
+    inputs, commits = {"files": task.files}, dict[str, str]()
+    if task.files is None:
+        folders = _folders(task)
+        names = node.inputs.items()
+        marked = {(i, name): store.read_marked(folders[name], task.part) for i, name in names}
+        inputs = {input_: table for (input_, _), (table, _) in marked.items()}
+        commits = {name: commit for (_, name), (_, commit) in marked.items()}
     read = perf_counter() - started
     pulse.node(node.name, loading=True)
     loaded = _models(node, load=not task.careful)
@@ -179,6 +200,8 @@ def _alone(store: Store, task: Task, node: Node) -> None:
         table = poison.in_process(node.stage, node.parameters, inputs, loaded)
     took = (read, perf_counter() - started)
     used = _used(loaded) | {"run": task.run}
+    if task.files is None:
+        used |= _made_from(node, commits)
     _commit(store, task.part, node, inputs, table, began, took, used)
 
 
@@ -197,9 +220,6 @@ def _commit(
     rows_in, failed = _reconcile(node, inputs, table)
     facts = {
         "node": node.name,
-        "stage": node.stage.name,
-        "fingerprint": node.fingerprint,
-        "part": part,
         "rows_in": rows_in,
         "rows_ok": rows_in - failed,
         "rows_failed": failed,

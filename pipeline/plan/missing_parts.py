@@ -6,6 +6,8 @@ And the parts of `images` in the variants that the corpus asks for.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.store.todo import current_parts
+
 if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
@@ -29,9 +31,9 @@ class Gap:
 
 
 def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
-    """The nodes that lack parts, in the DAG's order.
+    """The nodes that lack parts, or have some from other inputs, in the DAG's order.
 
-    Opens no part of a store that is complete, unless the corpus has variants.
+    Reads no rows of a store that is complete, unless the corpus has variants.
     """
     images = graph.nodes["images"]
     parts = {path.name: path for path in cache.current(images, images, graph.corpus.tags)}
@@ -39,15 +41,13 @@ def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
     perturbed = lacking_variants(graph, cache)
     if perturbed:
         lacking[images.name] = set(perturbed)
+    current = current_parts(cache, list(graph.nodes.values()))
     for node in graph.computed:
-        there = {path.name for path in cache.parts(node)}
-        if missing := parts.keys() - there:
+        if missing := parts.keys() - current[node.name]:
             lacking[node.name] = missing
     if not lacking:
         return []
-    from pyarrow.parquet import read_metadata
-
-    rows = {name: read_metadata(path).num_rows for name, path in parts.items()}
+    rows = {name: int(cache.facts(path)["rows_in"]) for name, path in parts.items()}
     total = sum(rows.values())
     found = []
     for node, missing in lacking.items():

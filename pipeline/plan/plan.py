@@ -9,6 +9,7 @@ from pipeline.engine.queues import index, variant_parts
 from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.parts import Store, part_tag
+from pipeline.store.todo import current_parts
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ def plan(
         variant_parts.without_images(dag, wanted)
     sizes |= {part.name: len(part.ids) for part in wanted}
     steps = []
+    current = current_parts(store, list(dag.nodes.values()))
     for node in dag.nodes.values():
-        there = {path.name for path in store.parts(node)}
+        there = current[node.name]
         coming = [fresh] if node.name == "listing" else [fresh, perturbed]
         if node.name == "listing":
             done, lacking, parts = len(there), [], max(len(there), len(clean))
@@ -102,9 +104,12 @@ def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, i
 
 def _reason(dag: Dag, store: Store, node: Node, done: int, lacking: list[str], fresh: int) -> str:
     """Why a node has something to do; `lacking`: the names of the parts that it has not."""
-    if done == 0:
+    there = {path.name for path in store.parts(node)}
+    stale = [name for name in lacking if name in there]
+    if done == 0 and not stale:
         return _difference(dag, store, node)
-    reasons = []
+    reasons = [f"{len(stale)} parts to compare with what they were made from"] if stale else []
+    lacking = [name for name in lacking if name not in there]
     if clean := sum(not part_tag(name) for name in lacking):
         reasons.append(f"{clean} parts not computed yet")
     if len(lacking) > clean:

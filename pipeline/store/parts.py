@@ -11,28 +11,26 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
-from pipeline.store import claims
+from pipeline.store import claims, part_file
 from pipeline.version import __version__
 
-FORMAT = 2  # raised when the layout of the store or of its tables changes
+FORMAT = 3  # raised when the layout of the store or of its tables changes
 _PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")
-_META = "item."
+RECIPE = "_recipe.json"  # other readers of a folder of Parquet skip a leading _
 
 
 def members(keys: list[str]) -> str:
@@ -113,7 +111,7 @@ class Store:
     def open_node(self, node: Node, dag: str, root: str = "") -> None:
         """Makes a node's folder with its readable recipe, which names the DAG and the corpus."""
         folder = self.folder(node)
-        recipe = folder / "recipe.json"
+        recipe = folder / RECIPE
         if recipe.exists():
             return
         with refusals_explained(f"cannot write to the store {self.root}"):
@@ -125,7 +123,7 @@ class Store:
     def recipes(self, stage: str) -> list[dict[str, Any]]:
         """The recipes of a stage that this store knows, newest first, each with `fingerprint`."""
         found = []
-        for path in (self.root / stage).glob("*/recipe.json"):
+        for path in (self.root / stage).glob(f"*/{RECIPE}"):
             with suppress(ValueError):  # a damaged recipe explains nothing, and harms nothing
                 found.append({**json.loads(path.read_text()), "fingerprint": path.parent.name})
         return sorted(found, key=lambda recipe: recipe.get("created", ""), reverse=True)
@@ -172,25 +170,24 @@ class Store:
         return (self.folder(node) / name).exists()
 
     def read(self, node_folder: str, name: str, columns: list[str] | None = None) -> pa.Table:
-        """One part's table. UserError when the file is damaged."""
+        """One part's table. UserError when the file is damaged, or is another one's."""
+        return read_part(self.root / node_folder / name, columns)[0]
+
+    def commit(self, node_folder: str, name: str) -> str | None:
+        """The commit of a part; None when it is not there."""
         path = self.root / node_folder / name
-        try:
-            # three times as fast as pq.read_table, where parts are many and columns few
-            with pq.ParquetFile(path) as file:
-                table = file.read(columns=columns, use_threads=False)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(path, error) from None
-        if lacking := set(columns or ()) - set(table.column_names):
-            raise _damaged(path, f"it has no column {', '.join(sorted(lacking))}")
-        return table.replace_schema_metadata(None)
+        return self.facts(path)["commit"] if path.exists() else None
+
+    def read_marked(self, node_folder: str, name: str) -> tuple[pa.Table, str]:
+        """One part's table, and its commit: what stands for its content elsewhere."""
+        table, facts = read_part(self.root / node_folder / name)
+        return table, facts["commit"]
 
     def may_have(self, node_folder: str, name: str, column: str, values: Collection[str]) -> bool:
         """Whether a column of a part may have one of these values, by its statistics alone."""
         path = self.root / node_folder / name
-        try:
-            about = pq.read_metadata(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(path, error) from None
+        with _explained(path):
+            about = part_file.metadata(path)
         for number in range(about.num_row_groups):
             group = about.row_group(number)
             chunks = (group.column(i) for i in range(group.num_columns))
@@ -207,41 +204,20 @@ class Store:
     ) -> tuple[Path, int]:
         """Commits one part with its run statistics; returns its path and size in bytes."""
         path = self.root / node_folder / name
-        lists = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
-        scalars = [name for name in table.column_names if name not in lists]
-        temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{name}")
-        started = perf_counter()
         with refusals_explained(f"cannot write part {name}"):
-            try:
-                # float16 vectors: plain (DuckDB reads no other encoding), and they do not compress
-                compression = dict.fromkeys(scalars, "zstd")
-                compression |= {f"{vector}.list.element": "none" for vector in lists}
-                with pq.ParquetWriter(
-                    temporary, table.schema, use_dictionary=scalars, compression=compression
-                ) as writer:
-                    writer.write_table(table, row_group_size=8192 if lists else 131072)
-                    facts = {**facts, "seconds_write": round(perf_counter() - started, 4)}
-                    writer.add_key_value_metadata(
-                        {f"{_META}{key}": str(value) for key, value in facts.items()}
-                    )
-                _commit(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        return path, path.stat().st_size
+            return path, write_part(path, table, facts)
 
     def facts(self, path: Path) -> dict[str, str]:
-        """The run statistics in a part's metadata."""
-        try:
-            metadata = pq.read_metadata(path).metadata or {}
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(path, error) from None
-        pairs = ((key.decode(), value.decode()) for key, value in metadata.items())
-        return {key.removeprefix(_META): value for key, value in pairs if key.startswith(_META)}
+        """The run statistics in a part's metadata. UserError when the file is damaged."""
+        with _explained(path):
+            found = part_file.facts(path)
+            check_place(path, found)
+        return found
 
     def unused(self, kept: Mapping[str, Collection[str]]) -> list[Unused]:
         """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need."""
         found = []
-        for recipe in sorted(self.root.glob("*/*/recipe.json")):
+        for recipe in sorted(self.root.glob(f"*/*/{RECIPE}")):
             folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
             about: dict[str, Any] = {}
             with suppress(ValueError):  # a damaged recipe: the folder is listed all the same
@@ -274,9 +250,9 @@ class Store:
                     if part_tag(part.name) == unused.tag:
                         part.unlink()
                 return
-            names = sorted(os.listdir(path), key=lambda name: name == "recipe.json")  # that last
+            names = sorted(os.listdir(path), key=lambda name: name == RECIPE)  # that last
             for name in names:
-                known = _PART.fullmatch(name) or name == "recipe.json" or claims.is_claim(name)
+                known = _PART.fullmatch(name) or name == RECIPE or claims.is_claim(name)
                 if not known and not name.startswith(".tmp-"):
                     raise UserError("an unknown file lies among the parts", str(path / name))
             for name in names:
@@ -296,12 +272,49 @@ class Store:
         return claims.stopping(self.root, run)
 
 
-def _damaged(path: Path, error: Exception | str) -> UserError:
-    return UserError(
-        f"a cached part cannot be read: {error}",
-        str(path),
-        "delete this one file and run again: only this part is computed anew",
-    )
+def read_part(
+    path: Path, columns: Collection[str] | None = None
+) -> tuple[pa.Table, dict[str, str]]:
+    """(table, facts) of a part, of these columns or of all.
+
+    UserError when the file is damaged, is another part's, or lacks a column.
+    """
+    with _explained(path):
+        table, facts = part_file.read(path, columns)
+        check_place(path, facts)
+    return table, facts
+
+
+def write_part(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> int:
+    """Commits a part, with its place and its content (`commit`) among the facts; returns bytes."""
+    commit = part_file.content(table)
+    return part_file.write(path, table, {**facts, **place(path), "commit": commit})
+
+
+def place(path: Path) -> dict[str, str]:
+    """What a part's place in a store says of it: `stage`, `fingerprint` and `part`."""
+    return {"stage": path.parent.parent.name, "fingerprint": path.parent.name, "part": path.name}
+
+
+def check_place(path: Path, facts: Mapping[str, str]) -> None:
+    """`part_file.Damaged` when a file is not the part that its place and name say."""
+    here = place(path)
+    own = {key: facts.get(key, "?") for key in here}
+    if own != here:
+        raise part_file.Damaged("it is {stage}/{fingerprint}/{part}, put here".format(**own))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raises what is wrong with a part's file as a UserError."""
+    try:
+        yield
+    except part_file.Damaged as error:
+        raise UserError(
+            f"a cached part cannot be read: {error}",
+            str(path),
+            "delete this one file and run again: only this part is computed anew",
+        ) from None
 
 
 def _size(path: Path) -> int:
@@ -318,19 +331,4 @@ def _now() -> str:
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".tmp-{uuid4().hex[:12]}-{path.name}")
     temporary.write_bytes(data)
-    _commit(temporary, path)
-
-
-def _commit(temporary: Path, path: Path) -> None:
-    """Makes the file durable, then visible under its name; then makes the name durable."""
-    _sync(temporary)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    part_file.commit(temporary, path)

@@ -50,7 +50,7 @@ def node_folder(store: Path, node: str) -> Path:
     """Where the store keeps a node, by the name in its recipe. SystemExit unless there is one."""
     found = [
         recipe.parent
-        for recipe in store.glob("*/*/recipe.json")
+        for recipe in store.glob("*/*/_recipe.json")
         if json.loads(recipe.read_text())["node"] == node
     ]
     if len(found) != 1:

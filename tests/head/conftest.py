@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
 from pipeline.query.questions import connect
+from pipeline.store.parts import write_part
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Content:
                 size = -(-table.num_rows // parts)
                 paths.append(folder / name / f"part-{part:05d}.parquet")
                 paths[-1].parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(table.slice(part * size, size), paths[-1], use_dictionary=False)
+                write_part(paths[-1], table.slice(part * size, size), {})
             out[name] = (name, paths)
         return out
 

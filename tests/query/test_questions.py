@@ -206,8 +206,8 @@ def test_no_file_outside_the_parts_can_be_read(connection, sql, tmp_path):
 
 
 def test_neighbours_of_a_part_cannot_be_read(connection, part):
-    (part.parent / "recipe.json").write_text("{}")
-    assert "Cannot access" in refusal(connection, f"from read_text('{part.parent}/recipe.json')")
+    (part.parent / "_recipe.json").write_text("{}")
+    assert "Cannot access" in refusal(connection, f"from read_text('{part.parent}/_recipe.json')")
 
 
 @pytest.mark.parametrize(

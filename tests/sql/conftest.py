@@ -18,6 +18,7 @@ import pytest
 
 from pipeline import tables
 from pipeline.query.questions import connect, execute, resolve
+from pipeline.store.parts import write_part
 
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
@@ -192,18 +193,10 @@ def _tables(ids: list[str]) -> dict[str, dict]:
     }
 
 
-def write_part(path: Path, name: str, columns: dict, **facts: object) -> Path:
-    """One part as the store writes it: float16 plain, the rest zstd with dictionaries."""
-    data = tables.build(name, columns, WIDTH)
-    lists = [field.name for field in data.schema if pa.types.is_fixed_size_list(field.type)]
-    scalars = [column for column in data.column_names if column not in lists]
-    compression = dict.fromkeys(scalars, "zstd") | {f"{v}.list.element": "none" for v in lists}
+def written(path: Path, name: str, columns: dict, **facts: object) -> Path:
+    """One part of a made-up table."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(
-        path, data.schema, use_dictionary=scalars, compression=compression
-    ) as writer:
-        writer.write_table(data)
-        writer.add_key_value_metadata({f"item.{key}": str(value) for key, value in facts.items()})
+    write_part(path, tables.build(name, columns, WIDTH), facts)
     return path
 
 
@@ -214,13 +207,11 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list
     nodes: dict[str, tuple[str, list[Path]]] = {name: (name, []) for name in tables.COLUMNS}
 
     def add(name: str, number: int, columns: dict, keys: list, failed: int) -> None:
-        path = write_part(
-            root / name / f"part-{number:05d}-0123abcd.parquet",
+        path = written(
+            root / f"stage_{name}" / name / f"part-{number:05d}-0123abcd.parquet",
             name,
             columns,
             node="called otherwise in the run that made it",
-            stage=f"stage_{name}",
-            part=number,
             rows_in=len(keys),
             rows_ok=len(keys) - failed,
             rows_failed=failed,

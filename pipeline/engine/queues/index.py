@@ -107,9 +107,6 @@ def write_images(dag: Dag, store: Store) -> None:
         failed = table["error"].length() - table["error"].null_count
         facts = {
             "node": images.name,
-            "stage": images.stage.name,
-            "fingerprint": images.fingerprint,
-            "part": part_name(number, ids),
             "rows_in": len(ids),
             "rows_ok": len(ids) - failed,
             "rows_failed": failed,

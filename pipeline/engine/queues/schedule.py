@@ -7,13 +7,14 @@ from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass
 from pipeline.engine.task import Room, Task, always
 from pipeline.store.parts import Store
+from pipeline.store.todo import current_parts
 
 
 class Schedule:
     """Hands out the missing tasks of some nodes, earlier nodes and parts first.
 
     Nodes that open images are handed out together (`pipeline.engine.joint_pass`), as far as a part
-    lacks them. The store is the truth: a part that is committed is done, whoever computed it. A
+    lacks them. The store is the truth: a part that is current is done, whoever computed it. A
     task whose upstream part failed, or is missing from a node that is not among `nodes`, never
     becomes ready.
     """
@@ -31,9 +32,7 @@ class Schedule:
         self._number = {part: number for number, part in enumerate(self._parts)}
         self._names = dag_nodes
         self._units = joint_pass.group(self._nodes)
-        self._committed: dict[str, set[str]] = {}
-        for node in dag_nodes.values():
-            self._committed[node.name] = {path.name for path in store.parts(node)}
+        self._committed = current_parts(store, list(dag_nodes.values()))
         self._ready: list[list[int]] = [[] for _ in self._units]  # of each unit, numbers of parts
         self._queued: set[tuple[int, int]] = set()
         for rank in range(len(self._units)):
@@ -41,7 +40,7 @@ class Schedule:
                 self._offer(rank, number)
 
     def missing(self, node: Node) -> int:
-        """How many parts of `node` are not committed yet."""
+        """How many parts of `node` are not current."""
         return sum(part not in self._committed[node.name] for part in self._parts)
 
     def waits_for(self, node: Node) -> list[str]:

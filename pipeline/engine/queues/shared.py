@@ -14,6 +14,7 @@ from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, Room, Task, always, receipt
 from pipeline.store.claims import AGAIN, REPEAT, Claims, Holder
 from pipeline.store.parts import Store
+from pipeline.store.todo import is_current
 
 
 class SharedQueue:
@@ -89,8 +90,9 @@ class SharedQueue:
         return None
 
     def _committed(self, task: Task) -> bool:
-        """Whether other runs have committed all of a task's parts; then it is counted as done."""
-        if not all(self._store.has(node, task.part) for node in task.nodes):
+        """Whether other runs have brought all of a task's parts up to date: then it is done."""
+        folders = {node.name: node.folder for node in task.nodes} | dict(task.sources)
+        if not all(is_current(self._store, node, task.part, folders) for node in task.nodes):
             return False
         for node in task.nodes:
             self._queue.finish(node.name, task.part)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.store.parts import read_part
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,7 +44,7 @@ class Part:
 
         UserError when the file is damaged.
         """
-        data = _read(self.files[table], ["image_id", *columns])
+        data = read_part(self.files[table], ["image_id", *columns])[0]
         position = pc.index_in(data["image_id"], value_set=self.ids)
         data = data.append_column("position", position)
         if position.null_count:
@@ -67,7 +67,7 @@ class Part:
 
     def whole(self, table: str, columns: list[str]) -> pa.Table:
         """All rows of a table of this part, whatever their key."""
-        return _read(self.files[table], columns)
+        return read_part(self.files[table], columns)[0]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def locate(connection: "DuckDBPyConnection", ids: pa.Array) -> Parts:
     ).fetchall():
         files.setdefault(part, {})[table] = Path(path)
     names = [name for name, tables in files.items() if "images" in tables]
-    read = [_read(files[name]["images"], ["image_id", "format"]) for name in names]
+    read = [read_part(files[name]["images"], ["image_id", "format"])[0] for name in names]
     known = pa.concat_tables(read) if read else pa.table({"image_id": pa.array([], pa.string())})
     found = pc.index_in(ids, value_set=known["image_id"])
     if found.null_count:
@@ -127,15 +127,3 @@ def locate(connection: "DuckDBPyConnection", ids: pa.Array) -> Parts:
         if len(rows)
     )
     return Parts(len(ids), tuple(sorted(name or "" for name in formats)), tuple(each))
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            return file.read(columns)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(
-            f"a cached part cannot be read: {error}",
-            str(path),
-            "delete this one file and run again: only this part is computed anew",
-        ) from None

@@ -172,7 +172,7 @@ def test_a_worker_whose_disk_is_full_stops_the_run_and_says_so(bench, monkeypatc
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", "/store")
 
-    monkeypatch.setattr("pipeline.store.parts.pq.ParquetWriter", full)
+    monkeypatch.setattr("pipeline.store.part_file.pq.ParquetWriter", full)
     with scheduler(1) as cluster, pytest.raises(UserError, match="No space left") as error:
         driven(Tasks(list(bench.tasks)), cluster.scheduler_address, [])
     assert "free space" in error.value.hint

@@ -1,6 +1,5 @@
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline import tables
@@ -8,6 +7,7 @@ from pipeline.errors import UserError
 from pipeline.head.vectors.baseline_inputs import caption_embedding, metadata
 from pipeline.head.vectors.parts import locate
 from pipeline.query.questions import connect
+from pipeline.store.parts import write_part
 
 
 def part_of(connection, *numbers):
@@ -32,7 +32,7 @@ def test_a_text_embedded_in_several_parts_counts_as_in_the_image_s_own(content, 
     columns = {"text_id": list("abcdef"), "text": [f"scene {i}" for i in range(6)]}
     columns["embedding"] = tables.vectors(np.full((6, 8), 0.5))
     table = tables.build("text_embeddings", columns, 8)
-    pq.write_table(table, parts["text_embeddings"][1][1], use_dictionary=False)
+    write_part(parts["text_embeddings"][1][1], table, {})
     connection = connect(parts)
     assert (caption_embedding(part_of(connection, 200)) == 0.5).all()
     assert (caption_embedding(part_of(connection, 20)) != 0.5).all()
