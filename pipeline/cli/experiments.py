@@ -34,8 +34,10 @@ def run_experiments(
     from pipeline.head.report.study_table import plain_values, render_study
     from pipeline.plan.missing_parts import lacking_variants
     from pipeline.query.open_store import connect
+    from pipeline.store.todo import check_not_stale
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
+    check_not_stale(cache, list(graph.nodes.values()))
     # of all nodes: a run may read any of them through the views, whatever they are called
     fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
     measured: dict[str, dict[str, object]] = {}

@@ -6,8 +6,6 @@ And the parts of `images` in the variants that the corpus asks for.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.store.todo import current_parts
-
 if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
@@ -31,9 +29,9 @@ class Gap:
 
 
 def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
-    """The nodes that lack parts, or have some from other inputs, in the DAG's order.
+    """The nodes that lack parts, in the DAG's order.
 
-    Reads no rows of a store that is complete, unless the corpus has variants.
+    Opens no part of a store that is complete, unless the corpus has variants.
     """
     images = graph.nodes["images"]
     parts = {path.name: path for path in cache.current(images, images, graph.corpus.tags)}
@@ -41,9 +39,9 @@ def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
     perturbed = lacking_variants(graph, cache)
     if perturbed:
         lacking[images.name] = set(perturbed)
-    current = current_parts(cache, list(graph.nodes.values()))
     for node in graph.computed:
-        if missing := parts.keys() - current[node.name]:
+        there = {path.name for path in cache.parts(node)}
+        if missing := parts.keys() - there:
             lacking[node.name] = missing
     if not lacking:
         return []

@@ -205,7 +205,8 @@ def _chunks(about: pq.FileMetaData) -> Iterator[tuple[str, int, int]]:
             chunk = group.column(column)
             start = chunk.dictionary_page_offset or chunk.data_page_offset
             name = chunk.path_in_schema.partition(".")[0]
-            yield name, start, chunk.total_compressed_size
+            if size := chunk.total_compressed_size:  # of no rows Parquet writes no pages
+                yield name, start, size
 
 
 def _summed(about: pq.FileMetaData, sums: bytes) -> Iterator[Chunk]:

@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from json import loads
 
 from pipeline.dag.graph import Node
+from pipeline.errors import UserError
 from pipeline.store.parts import Store
+
+_GIVEN = ("listing", "images")  # rows of these follow from the files, or are named by content
 
 
 def inputs_of(node: Node) -> dict[str, str]:
     """Input -> node, of the inputs whose rows decide about a part's."""
     return {input_: name for input_, name in node.inputs.items() if input_ not in _GIVEN}
-
-
-_GIVEN = ("listing", "images")  # rows of these follow from the files, or are named by content
 
 
 def current_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
@@ -28,14 +28,45 @@ def current_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
     """
     commits: dict[str, dict[str, str]] = {}
     for node in nodes:
-        facts = {path.name: store.facts(path) for path in store.parts(node)}
-        inputs = inputs_of(node)
         commits[node.name] = {
-            part: known["commit"]
-            for part, known in facts.items()
-            if _made_from(known) == {i: commits[name].get(part) for i, name in inputs.items()}
+            part: facts["commit"]
+            for part, facts in _facts(store, node).items()
+            if _made_from(facts) == _now(node, part, commits)
         }
     return {name: set(parts) for name, parts in commits.items()}
+
+
+def stale_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
+    """Of each node the parts that were made from other rows than their inputs hold now.
+
+    An input that is missing says nothing. Arguments and errors as of `current_parts`.
+    """
+    commits: dict[str, dict[str, str]] = {}
+    stale: dict[str, set[str]] = {}
+    for node in nodes:
+        known = _facts(store, node)
+        commits[node.name] = {part: facts["commit"] for part, facts in known.items()}
+        stale[node.name] = {
+            part
+            for part, facts in known.items()
+            if any(
+                now not in (None, _made_from(facts).get(input_))
+                for input_, now in _now(node, part, commits).items()
+            )
+        }
+    return stale
+
+
+def check_not_stale(store: Store, nodes: Sequence[Node]) -> None:
+    """UserError when parts were made from other rows than their inputs hold now."""
+    stale = {name: parts for name, parts in stale_parts(store, nodes).items() if parts}
+    if stale:
+        counts = ", ".join(f"{len(parts):,} of {name}" for name, parts in stale.items())
+        raise UserError(
+            f"parts were made from other rows than their inputs hold now: {counts}",
+            str(store.root),
+            "run the DAG again: these parts are computed anew",
+        )
 
 
 def is_current(store: Store, node: Node, part: str, folders: Mapping[str, str]) -> bool:
@@ -44,6 +75,15 @@ def is_current(store: Store, node: Node, part: str, folders: Mapping[str, str]) 
         return False
     now = {input_: store.commit(folders[name], part) for input_, name in inputs_of(node).items()}
     return _made_from(store.facts(store.folder(node) / part)) == now
+
+
+def _facts(store: Store, node: Node) -> dict[str, dict[str, str]]:
+    return {path.name: store.facts(path) for path in store.parts(node)}
+
+
+def _now(node: Node, part: str, commits: Mapping[str, Mapping[str, str]]) -> dict[str, str | None]:
+    """The commit of each input's part; None where it is not there."""
+    return {input_: commits[name].get(part) for input_, name in inputs_of(node).items()}
 
 
 def _made_from(facts: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ options give the same tables. A part is 4,096 files; at 768 wide a million image
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -40,6 +41,7 @@ from pipeline.stages import features, misalign
 from pipeline.stages.images import first_occurrences
 from pipeline.stages.shared.failure_reasons import reasons
 from pipeline.store.parts import Store, part_name, part_number
+from pipeline.store.todo import inputs_of
 from tests.benchmarks.million_world import (
     DAMAGED,
     GENERATORS,
@@ -179,12 +181,14 @@ def _write_nodes(dag: Dag, store: Store, part: str, made: dict[str, pa.Table]) -
         made[node.name] = stage.run(made, node.parameters, ())
     for node in dag.nodes.values():
         if node.name != "listing":
-            _commit(store, node, part, made[node.name])
+            above = {i: dag.nodes[name].folder for i, name in inputs_of(node).items()}
+            commits = {input_: store.commit(folder, part) for input_, folder in above.items()}
+            _commit(store, node, part, made[node.name], inputs=json.dumps(commits))
 
 
-def _commit(store: Store, node: Node, name: str, table: pa.Table) -> None:
+def _commit(store: Store, node: Node, name: str, table: pa.Table, **facts: str) -> None:
     tables.check(node.stage.output, table)
-    store.write(node.folder, name, table, _facts(node, name, table))
+    store.write(node.folder, name, table, {**_facts(node, name, table), **facts})
 
 
 def _facts(node: Node, name: str, table: pa.Table) -> dict[str, object]:
@@ -194,9 +198,6 @@ def _facts(node: Node, name: str, table: pa.Table) -> dict[str, object]:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return {
         "node": node.name,
-        "stage": node.stage.name,
-        "fingerprint": node.fingerprint,
-        "part": name,
         "rows_in": rows,
         "rows_ok": rows - failed,
         "rows_failed": failed,

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from pipeline import tables
@@ -5,6 +7,7 @@ from pipeline.dag.graph import load
 from pipeline.engine.machine import uses_device
 from pipeline.engine.queues.schedule import Schedule
 from pipeline.store.parts import Store
+from pipeline.store.todo import inputs_of
 
 FACTS = {"rows_in": 1, "rows_ok": 1, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
 PARTS = ["part-00000-00000000.parquet", "part-00001-00000001.parquet"]
@@ -13,7 +16,9 @@ PARTS = ["part-00000-00000000.parquet", "part-00001-00000001.parquet"]
 def commit(store, node, part):
     store.open_node(node, "small")
     table = tables.build(node.stage.output, {}, 2)
-    store.write(node.folder, part, table, FACTS)
+    above = {i: next(store.root.glob(f"*/{node.recipe['inputs'][i]}")) for i in inputs_of(node)}
+    commits = {i: store.commit(f"{at.parent.name}/{at.name}", part) for i, at in above.items()}
+    store.write(node.folder, part, table, {**FACTS, "inputs": json.dumps(commits)})
 
 
 def names(task):
