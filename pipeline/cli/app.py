@@ -33,6 +33,7 @@ from pipeline.cli.options import (
     limited,
 )
 from pipeline.cli.query import db, query
+from pipeline.cli.verify import verify
 from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest
 
@@ -225,6 +226,7 @@ def status(
             print_totals(found)
 
 
+app.command()(verify)
 app.command()(query)
 app.command()(db)
 

@@ -107,6 +107,8 @@ def _devices() -> Check:
 
 def _store(path: Path) -> list[Check]:
     checks = [attempt("store", lambda: f"{Store(path).root}")]
+    if checks[0].ok:
+        checks.append(attempt("parts", lambda: _parts(Store(path))))
     nearest = _nearest(path)
     writable = os.access(nearest, os.W_OK)
     hint = "" if writable else "mend permissions, or give another --store"
@@ -115,6 +117,12 @@ def _store(path: Path) -> list[Check]:
     hint = "" if free > _TIGHT_GB else "free space, or give another --store"
     checks.append(Check(free > _TIGHT_GB, "free space", f"{free:.1f} GB", hint))
     return checks
+
+
+def _parts(store: Store) -> str:
+    """Opens every part's footer; UserError for the first that is damaged."""
+    count = sum(1 for path in store.all_parts() if store.facts(path))
+    return f"the footers of {count:,} parts are whole; `item verify DAG` reads them altogether"
 
 
 def _nearest(path: Path) -> Path:

@@ -21,6 +21,8 @@ from zlib import crc32
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import tables
+
 _META = "item."
 _SUMS = re.compile(rb"sums:((?:[0-9a-f]{8})+):")  # of each chunk, and in the end of the footer
 _MAGIC, _TAIL = b"PAR1", 8  # behind the footer: its length in four bytes, and the magic
@@ -44,9 +46,23 @@ class Chunk:
 def content(table: pa.Table) -> str:
     """16 hex digits that follow a table's rows: two tables of equal rows have the same."""
     digest = sha256()
-    with pa.ipc.new_stream(pa.PythonFile(_Hashing(digest), "w"), table.schema) as stream:
-        stream.write_table(table.combine_chunks())
+    plain = pa.table(
+        {
+            **{name: _without_nulls(table[name]) for name in table.column_names},
+            **{f"{name} is there": table[name].is_valid() for name in table.column_names},
+        }
+    ).combine_chunks()
+    with pa.ipc.new_stream(pa.PythonFile(_Hashing(digest), "w"), plain.schema) as stream:
+        stream.write_table(plain)
     return digest.hexdigest()[:16]
+
+
+def _without_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """The column with something that is always the same in the place of nulls."""
+    if pa.types.is_fixed_size_list(column.type):
+        return tables.vectors(tables.matrix(column)[0])
+    zero = "" if pa.types.is_string(column.type) else 0
+    return column.fill_null(pa.scalar(zero).cast(column.type))
 
 
 class _Hashing:

@@ -140,6 +140,11 @@ class Store:
         names = [name for name in os.listdir(folder) if _PART.fullmatch(name)]
         return [folder / name for name in sorted(names, key=lambda name: (part_number(name), name))]
 
+    def all_parts(self) -> Iterator[Path]:
+        """The committed parts of every node that was ever cached here."""
+        for recipe in sorted(self.root.glob(f"*/*/{RECIPE}")):
+            yield from self.parts_of(f"{recipe.parent.parent.name}/{recipe.parent.name}")
+
     def current(self, node: Node, images: Node, tags: Collection[str] = ()) -> list[Path]:
         """A node's parts that belong to the present parts of `images`: clean ones and `tags`."""
         wanted = {path.name for path in self.parts(images)}
@@ -258,6 +263,20 @@ class Store:
             for name in names:
                 (path / name).unlink()
             path.rmdir()
+
+    def set_aside(self, part: Path) -> Path:
+        """Moves a bad part to `STORE/set-aside/…`, where nothing looks for parts; returns where.
+
+        UserError while a run is computing parts of its node.
+        """
+        folder = part.parent.relative_to(self.root)
+        with refusals_explained(f"cannot set aside {part}"):
+            if busy := claims.living(self.root, str(folder)):
+                raise UserError(f"this node is being written by {busy}", str(part), "try later")
+            target = self.root / "set-aside" / folder / f"{part.name}.{uuid4().hex[:8]}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+        return target
 
     def claiming(
         self,

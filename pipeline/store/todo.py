@@ -57,6 +57,22 @@ def stale_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
     return stale
 
 
+def stale_among(
+    node: Node, facts: Mapping[str, str], known: Mapping[str, tuple[object, Mapping[str, str]]]
+) -> str:
+    """The inputs of a part that have other rows by now, in words; empty when there are none.
+
+    `known`: (anything, facts) of the parts of other nodes that are there.
+    """
+    commits = {name: one["commit"] for name, (_, one) in known.items()}
+    made_from = _made_from(facts)
+    return ", ".join(
+        name
+        for input_, name in inputs_of(node).items()
+        if commits.get(name) not in (None, made_from.get(input_))
+    )
+
+
 def check_not_stale(store: Store, nodes: Sequence[Node]) -> None:
     """UserError when parts were made from other rows than their inputs hold now."""
     stale = {name: parts for name, parts in stale_parts(store, nodes).items() if parts}

@@ -101,8 +101,13 @@ def test_content_follows_the_rows_and_nothing_else(path):
     assert part_file.content(table) == part_file.content(pa.concat_tables([table[:9], table[9:]]))
     other = table.set_column(3, "num_objects", pa.array([1] * ROWS, table["num_objects"].type))
     assert part_file.content(table) != part_file.content(other)
-    write_part(path, table, {})
-    assert part_file.facts(path)["commit"] == part_file.content(table)
+
+
+@pytest.mark.parametrize("table", sorted(tables.COLUMNS))
+def test_what_was_read_has_the_content_of_what_was_written(table, path):
+    write_part(path, made(table), {})
+    rows, facts = part_file.read(path)
+    assert facts["commit"] == part_file.content(made(table)) == part_file.content(rows)
 
 
 def test_a_part_in_the_place_of_another_is_named(path):

@@ -1,0 +1,63 @@
+"""`item verify`: proves the cache of a DAG, part by part."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import FAILED_ROWS, print_json, reported
+from pipeline.cli.options import (
+    DEFAULT_STORE,
+    DagArgument,
+    JsonOption,
+    LimitOption,
+    SetOption,
+    StoreOption,
+    limited,
+)
+
+
+def verify(
+    dag: DagArgument,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Set bad parts aside: the next run computes them anew.")
+    ] = False,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every cached part of a DAG whole, and hold it against the others.
+
+    Checksums of every byte, columns, ids, inputs, vectors; what needs no model is computed again
+    for a sample. Exit 1 when a part is bad, unless --fix has set all such parts aside.
+    """
+    with reported(dag, overrides, limit, store) as addressed:
+        from pipeline.dag.graph import load
+        from pipeline.query.open_store import tables
+        from pipeline.store.parts import Store
+        from pipeline.store.verify import set_aside
+        from pipeline.store.verify import verify as verified
+
+        graph, cache = load(dag, limited(overrides, limit)), Store(store)
+        tables(graph, cache)  # that there is something to verify, and no lock is missing
+        faults, parts, size = [], 0, 0
+        for path, found in verified(graph, cache):
+            parts, size = parts + 1, size + path.stat().st_size
+            faults += found
+            for fault in found:
+                typer.echo(f"{fault.node}: {fault.path}: {fault.why}", err=True)
+        aside = set_aside(cache, faults) if fix and faults else []
+        bad = len({fault.path for fault in faults})
+        if as_json:
+            each = [{"node": one.node, "path": str(one.path), "why": one.why} for one in faults]
+            aside_paths = [str(path) for path in aside]
+            print_json({"parts": parts, "bytes": size, "faults": each, "set_aside": aside_paths})
+        else:
+            typer.echo(f"{parts:,} parts, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
+            if aside:
+                typer.echo(f"set aside in {cache.root / 'set-aside'}")
+            if bad:
+                hint = "`item run DAG` computes them anew" if aside else "--fix sets them aside"
+                typer.echo(addressed(hint))
+        if bad and not aside:
+            raise typer.Exit(FAILED_ROWS)

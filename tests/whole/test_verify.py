@@ -1,0 +1,154 @@
+"""`item verify`: what is wrong with a store is named, set aside, and computed again."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.dag.graph import load
+from pipeline.engine.progress import Reporter
+from pipeline.engine.run import Options, run
+from pipeline.errors import UserError
+from pipeline.store import part_file
+from pipeline.store.parts import Store, read_part, write_part
+from pipeline.store.todo import check_not_stale
+from pipeline.store.verify import set_aside, verify
+from tests.conftest import make_corpus, make_dag
+
+
+def computed(dag, store):
+    run(dag, store, list(dag.nodes.values()), Options(inline=True), Reporter())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verify")
+    dag = load(str(make_dag(folder / "small.yaml", make_corpus(folder / "corpus"))))
+    store = Store(folder / "store")
+    computed(dag, store)
+    return dag, store
+
+
+@pytest.fixture
+def made(whole, tmp_path):
+    dag, store = whole
+    shutil.copytree(store.root, tmp_path / "store")
+    return dag, Store(tmp_path / "store")
+
+
+def faults(dag, store):
+    return [fault for _, found in verify(dag, store) for fault in found]
+
+
+def first(dag, store, node):
+    return store.parts(dag.nodes[node])[0]
+
+
+def rewritten(path, change):
+    """The part with other rows, but whole: as a faulty worker would have written it."""
+    table, facts = read_part(path)
+    write_part(path, change(table), {k: v for k, v in facts.items() if k != "sums"})
+
+
+def column(table, name, values):
+    where = table.column_names.index(name)
+    return table.set_column(where, table.schema.field(name), pa.array(values, table[name].type))
+
+
+def test_a_whole_store_has_no_faults_and_every_part_is_read(made):
+    dag, store = made
+    paths = [path for path, found in verify(dag, store) if not found]
+    assert sorted(paths) == sorted(store.all_parts()) and len(paths) == 3 * len(dag.nodes)
+
+
+@pytest.mark.parametrize("node", ["listing", "images", "captions", "features"])
+def test_damage_is_named(made, node):
+    dag, store = made
+    path = first(dag, store, node)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 4
+    path.write_bytes(data)
+    (fault,) = faults(dag, store)
+    assert (fault.node, fault.path, fault.corpus) == (node, path, node in ("listing", "images"))
+    assert "not what was written" in fault.why
+
+
+def test_rows_that_are_lost_or_come_twice_are_found(made):
+    dag, store = made
+    rewritten(first(dag, store, "captions"), lambda table: table[1:])
+    rewritten(first(dag, store, "features"), lambda table: pa.concat_tables([table, table[:1]]))
+    found = [(fault.node, fault.why) for fault in faults(dag, store)]
+    assert ("captions", "it says 5 rows, 0 failed, and has 4, 0 failed") in found
+    assert ("objects", "made from other rows than captions has now") in found
+    assert ("features", "1 rows have the key of another") in found
+
+
+def test_vectors_that_are_no_unit_vectors_and_cosines_of_others_are_found(made):
+    dag, store = made
+
+    def longer(table):
+        where = table.column_names.index("embedding")
+        vectors = np.stack(table["embedding"].to_numpy(zero_copy_only=False)) * 1.1
+        flat = pa.array(vectors.astype(np.float16).reshape(-1))
+        kind = table.schema.field("embedding")
+        made = pa.FixedSizeListArray.from_arrays(flat, type=kind.type)
+        return table.set_column(where, kind, made)
+
+    def nearer(table):
+        return column(table, "cosine", [0.99] * len(table))
+
+    rewritten(first(dag, store, "image_embeddings"), longer)
+    rewritten(store.parts(dag.nodes["misalignment"])[1], nearer)
+    found = [(fault.node, fault.why) for fault in faults(dag, store)]
+    assert ("image_embeddings", "embedding has vectors that are not of unit length") in found
+    again = "computed again from its inputs, other values come out: cosine"
+    assert ("misalignment", again) in found
+
+
+def test_what_is_set_aside_is_computed_again_and_what_depends_on_it_too(made):
+    dag, store = made
+    before = {path: part_file.facts(path)["commit"] for path in store.all_parts()}
+
+    def other(table):
+        return column(table, "caption", ["a dog"] * len(table))
+
+    captions = first(dag, store, "captions")
+    rewritten(captions, other)
+    after = {"objects", "text_embeddings", "misalignment", "features"}  # what reads captions
+    assert {fault.node for fault in faults(dag, store)} == after
+    with pytest.raises(UserError, match=r"made from other rows.*of objects"):
+        check_not_stale(store, list(dag.nodes.values()))
+    computed(dag, store)  # follows the captions that are there
+    assert faults(dag, store) == []
+    assert read_part(first(dag, store, "objects"))[0]["phrase"].to_pylist().count("dog") == 5
+    captions.write_bytes(b"PAR1")
+    (moved,) = set_aside(store, faults(dag, store))
+    assert moved.read_bytes() == b"PAR1" and not captions.exists()
+    computed(dag, store)
+    assert {path: part_file.facts(path)["commit"] for path in store.all_parts()} == before
+
+
+def test_parts_of_the_corpus_are_not_set_aside(made):
+    dag, store = made
+    first(dag, store, "images").write_bytes(b"")
+    with pytest.raises(UserError, match="1 parts of images are bad"):
+        set_aside(store, faults(dag, store))
+
+
+def test_on_the_command_line(whole, tmp_path, item):
+    dag, store = whole
+    shutil.copytree(store.root, tmp_path / "store")
+    path = first(dag, Store(tmp_path / "store"), "features")
+    answer = item("verify", dag.path, cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "") and ": none bad" in answer.stdout
+    path.write_bytes(path.read_bytes()[:-1])
+    doctor = item("doctor", cwd=tmp_path)
+    assert doctor.returncode == 2 and str(path) in doctor.stdout
+    answer = item("verify", dag.path, "--json", cwd=tmp_path)
+    assert answer.returncode == 1 and f"features: {path}: " in answer.stderr
+    assert [fault["path"] for fault in json.loads(answer.stdout)["faults"]] == [str(path)]
+    answer = item("verify", dag.path, "--fix", cwd=tmp_path)
+    assert answer.returncode == 0 and "set aside" in answer.stdout and not path.exists()
+    assert f"item run {dag.path}" in answer.stdout
