@@ -1,9 +1,12 @@
 """Shared fixtures: a small corpus on disk, and a DAG file whose model folders can be changed."""
 
+import io
 import json
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.cli.app import app
 from pipeline.shipped import folder
 
 DEMO_MODELS = folder("data") / "demo" / "models"
@@ -84,15 +88,44 @@ def fake_models(tmp_path: Path) -> Path:
     return root
 
 
+Answer = subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="session")
-def item() -> Callable[..., subprocess.CompletedProcess[str]]:
+def item_process() -> Callable[..., Answer]:
     """Runs the real `item` entry point in a process of its own."""
 
-    def run(*arguments: object, cwd: Path, timeout: int = 240, **options: object):
+    def run(*arguments: object, cwd: Path, timeout: int = 240, **options: object) -> Answer:
         command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
         return subprocess.run(
             command, cwd=cwd, capture_output=True, text=True, timeout=timeout, **options
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def item() -> Callable[..., Answer]:
+    """Runs the `item` command in this process, where libraries and models are loaded once.
+
+    What needs a process of its own (an environment, signals, workers that fork) asks for
+    `item_process`.
+    """
+
+    def run(*arguments: object, cwd: Path) -> Answer:
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in "12")
+        words = [str(argument) for argument in arguments]
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+            try:
+                app(words, prog_name="item")
+                code = 0
+            except SystemExit as end:
+                code = end.code or 0
+            except Exception:
+                traceback.print_exc()
+                code = 1
+        said = [stream.buffer.getvalue().decode() for stream in (out, err)]
+        return subprocess.CompletedProcess(words, code, *said)
 
     return run
 

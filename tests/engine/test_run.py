@@ -76,9 +76,9 @@ def test_every_table_has_every_image_and_reconciles(finished):
         assert lines[name][1:5] == ["3/3", "12", "12", "0"], name
 
 
-def test_the_default_cluster_gives_the_same_tables(finished, item, tmp_path):
+def test_the_default_cluster_gives_the_same_tables(finished, item_process, tmp_path):
     path, expected, _ = finished
-    answer = item("run", path, "--workers", "2", "--store", "clustered", cwd=tmp_path)
+    answer = item_process("run", path, "--workers", "2", "--store", "clustered", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert_same(expected, contents(path, tmp_path / "clustered"))
 
@@ -135,7 +135,9 @@ def test_broken_files_are_failed_rows_at_every_node(item, write_dag, corpus, tmp
     assert any("truncated" in error for error in failed["error"].to_pylist())
 
 
-def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished, tmp_path, item):
+def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(
+    finished, tmp_path, item_process
+):
     path, expected, _ = finished
     store = tmp_path / "killed"
     command = [sys.executable, "-m", "pipeline", "run", str(path), "--workers", "2"]
@@ -154,7 +156,7 @@ def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished
                 break
             time.sleep(0.01)
         process.wait(60)
-    answer = item("run", path, "--workers", "2", "--store", store, cwd=tmp_path)
+    answer = item_process("run", path, "--workers", "2", "--store", store, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert_same(expected, contents(path, store))
     assert [p.name for p in store.rglob(".tmp-*")] == []
@@ -166,7 +168,7 @@ def test_two_nodes_with_one_recipe_share_their_parts(item, write_dag, tmp_path):
     twin = "nodes:\n  captions_b: {stage: caption, images: images, model: MODEL, num_beams: 3}\n"
     twin = twin.replace("MODEL", str(DEMO_MODELS / "captioner"))
     path.write_text(path.read_text().replace("nodes:\n", twin, 1))
-    answer = item("run", path, "--inline", "--store", "s", "--json", cwd=tmp_path, timeout=120)
+    answer = item("run", path, "--inline", "--store", "s", "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
     assert totals["captions"]["rows_ok"] == totals["captions_b"]["rows_ok"] == 12
@@ -179,7 +181,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(finished, item, tmp_path):
+def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(
+    finished, item_process, tmp_path
+):
     path, expected, _ = finished
     address = f"tcp://127.0.0.1:{free_port()}"
     port = address.rsplit(":", 1)[1]
@@ -195,7 +199,7 @@ def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(finished, 
         for command in commands
     ]
     try:
-        answer = item("run", path, "--scheduler", address, "--store", "far", cwd=tmp_path)
+        answer = item_process("run", path, "--scheduler", address, "--store", "far", cwd=tmp_path)
         assert answer.returncode == 0, answer.stderr
         children = [c for p in processes for c in psutil.Process(p.pid).children(recursive=True)]
         assert children and max(c.memory_info().rss for c in children) < 2.5 * 2**30
@@ -240,7 +244,7 @@ plugin.JpegImageFile.load = deadly
 """
 
 
-def test_an_image_that_kills_its_worker_costs_one_row(item, write_dag, corpus, tmp_path):
+def test_an_image_that_kills_its_worker_costs_one_row(item_process, write_dag, corpus, tmp_path):
     """As when a decoder crashes: there is no exception, the process is gone."""
     victim = corpus / "test" / "gan" / "0_real" / "1.jpg"
     Image.open(victim).save(victim, comment=b"poison")
@@ -249,7 +253,9 @@ def test_an_image_that_kills_its_worker_costs_one_row(item, write_dag, corpus, t
     here = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
     path = write_dag(part_size=4)
     options = ("--until", "image_embeddings", "--workers", "2", "--store", "s", "--json")
-    answer = item("run", path, *options, cwd=tmp_path, env={**os.environ, "PYTHONPATH": here})
+    answer = item_process(
+        "run", path, *options, cwd=tmp_path, env={**os.environ, "PYTHONPATH": here}
+    )
     assert answer.returncode == 1, answer.stderr
     totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
     total = totals["image_embeddings"]
@@ -261,16 +267,20 @@ def test_an_image_that_kills_its_worker_costs_one_row(item, write_dag, corpus, t
     assert "ended with status -9" in error
 
 
-def test_a_pipe_in_the_place_of_a_listed_image_costs_one_row(item, write_dag, corpus, tmp_path):
+def test_a_pipe_in_the_place_of_a_listed_image_costs_one_row(
+    item_process, write_dag, corpus, tmp_path
+):
     """It used to make the run wait for ever: nobody writes into it."""
     path = write_dag()
     options = ("--inline", "--store", "s", "--json")
-    assert item("run", path, "--until", "images", *options, cwd=tmp_path).returncode == 0
+    assert item_process("run", path, "--until", "images", *options, cwd=tmp_path).returncode == 0
     victim = corpus / "test" / "gan" / "0_real" / "1.jpg"
     victim.unlink()
     os.mkfifo(victim)
     (corpus / "test" / "gan" / "0_real" / "new.jpg").symlink_to(victim)  # never listed
-    answer = item("run", path, "--until", "image_embeddings", *options, cwd=tmp_path, timeout=120)
+    answer = item_process(
+        "run", path, "--until", "image_embeddings", *options, cwd=tmp_path, timeout=120
+    )
     assert answer.returncode == 1, answer.stderr
     totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
     total = totals["image_embeddings"]

@@ -29,7 +29,7 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory, hub, item):
+def lab(tmp_path_factory, hub, item_process):
     """A folder with a corpus, a DAG over hub models, and the command in that environment."""
     folder = tmp_path_factory.mktemp("lab")
     dag = make_dag(folder / "small.yaml", make_corpus(folder / "corpus"))
@@ -44,7 +44,7 @@ def lab(tmp_path_factory, hub, item):
     def run(*arguments, offline=False, endpoint=hub.url, home="home"):
         env = {**base, "HF_HOME": str(folder / home), "HF_ENDPOINT": endpoint}
         env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
-        return item(*arguments, cwd=folder, env=env)
+        return item_process(*arguments, cwd=folder, env=env)
 
     return folder, dag, run
 

@@ -93,9 +93,12 @@ def test_the_broken_image_is_a_failed_row_in_each_variant(here, finished, item):
     assert [row["error"] is None for row in found] == [True, False, False]
 
 
-def test_variants_are_the_same_whatever_the_parts_and_processes(here, finished, item, tmp_path):
+def test_variants_are_the_same_whatever_the_parts_and_processes(
+    here, finished, item, item_process, tmp_path
+):
     small = ("--set", "corpus.part_size=4", "--store", tmp_path / "other")
-    done = item("run", "perturbed.yaml", "--until", "features", "--workers", "2", *small, cwd=here)
+    command = ("run", "perturbed.yaml", "--until", "features", "--workers", "2", *small)
+    done = item_process(*command, cwd=here)
     assert done.returncode == 0, done.stderr
     sql = (
         "select image_id, images.width, bytes, caption, captions.error from images "
