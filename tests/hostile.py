@@ -53,6 +53,16 @@ def jpeg_of_scans(count: int, side: int = 4096) -> bytes:
     return data[:last] + scan * (count - data.count(b"\xff\xda") + 1) + data[-2:]
 
 
+def text(size: int) -> bytes:
+    """A packed text of `size` bytes, as a chunk of a PNG."""
+    return chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(size), 9))
+
+
+def profile(size: int) -> bytes:
+    """A packed colour profile of `size` bytes, as a chunk of a PNG."""
+    return chunk(b"iCCP", b"odd\0\0" + zlib.compress(bytes(size), 9))
+
+
 def gif(width: int, height: int) -> bytes:
     """A GIF of one pixel on a canvas of that size."""
     screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)

@@ -117,9 +117,11 @@ def _png_bytes(data: bytes) -> int:
 
 def _in_scans(image: Image.Image, data: bytes) -> bool:
     """Whether a JPEG comes in several scans: progressive, or its first has not all components."""
-    at = image.fp.tell() if image.fp is not None else 0  # Pillow stops behind the first scan's mark
-    first = data[at + 2] if data[at - 2 : at] == bytes((255, _SCAN)) and at + 2 < len(data) else 0
-    return bool(image.info.get("progressive")) or first < len(image.getbands())
+    # Pillow has read as far as the end of the first scan's header
+    count = len(image.getbands())
+    start = image.fp.tell() - 8 - 2 * count if image.fp is not None else 0
+    whole = bytes((255, _SCAN, 0, 6 + 2 * count, count))
+    return bool(image.info.get("progressive")) or data[start : start + 5] != whole
 
 
 def _scans(data: bytes) -> int:
