@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.describe import ImageError
+from pipeline.errors import worded
 from pipeline.models.transfer import to_device
 
 # Beyond this many times as long as wide (or as wide as long) an image is no picture any more: what
@@ -52,10 +53,16 @@ class Pixels:
 
     def prepare(self, image: Image.Image) -> Any:
         """Of an RGB image: uint8 [h, w, 3], or float32 [3, h, w] from an unknown transform."""
-        image = self._bound(image)
-        for step in self._each:
-            image = step(image)
-        return np.asarray(image)
+        made: Any = self._bound(image)
+        try:
+            for step in self._each:
+                made = step(made)
+        except ValueError as error:  # of a side that would have no pixel left, for one
+            size = f"{image.width}x{image.height}"
+            raise ImageError(
+                f"this model's transform takes no image of {size} pixels: {worded(error)}"
+            ) from error
+        return np.asarray(made)
 
     def batch(self, prepared: Sequence[Any], device: Any, dtype: Any) -> Any:
         """The tensor [n, 3, h, w] on `device`; copying to a GPU is not waited for."""
