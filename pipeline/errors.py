@@ -24,6 +24,28 @@ class UserError(Exception):
         return "\n".join(lines)
 
 
+# the program's own faults, and what the user can mend: no image is to blame for them
+NOT_THE_ROWS = (UserError, ImportError, NameError, AttributeError, TypeError)
+
+
+def worded(error: BaseException) -> str:
+    """An exception as one line of words, at most 500 characters: what a failed row says.
+
+    Many come without a message: then what Python's own page says of the class stands for it.
+    """
+    said = " ".join(str(error).split())
+    name = type(error).__name__
+    if isinstance(error, MemoryError):
+        said = f"out of memory: {said}" if said else "out of memory"
+    elif not said and type(error).__module__ == "builtins":
+        said = f"{name}: {(type(error).__doc__ or 'no message').splitlines()[0].rstrip('.')}"
+    elif not said:
+        said = f"{name}: no message came with it"
+    elif not isinstance(error, UserError):
+        said = f"{name}: {said}"
+    return said[:500]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A phrase for error messages: the closest known word, or all of them."""
     options = sorted(known)

@@ -1,6 +1,10 @@
 import pickle
 
-from pipeline.errors import UserError, nearest
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import UserError, nearest, worded
 
 
 def test_message_says_what_where_and_what_next():
@@ -20,3 +24,27 @@ def test_survives_the_way_back_from_a_worker():
 def test_nearest_suggests_the_closest_word_or_lists_all():
     assert nearest("captoin", ["caption", "parse"]) == "did you mean 'caption'?"
     assert nearest("zzz", ["caption", "parse"]) == "known: caption, parse"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory"),
+        (MemoryError(" "), "out of memory"),
+        (np._core._exceptions._ArrayMemoryError((2**40,), np.dtype("u1")), "out of memory: Unable"),
+        (EOFError(), "EOFError: Read beyond end of file"),
+        (AssertionError(), "AssertionError: Assertion failed"),
+        (OSError(), "OSError: Base class for I/O related errors"),
+        (Image.DecompressionBombError(), "DecompressionBombError: no message came with it"),
+        (ValueError("\n two\n  lines "), "ValueError: two lines"),
+        (KeyError("key"), "KeyError: 'key'"),
+        (UserError("what", "where"), "what where: where"),
+    ],
+)
+def test_every_exception_has_words(error, words):
+    assert worded(error).startswith(words)
+    assert not worded(error).rstrip().endswith(":")
+
+
+def test_words_are_no_novel():
+    assert len(worded(RuntimeError("word " * 1000))) == 500

@@ -19,8 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus import decoders
-from pipeline.corpus.file_facts import ImageError
-from pipeline.corpus.upright import Row, content, picture
+from pipeline.corpus.upright import Row, attempt, content, picture
 from pipeline.corpus.variants import CLEAN
 
 # Pixels decoded and waiting; a larger image waits alone. 256 MiB: Pillow's RGB takes four bytes.
@@ -218,34 +217,31 @@ def _as_it_is(image: Image.Image) -> Image.Image:
     return image
 
 
-def _read(group: Group, kept: _Kept | None) -> tuple[Group, list[Any]]:
-    """For each row the file's content, the kept image, or the ImageError."""
-    found: list[Any] = []
+_Read = list[tuple[Any, str | None]]  # for each row its content, or what is kept; or why neither
+
+
+def _read(group: Group, kept: _Kept | None) -> tuple[Group, _Read]:
+    found: _Read = []
     for row in group.rows:
         known = None if kept is None or row.error else kept.get(row.key)
-        if known is None:
-            try:
-                known = content(row)
-            except ImageError as failure:
-                known = failure
-        found.append(known)
+        found.append(attempt(partial(content, row)) if known is None else (known, None))
     return group, found
 
 
-def _decoded(read: tuple[Group, list[Any]], prepare: Prepare, kept: _Kept | None) -> list[Decoded]:
+def _decoded(read: tuple[Group, _Read], prepare: Prepare, kept: _Kept | None) -> list[Decoded]:
     group, found = read
-    decoded: list[Decoded] = []
-    for place, (row, known) in enumerate(zip(group.rows, found, strict=True)):
-        try:
-            if isinstance(known, ImageError):
-                raise known
-            if isinstance(known, decoders.Shared):  # decoded by a process, for another stage
-                known = known.image()
-            image = picture(row, known) if isinstance(known, bytes) else known
-            if kept is not None:
-                kept.setdefault(row.key, image)
-            more = () if group.given is None else (group.given[place],)
-            decoded.append((row.number, prepare(image, *more), None))
-        except ImageError as failure:
-            decoded.append((row.number, None, str(failure)))
-    return decoded
+
+    def prepared(place: int) -> Any:
+        row, known = group.rows[place], found[place][0]
+        if isinstance(known, decoders.Shared):  # decoded by a process, for another stage
+            known = known.image()
+        image = picture(row, known) if isinstance(known, bytes) else known
+        if kept is not None:
+            kept.setdefault(row.key, image)
+        more = () if group.given is None else (group.given[place],)
+        return prepare(image, *more)
+
+    return [
+        (row.number, *((None, why) if why else attempt(partial(prepared, place))))
+        for place, (row, (_, why)) in enumerate(zip(group.rows, found, strict=True))
+    ]

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from multiprocessing.connection import wait
 from threading import Lock, Thread
@@ -20,8 +21,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.blocks import Blocks, Place, Writer, attached, looked_at
-from pipeline.corpus.file_facts import ImageError
-from pipeline.corpus.upright import Row, content, picture
+from pipeline.corpus.upright import Row, attempt, content, picture
 
 COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads decode everywhere
 
@@ -216,20 +216,23 @@ def _work(
     """In a decoding process: what was made of each row, and the bytes that the prepared takes."""
     prepared, pictures = Writer(prepared_block), Writer(pictures_block)
     made: list[_Made] = []
-    for number, (row, place) in enumerate(zip(rows, places, strict=True)):
+
+    def work(number: int, row: Row, place: Place | None) -> tuple[Any, Place | None]:
         kept = None
-        try:
-            if place is not None and not row.error:
-                image = Image.fromarray(looked_at(place, attached(place.block)))
-            else:
-                image = picture(row, content(row))
-                if pictures_block is not None:
-                    found = pictures.put(np.asarray(image))
-                    kept = found if isinstance(found, Place) else None
-            more = () if given is None else (given[number],)
-            made.append((row.number, _packed(prepare(image, *more), prepared), None, kept))
-        except ImageError as failure:
-            made.append((row.number, None, str(failure), None))
+        if place is not None and not row.error:
+            image = Image.fromarray(looked_at(place, attached(place.block)))
+        else:
+            image = picture(row, content(row))
+            if pictures_block is not None:
+                found = pictures.put(np.asarray(image))
+                kept = found if isinstance(found, Place) else None
+        more = () if given is None else (given[number],)
+        return _packed(prepare(image, *more), prepared), kept
+
+    for number, (row, place) in enumerate(zip(rows, places, strict=True)):
+        done, error = attempt(partial(work, number, row, place))
+        value, kept = done or (None, None)
+        made.append((row.number, value, error, kept))
     return made, prepared.needed
 
 

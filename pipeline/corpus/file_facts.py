@@ -9,10 +9,13 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from pipeline.errors import worded
+
 # Rasters only: Pillow would hand an EPS file to another program, and draw a WMF one.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
 
-# A guard against decompression bombs: 512 MiB as RGB. Pillow warns at half of it; ours decides.
+# A guard against decompression bombs; Pillow warns at half of it, ours decides. The memory that
+# decoding takes has a limit of its own: `pipeline.corpus.budget`.
 MAX_PIXELS = 178_956_970
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # see `orientation`
@@ -92,7 +95,7 @@ def open_image(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"image is too large: {error}") from error
     except Exception as error:  # Pillow's readers raise anything on a damaged header
-        raise ImageError(f"image is damaged: {type(error).__name__}: {error}") from error
+        raise ImageError(f"image is damaged: {worded(error)}") from error
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(
             f"image is too large: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels"

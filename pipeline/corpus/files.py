@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, worded
 
 # lower case; every format of these can be decoded by Pillow without a plugin
 _SUFFIXES = (
@@ -102,7 +102,7 @@ def read_bytes(uri: str) -> bytes:
     except (OSError, MemoryError, UserError):
         raise
     except Exception as error:  # remote filesystems have exceptions of their own
-        raise OSError(f"{type(error).__name__}: {error}") from error
+        raise OSError(worded(error)) from error
 
 
 def _read_local(path: str) -> bytes:
@@ -141,7 +141,7 @@ def path_below(root: str, uri: str) -> str | None:
 def reason(error: OSError) -> str:
     """The cause of an OSError in one line: `Permission denied: '/data/a.jpg'`."""
     if error.strerror is None:
-        return str(error) or type(error).__name__
+        return str(error).strip() or worded(error)
     return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
 
 

@@ -1,14 +1,18 @@
 """One image: from a file's bytes to upright RGB pixels, in the variant that its row names."""
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Callable
+from threading import Lock
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from pipeline.corpus import budget
 from pipeline.corpus.file_facts import ImageError, open_image, orientation
 from pipeline.corpus.files import read_bytes, reason
 from pipeline.corpus.perturb import perturb
+from pipeline.errors import NOT_THE_ROWS, worded
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -19,6 +23,12 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+Made = TypeVar("Made")
+
+
+_TILE = 2**22  # pixels that are converted to RGB in one go
 
 
 class Row(NamedTuple):
@@ -34,6 +44,30 @@ class Row(NamedTuple):
     def key(self) -> tuple[str, str]:
         """What decides the pixels: the content, and the variant it is in."""
         return self.sha256, self.variant
+
+
+# one image at a time tries again where memory ran out: another one may have had it
+_alone = Lock()
+
+
+def attempt(work: Callable[[], Made]) -> tuple[Made | None, str | None]:
+    """(what `work` makes of one image, None), or (None, why not) in words.
+
+    Raises what no image is to blame for (`NOT_THE_ROWS`). What runs out of memory beside others is
+    tried once more when it is its turn.
+    """
+    try:
+        try:
+            return work(), None
+        except MemoryError:
+            with _alone:
+                return work(), None
+    except NOT_THE_ROWS:
+        raise
+    except ImageError as error:
+        return None, str(error)
+    except Exception as error:  # a model's own transform may raise anything on an odd image
+        return None, worded(error)
 
 
 def content(row: Row) -> bytes:
@@ -63,34 +97,52 @@ def decode_bytes(data: bytes) -> Image.Image:
     EXIF orientation is applied. Transparency is laid over white, as a viewer shows it. Of an
     animation the first frame is taken. 16-bit grey is divided by 257 (its full range becomes
     0..255, where Pillow's own conversion would clip); 16-bit colour is cut to 8 bits by Pillow.
+    What `budget.check` refuses is an error before memory is taken for it.
     CMYK is converted without a colour profile, and embedded profiles are not applied. 32-bit and
     floating point greys have no agreed range, so they are errors.
     """
     # another library may have set it; half an image must never pass for a whole one
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     image = open_image(data)
-    orientation(image)  # read now: behind the pixels a PNG may bring another one, never described
+    budget.check(image, data)
     try:
         image.load()
+        # read in `check` already: behind its pixels a PNG may bring another one, never described
         turn = _UPRIGHT.get(orientation(image))  # none any more for TIFF: Pillow turns it in load
         image = _rgb(image)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise anything on damaged data
-        raise ImageError(str(error) or type(error).__name__) from error
+        raise ImageError(str(error).strip() or worded(error)) from error
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        values = np.asarray(image).astype(np.uint32)  # Pillow reads 16-bit PGM as mode I
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
+    """The image as RGB; a large one tile by tile, which gives the same and takes no more memory."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode in ("I", "F") and not (image.mode == "I" and image.format in ("PNG", "PPM")):
         raise ImageError(
             f"grey values of mode {image.mode} have no agreed range: save 8 or 16 bits"
         )
+    if image.width * image.height <= _TILE:
+        return _converted(image)
+    out = Image.new("RGB", image.size)
+    wide = min(image.width, _TILE)
+    high = max(1, _TILE // wide)
+    for top in range(0, image.height, high):
+        for left in range(0, image.width, wide):
+            box = left, top, min(left + wide, image.width), min(top + high, image.height)
+            out.paste(_converted(image.crop(box)), box)
+    return out
+
+
+def _converted(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow reads 16-bit PGM as mode I
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         white = Image.new("RGBA", colours.size, "white")
         return Image.alpha_composite(white, colours).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")

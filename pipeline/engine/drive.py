@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from pipeline.dag.graph import Node
 from pipeline.engine.health.attempts import following
 from pipeline.engine.task import Outcome, Room, Task
-from pipeline.errors import UserError
+from pipeline.errors import UserError, worded
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 
@@ -67,7 +67,7 @@ def drive(queue: Shared, executor: Executor, on_part: Any, on_failure: Any) -> i
             if (again := following(task, outcome)) is not None:
                 executor.submit(again)
                 continue
-            why = f"{type(outcome).__name__}: {outcome}"
+            why = worded(outcome)
             outcome = Outcome((), tuple((node.name, why) for node in task.nodes))
         queue.settled(task)
         for receipt in outcome.receipts:

@@ -1,10 +1,11 @@
-"""Finding the poison image: a part that fails or kills its process is halved until one row is left.
+"""Finding the poison images: a part that fails or kills its process is halved until each is alone.
 
-The row becomes a failed row; all others get their results. A part on which many rows fail is no
-matter of poison: then the error itself is raised.
+These become failed rows, however many they are; all others get their results. Before the first is
+blamed, when nothing has worked yet, a harmless picture is tried in its place: where the stage fails
+on that too, it is no matter of poison, and the error itself is raised.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,10 @@ import pyarrow.compute as pc
 from pipeline import pulse
 from pipeline.engine import child
 from pipeline.engine.child import Patience
-from pipeline.engine.health import device_fault
-from pipeline.errors import UserError
+from pipeline.engine.health import control, device_fault
+from pipeline.errors import UserError, worded
 from pipeline.spec import Parameters, Stage
 
-MAX_POISON = 8  # more failing rows than this in one part: the stage is at fault, not the rows
 Inputs = Mapping[str, pa.Table]
 _ENDLESS = Patience()
 
@@ -57,9 +57,7 @@ def _survivors(stage: Stage, inputs: Inputs, run: Callable[[Inputs], pa.Table]) 
         if stage.key not in first.column_names:
             raise
         keys = pc.unique(first[stage.key]).to_pylist()
-        pieces: list[pa.Table | _Poison] = []
-        _halve(stage, inputs, run, keys, error, pieces)
-        return _joined(stage, pieces, error, first)
+        return _Halving(stage, inputs, run).table(keys, error)
 
 
 @dataclass(frozen=True)
@@ -68,53 +66,70 @@ class _Poison:
     why: str
 
 
-def _halve(
-    stage: Stage,
-    inputs: Inputs,
-    run: Callable[[Inputs], pa.Table],
-    keys: list[str],
-    error: Exception,
-    pieces: list[pa.Table | _Poison],
-) -> None:
-    """Adds the results for `keys`, in order; `error` is what running them together raised."""
-    if len(keys) == 1:
-        pieces.append(_Poison(keys[0], f"{type(error).__name__}: {error}"[:500]))
-        if sum(isinstance(piece, _Poison) for piece in pieces) > MAX_POISON:
+class _Halving:
+    """The search through one part: about 2 log2(rows) runs of the stage for each poison image."""
+
+    def __init__(self, stage: Stage, inputs: Inputs, run: Callable[[Inputs], pa.Table]):
+        self._stage, self._inputs, self._run = stage, inputs, run
+        self._schema: pa.Schema | None = None  # of the output, once anything has worked
+
+    def table(self, keys: list[str], error: Exception) -> pa.Table:
+        """The rows of all `keys`, in order; `error` is what running them together raised."""
+        pieces = list(self._pieces(keys, error))
+        if self._schema is None:  # nothing worked: the error says more than a part of failed rows
             raise error
-        return
-    middle = len(keys) // 2
-    for half in (keys[:middle], keys[middle:]):
+        return pa.concat_tables(
+            pa.Table.from_pylist(self._failed(piece), schema=self._schema)
+            if isinstance(piece, _Poison)
+            else piece
+            for piece in pieces
+        )
+
+    def _pieces(self, keys: list[str], error: Exception) -> Iterator[pa.Table | _Poison]:
+        if len(keys) == 1:
+            if self._schema is None:
+                self._try_harmless(keys, error)
+            yield _Poison(keys[0], worded(error))
+            return
+        middle = len(keys) // 2
+        for half in (keys[:middle], keys[middle:]):
+            try:
+                pulse.beat()
+                table = self._run(restrict(self._inputs, self._stage.key, half))
+            except UserError:
+                raise
+            except Exception as deeper:
+                device_fault.pass_on(deeper)
+                yield from self._pieces(half, deeper)
+            else:
+                self._schema = table.schema
+                yield table
+
+    def _try_harmless(self, keys: list[str], error: Exception) -> None:
+        """Raises `error`, of one image, when the stage fails on a plain picture as well."""
         try:
-            pulse.beat()
-            pieces.append(run(restrict(inputs, stage.key, half)))
+            table = control.answer(restrict(self._inputs, self._stage.key, keys), self._run)
         except UserError:
             raise
-        except Exception as deeper:
-            device_fault.pass_on(deeper)
-            _halve(stage, inputs, run, half, deeper, pieces)
+        except Exception as same:
+            device_fault.pass_on(same)
+            raise error from same
+        if table is not None:
+            self._schema = table.schema
 
-
-def _joined(
-    stage: Stage, pieces: list[pa.Table | _Poison], error: Exception, first: pa.Table
-) -> pa.Table:
-    """The pieces as one table; `first` is the input whose rows have become these."""
-    good = [piece for piece in pieces if isinstance(piece, pa.Table)]
-    if not good:  # nothing worked: the error says more than a part full of failed rows
-        raise error
-    template = good[0].schema
-    joined = []
-    for piece in pieces:
-        if isinstance(piece, _Poison):
-            row = dict.fromkeys(template.names)
-            row |= {stage.key: piece.key, "error": piece.why}
-            if stage.output == "misalignment":
-                row["level"] = "global"
-            if stage.output == "images":  # which file it was, and in which variant
-                (known,) = first.filter(pc.equal(first["image_id"], piece.key)).to_pylist()
-                row |= {name: known[name] for name in ("uri", "variant", "sha256")}
-            piece = pa.Table.from_pylist([row], schema=template)
-        joined.append(piece)
-    return pa.concat_tables(joined)
+    def _failed(self, poison: _Poison) -> list[dict[str, Any]]:
+        """The rows that stand for an image: as many as its objects where the output has objects."""
+        row = {self._stage.key: poison.key, "error": poison.why}
+        own = restrict(self._inputs, self._stage.key, [poison.key])
+        if self._stage.output == "images":  # which file it was, and in which variant
+            known = next(iter(own.values())).to_pylist()[0]
+            return [row | {name: known.get(name) for name in ("uri", "variant", "sha256")}]
+        if self._stage.output == "misalignment":
+            return [row | {"level": "global"}]
+        objects = next((one for one in own.values() if "object_no" in one.column_names), None)
+        if objects is None or "object_no" not in (self._schema or pa.schema([])).names:
+            return [row]
+        return [row | {"object_no": number} for number in objects["object_no"].to_pylist()]
 
 
 def restrict(inputs: Inputs, key: str, keys: Sequence[str]) -> dict[str, pa.Table]:

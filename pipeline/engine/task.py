@@ -18,7 +18,7 @@ from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
-from pipeline.errors import UserError
+from pipeline.errors import UserError, worded
 from pipeline.store.part_file import content
 from pipeline.store.parts import Store
 from pipeline.store.todo import inputs_of, is_current
@@ -114,7 +114,7 @@ def execute(task: Task) -> Outcome:
             raise
         except Exception as error:  # a stage, or a library below it, may raise anything
             device_fault.pass_on(error)
-            failures[node.name] = f"{type(error).__name__}: {error}"
+            failures[node.name] = worded(error)
             lost.add(node.name)
     done = [node for node in task.nodes if node.name not in lost]
     receipts = tuple(receipt(store, node, task.part) for node in done)

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
+from pipeline.corpus.upright import attempt
 from pipeline.models.clip.clip import Clip, ClipSpec
 from pipeline.models.transfer import Home
 from pipeline.spec import Parameters, Stage, tuning
@@ -75,13 +76,19 @@ class _Crops:
     prepare: Callable[[Image.Image], Any]
     margin: float
 
-    def __call__(self, image: Image.Image, boxes: np.ndarray) -> list[tuple[np.ndarray, Any]]:
-        """(which of the boxes [k, 4], prepared crop) for each region: objects may share one."""
+    def __call__(
+        self, image: Image.Image, boxes: np.ndarray
+    ) -> list[tuple[np.ndarray, Any, str | None]]:
+        """(which of the boxes [k, 4], prepared crop, or why none) of each region.
+
+        Objects may share one. A region that cannot be prepared costs no other.
+        """
         members: dict[tuple[int, int, int, int], list[int]] = {}
         for number, box in enumerate(boxes):
             members.setdefault(edges(image.size, box, self.margin), []).append(number)
         return [
-            (np.array(some), self.prepare(image.crop(pixels))) for pixels, some in members.items()
+            (np.array(some), *attempt(lambda box=pixels: self.prepare(image.crop(box))))
+            for pixels, some in members.items()
         ]
 
 
@@ -116,7 +123,8 @@ def run(
             if found is None:
                 yield groups.rows[place], None, error
             else:
-                yield from ((groups.rows[place][members], crop, None) for members, crop in found)
+                rows = groups.rows[place]
+                yield from ((rows[members], crop, why) for members, crop, why in found)
 
     limit = Limit(clip, parameters.batch_size, "crops")
     found = infer(crops(), limit, partial(units, clip), errors, Home.rows)

@@ -52,7 +52,8 @@ def run(
     by_length = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     items = ((row, texts[row], None) for row in by_length)
     limit = Limit(clip, parameters.batch_size, "texts")
-    found = infer(items, limit, partial(_units, clip), [], _rows)
+    errors: list[str | None] = [None] * len(texts)
+    found = infer(items, limit, partial(_units, clip), errors, _rows)
     for row, (embedding, norm, cut) in found:
         vectors.put(row, embedding, norm)
         truncated[row] = bool(cut)
@@ -60,7 +61,7 @@ def run(
         "text_id": [text_id(text) for text in texts],
         "text": texts,
         "truncated": truncated,
-        **vectors.columns([None] * len(texts)),
+        **vectors.columns(errors),
     }
     return tables.build("text_embeddings", columns, clip.width)
 

@@ -19,6 +19,7 @@ from pipeline import tables
 from pipeline.dag.graph import load
 from pipeline.store.parts import Store
 from tests.conftest import DEMO_MODELS, draw, make_corpus, make_dag
+from tests.helpers.hostile import empty_png, png
 
 NODES = [
     "listing",
@@ -290,3 +291,20 @@ def test_a_pipe_in_the_place_of_a_listed_image_costs_one_row(
     table = pa.concat_tables(store.read(node.folder, part.name) for part in store.parts(node))
     (error,) = table.filter(table["error"].is_valid())["error"].to_pylist()
     assert error == f"file cannot be read: Not a regular file but a named pipe: '{victim}'"
+
+
+def test_any_number_of_hostile_files_in_a_part_cost_a_row_each(item, write_dag, corpus, tmp_path):
+    """Nine in one part used to lose all of its images, and named no file."""
+    for number in range(10):
+        place = corpus / "test" / "gan" / "0_real"
+        (place / f"h{number}.png").write_bytes(empty_png(1, 80_000_000 + number))
+        (place / f"k{number}.png").write_bytes(png(1, 40_000 + number, 6))
+    path = write_dag(part_size=64)
+    answer = item("run", path, "--until", "features", "--inline", "--store", "s", "--json",
+                  cwd=tmp_path)  # fmt: skip
+    assert answer.returncode == 1, answer.stderr
+    found = contents(path, tmp_path / "s")
+    for name in ("captions", "image_embeddings", "features"):
+        errors = [why for why in found[name]["error"].to_pylist() if why is not None]
+        assert (len(found[name]), len(errors)) == (32, 10), (name, errors)
+        assert all("cannot hold 1x800000" in why for why in errors)

@@ -132,3 +132,22 @@ def test_images_without_regions_are_not_opened(images, clip):
     table = run(inputs, EmbedObjectsParameters(clip=CLIP), (clip,))
     assert table["error"].to_pylist() == [None]
     assert clip.batches == []
+
+
+def test_a_region_that_cannot_be_prepared_costs_no_other(images, clip):
+    def prepare(image):
+        if image.width < image.height:
+            raise ValueError("too thin")
+        return image
+
+    clip.prepare = prepare
+    inputs = {
+        "images": images(red=Image.new("RGB", (8, 8), (255, 0, 0))),
+        "regions": _regions(
+            ("red", 0, 0.0, 0.0, 0.1, 1.0, None),
+            ("red", 1, 0.0, 0.0, 1.0, 1.0, None),
+            ("red", 2, 0.0, 0.0, 0.1, 1.0, None),
+        ),
+    }
+    table = run(inputs, EmbedObjectsParameters(clip=CLIP), (clip,))
+    assert table["error"].to_pylist() == ["ValueError: too thin", None, "ValueError: too thin"]

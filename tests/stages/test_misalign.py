@@ -171,3 +171,29 @@ def test_an_image_without_an_embedding_row_is_never_passed_over(inputs):
     inputs["image_embeddings"] = inputs["image_embeddings"].slice(1)
     with pytest.raises(ValueError, match="image_embeddings: 'c' is not among"):
         run(inputs, MisalignParameters(), ())
+
+
+def test_a_failed_region_costs_no_global_row(inputs, embedded):
+    """Also where all that is said of an image's regions is one row, for no object in particular."""
+    why = "no region: image is too narrow"
+    for lost in (
+        [{"image_id": "a", "error": why}],
+        [{"image_id": "a", "object_no": number, "error": why} for number in (0, 1)],
+    ):
+        inputs["object_embeddings"] = embedded(
+            "object_embeddings",
+            [*lost, {"image_id": "b"}, {"image_id": "c", "error": "no caption: too dark"}],
+            2,
+        )
+        table = run(inputs, MisalignParameters(), ())
+        assert table["error"].to_pylist()[:4] == [None, why, why, None]
+        assert table["cosine"].to_pylist()[0] == pytest.approx(0.6, abs=5e-4)
+        assert table["phrase"].to_pylist()[1:3] == ["red", "blue"]
+
+
+def test_tables_that_do_not_belong_together_are_still_an_error(inputs, embedded):
+    inputs["object_embeddings"] = embedded(
+        "object_embeddings", [{"image_id": "a"}, {"image_id": "b"}, {"image_id": "c"}], 2
+    )
+    with pytest.raises(ValueError, match="'a/0' is not among the 3 rows"):
+        run(inputs, MisalignParameters(), ())

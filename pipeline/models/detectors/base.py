@@ -24,13 +24,18 @@ class Sought:
 
     @property
     def width(self) -> int:
-        """In pixels; batches are bounded by them."""
+        """In pixels."""
         return self.image.width
 
     @property
     def height(self) -> int:
         """In pixels."""
         return self.image.height
+
+    @property
+    def area(self) -> int:
+        """Pixels of the square that it may be padded to; batches are bounded by them."""
+        return max(self.image.size) ** 2
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,14 @@ class Located:
 class Detector(ABC):
     """A loaded detector. `auto` is the batch, in images, that `batch_size: auto` begins with."""
 
+    # what `Sought` holds of an RGB image: the image itself. Its bytes are a tenth of what the model
+    # sees (960 x 960 floats, say), so enlarging is left to the batch, on the device
+    prepare = staticmethod(whole)
+
     def __init__(self, model: Any, processor: Any, device: Any, precision: str):
         self.model, self.processor, self.device = model, processor, device
         self.auto: int = _AUTO.get(device.type, _AUTO["cpu"])
         self.precision_used, self.device_used = precision, str(device)
-        # what `Sought` holds of an RGB image: the image itself. Its bytes are a tenth of what the
-        # model sees (960 x 960 floats, say), so enlarging is left to the batch, on the device
-        self.prepare = whole
 
     @staticmethod
     def check(model: Any, processor: Any) -> None:

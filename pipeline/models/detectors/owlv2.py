@@ -3,9 +3,27 @@
 from collections.abc import Sequence
 from typing import Any
 
+from PIL import Image
+
+from pipeline.corpus.file_facts import ImageError
+from pipeline.models.clip.pixels import whole
 from pipeline.models.detectors.base import Detector, Located, Sought, corners
 from pipeline.models.precision import computing
 from pipeline.models.transfer import Home
+
+# The longest side, in pixels: the processor pads an image to a square, and takes about 100 bytes
+# for each pixel of that, which here are 6.3 GiB.
+MAX_SIDE = 8192
+
+
+def fitting(image: Image.Image) -> Image.Image:
+    """The image itself; ImageError when its square would be larger than that of MAX_SIDE."""
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(
+            f"image is too long: {image.width}x{image.height}, and OWLv2, which pads it to a "
+            f"square, takes no side over {MAX_SIDE:,} pixels"
+        )
+    return whole(image)
 
 
 class Owlv2(Detector):
@@ -15,6 +33,8 @@ class Owlv2(Detector):
     different phrase of a batch once. What is longer than the text tower's context (16 tokens in
     the published models) is cut, keeping the end token. The score is the sigmoid of the logit.
     """
+
+    prepare = staticmethod(fitting)
 
     def locate(self, batch: Sequence[Sought]) -> Located:
         """See `Detector.locate`. The model's boxes are fractions of the image padded to a square,

@@ -44,6 +44,7 @@ class Limit:
 
     def __init__(self, adapter: Any, size: Size, kind: str, begin: int | None = None):
         self.adapter, self.on_device = adapter, not _on_cpu(adapter)
+        self.worked = False  # for any item so far
         self._found = _known.setdefault(adapter, {}).setdefault(kind, _Found())
         self._kind = kind
         auto = begin or (_AUTO_ON_A_DEVICE if self.on_device else _AUTO["cpu"])
@@ -67,6 +68,20 @@ class Limit:
         self._found.fits = max(1, count // 2)
         self._settle(self())
         _log.warning("out of memory: batches of %d from now on", self._found.fits)
+
+    def forgive(self) -> None:
+        """It was a single item that memory ran out for: others may fit together as before."""
+        self._found.fits = None
+
+    def check_worked(self, why: str) -> None:
+        """After an item without memory for it: UserError where there was some for no item yet."""
+        if not self.worked:
+            raise UserError(
+                "the device runs out of memory with a single item",
+                why,
+                "use a smaller model, a lower `precision`, fewer beams, fewer workers on this "
+                "device, or another `device`",
+            )
 
     def timed(self, count: int, seconds: float) -> None:
         """A batch of `count` took this long: grows, or settles for the size that was best."""
@@ -127,27 +142,36 @@ def infer(
     not grow with the images' size.
 
     Model calls on one device take turns, whichever threads they come from. When the device runs out
-    of memory, the batch is halved, and its model never gets a larger one again. UserError when a
-    single item is too much.
+    of memory, the batch is halved, and its model never gets a larger one again. A single item that
+    is too much gets an error too; UserError when all are.
     """
     # what a batch holds stays as it is until its result is there: it may still be on its way
     running: deque[tuple[list[Any], list[Any], Any]] = deque()
+    refused: list[str] = []
+
+    def refuse(row: Any, why: str) -> None:
+        limit.forgive()
+        errors[row] = why
+        refused.append(why)
+
     for rows, batch in _batches(items, limit, errors):
         if limit.growing:
             while running:
                 yield from _finished(running, finish)
             started, count = perf_counter(), len(batch)
-            running.extend(_halving(rows, batch, limit, model))
+            running.extend(_halving(rows, batch, limit, model, refuse))
             results = [one for _ in range(len(running)) for one in _finished(running, finish)]
             limit.timed(count, perf_counter() - started)
             yield from results
             continue
-        for launched in _halving(rows, batch, limit, model):
+        for launched in _halving(rows, batch, limit, model, refuse):
             running.append(launched)
             if len(running) > 1:
                 yield from _finished(running, finish)
     while running:
         yield from _finished(running, finish)
+    if refused:
+        limit.check_worked(refused[0])
 
 
 def _finished(
@@ -169,6 +193,7 @@ def _batches(
             errors[row] = error or "the image could not be read"
             continue
         here = getattr(item, "width", 0) * getattr(item, "height", 0)
+        here = getattr(item, "area", here)
         if batch and pixels + here > _MAX_PIXELS:
             yield rows, batch
             rows, batch, pixels = [], [], 0
@@ -183,36 +208,41 @@ def _batches(
 
 
 def _halving(
-    rows: list[Any], batch: list[Any], limit: Limit, model: Callable[[list[Any]], Any]
+    rows: list[Any],
+    batch: list[Any],
+    limit: Limit,
+    model: Callable[[list[Any]], Any],
+    refuse: Callable[[Any, str], None],
 ) -> Iterator[tuple[list[Any], list[Any], Any]]:
-    """(rows, batch, what the model gave), or the same of its halves where memory runs out."""
+    """(rows, batch, what the model gave), or the same of its halves where memory runs out.
+
+    `refuse(row, why)` is told of a single item that there is no memory for.
+    """
     with turn(limit.adapter):
-        fitted = _attempt(batch, model)
-    if fitted is not None:
-        yield rows, batch, fitted[0]
+        result, why = _attempt(batch, model)
+    if why is None:
+        limit.worked = True
+        yield rows, batch, result
         return
     _make_room()
+    if len(batch) == 1:
+        refuse(rows[0], why)
+        return
     limit.halve(len(batch))
     middle = len(batch) // 2
     for half in (slice(None, middle), slice(middle, None)):
-        yield from _halving(rows[half], batch[half], limit, model)
+        yield from _halving(rows[half], batch[half], limit, model, refuse)
 
 
-def _attempt(batch: list[Any], model: Callable[[list[Any]], Any]) -> tuple[Any] | None:
-    """The model's answer, or None when memory ran out; by then nothing holds what did not fit."""
+def _attempt(batch: list[Any], model: Callable[[list[Any]], Any]) -> tuple[Any, str | None]:
+    """(the model's answer, None), or why memory ran out; then nothing holds what did not fit."""
     try:
-        return (model(batch),)
+        return model(batch), None
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
-        if len(batch) > 1:
-            return None
-        raise UserError(
-            "the device runs out of memory with a single item",
-            str(error).splitlines()[0][:200],
-            "use a smaller model, a lower `precision`, fewer beams, fewer workers on this device, "
-            "or another `device`",
-        ) from None
+        first = (str(error).strip().splitlines() or ["it was not said for how much"])[0]
+        return None, f"out of memory with nothing else at hand: {first[:200]}"
 
 
 def _out_of_memory(error: BaseException) -> bool:

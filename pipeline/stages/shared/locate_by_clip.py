@@ -113,17 +113,15 @@ def by_windows(
                 yield from ((image, part, None) for part in parts)
 
     unread: list[str | None] = [None] * len(groups.images)
-    embeddings: list[np.ndarray] = []
+    embeddings: dict[int, list[np.ndarray]] = {}
     limit = Limit(clip, size, "crops")
     for image, (embedding, _) in infer(crops(), limit, partial(units, clip), unread, Home.rows):
-        embeddings.append(embedding)
+        embeddings.setdefault(image, []).append(embedding)
         shape, places = pending[image]
-        if len(embeddings) == len(places):  # the last of this image; they come in order
-            rows = groups.rows[image]
-            found = windows.best(places, shape, np.stack(embeddings), phrases[phrase_of[rows]])
-            yield rows, *found
+        if len(embeddings[image]) == len(places):  # the last one; never, where one had no memory
+            rows, found = groups.rows[image], np.stack(embeddings.pop(image))
+            yield rows, *windows.best(places, shape, found, phrases[phrase_of[rows]])
             del pending[image]
-            embeddings.clear()
     groups.spread(unread, errors)
 
 
@@ -152,6 +150,8 @@ def _phrases(clip: Clip, texts: Texts, size: Size) -> tuple[np.ndarray, np.ndarr
         return unit(clip.encode_texts(batch)[0])
 
     limit = Limit(clip, size, "texts")
-    for row, (embedding, _) in infer(items, limit, encode, [], Home.rows):
+    errors: list[str | None] = [None] * len(different)
+    for row, (embedding, _) in infer(items, limit, encode, errors, Home.rows):
         vectors[row] = embedding
+    vectors[np.not_equal(np.array(errors, object), None)] = np.nan  # no score is finite then
     return vectors, pc.fill_null(coded.indices, -1).to_numpy()

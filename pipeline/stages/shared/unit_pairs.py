@@ -70,7 +70,9 @@ def local_pairs(inputs: Mapping[str, pa.Table], phrase_template: str) -> Pairs:
     something failed have one pair with a null object_no and that error.
     """
     objects, embeddings = expected(inputs["objects"]), inputs["object_embeddings"]
-    place = positions(_object_key(objects), _object_key(embeddings), "object_embeddings")
+    place = positions(
+        _region_key(objects, embeddings), _object_key(embeddings), "object_embeddings"
+    )
     visual = _Side(embeddings, place, "object embedding")
     textual = _text_side(inputs["text_embeddings"], fill(phrase_template, objects["phrase"]))
     errors = first(reasons("objects", objects["error"]), visual.errors, textual.errors)
@@ -112,6 +114,15 @@ def _text_side(texts: pa.Table, wanted: pa.ChunkedArray) -> _Side:
 def _object_key(table: pa.Table) -> pa.ChunkedArray:
     number = pc.fill_null(pc.cast(table["object_no"], pa.string()), "")
     return pc.binary_join_element_wise(table["image_id"], number, "/")
+
+
+def _region_key(objects: pa.Table, embeddings: pa.Table) -> pa.ChunkedArray:
+    """The key of each object's embedding: its own, or that of the one row of a failed image."""
+    own = _object_key(objects)
+    whole = pc.binary_join_element_wise(objects["image_id"], "", "/")
+    failed = _object_key(embeddings.filter(pc.is_valid(embeddings["error"])))
+    lost = pc.invert(pc.is_in(own, value_set=_object_key(embeddings)))
+    return pc.if_else(pc.and_(lost, pc.is_in(whole, value_set=failed)), whole, own)
 
 
 def _paired(

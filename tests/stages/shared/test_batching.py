@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.models.detectors.base import Sought
 from pipeline.stages.shared import batching
 from pipeline.stages.shared.batching import NOT_FINITE, Limit, Vectors, settled
 
@@ -111,6 +112,36 @@ def test_out_of_memory_with_a_single_item_is_an_error():
         list(infer(_items(3), 2, Adapter(), _small(0, []), [None] * 3))
     assert "2.00 GiB" in failure.value.where
     assert "precision" in failure.value.hint
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_a_single_item_without_memory_for_it_costs_no_other(place):
+    sizes = []
+
+    def model(batch):
+        if place + 1 in (widths := [item.width for item in batch]):
+            raise MemoryError
+        sizes.append(len(batch))
+        return widths
+
+    errors = [None] * 20
+    found = list(infer(_items(20), 8, Adapter(), model, errors))
+    assert found == [(row, row + 1) for row in range(20) if row != place]
+    why = "out of memory with nothing else at hand: it was not said for how much"
+    assert errors == [why if row == place else None for row in range(20)]
+    assert sizes[-2:] == [8, 4]  # and batches are as large as before
+
+
+def test_batches_are_bounded_by_what_images_are_padded_to():
+    ribbon = Sought(Image.new("RGB", (4000, 40)), ("a ball",))
+    sizes = []
+
+    def model(batch):
+        sizes.append(len(batch))
+        return batch
+
+    list(infer([(row, ribbon, None) for row in range(5)], 64, Adapter(), model, [None] * 5))
+    assert sizes == [2, 2, 1]
 
 
 def test_any_other_error_of_the_model_passes_through():

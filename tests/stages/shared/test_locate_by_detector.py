@@ -155,3 +155,25 @@ def test_the_real_detectors_give_the_same_rows_in_any_batch(images, tmp_path, me
     assert (first[0::3] == first[2::3]).all()  # the phrase that each image names twice
     for other in tables_of[1:]:
         np.testing.assert_allclose(other, first, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "save"), [("owlv2", save_owlv2), ("grounding-dino", save_grounding_dino)]
+)
+def test_what_a_detector_refuses_is_said_of_the_image_and_costs_no_other(
+    images, tmp_path, method, save
+):
+    folder = save(tmp_path / method)
+    long = Image.new("RGB", (9000, 100), (200, 0, 0))
+    listed = images(line=Image.new("RGB", (60_000, 1)), long=long, good=_picture((40, 30)))
+    objects = _objects(*((name, 0, "red ball", None) for name in ("line", "long", "good")))
+    parameters = GroundParameters(method=method, model=str(folder), device="cpu")
+    loaded = [models.get(spec) for spec in STAGE.models(parameters)]
+    table = run({"images": listed, "objects": objects}, parameters, loaded)
+    tables.check("regions", table)
+    line, long, good = table["error"].to_pylist()
+    assert good is None and "60000x1" in line and len(line.split()) > 5
+    if method == "owlv2":  # which pads it to 9,000 x 9,000 pixels
+        assert "9000x100" in long and "no side over 8,192" in long
+    else:
+        assert long is None

@@ -1,0 +1,146 @@
+"""What decoding an image may take: refused from its header, before any of it is taken.
+
+The estimates are Pillow 12's and 13's own memory, measured by `tests.benchmarks.hostile`.
+"""
+
+import re
+import struct
+
+from PIL import Image
+
+from pipeline.corpus.file_facts import ImageError, orientation
+
+# The most that decoding one image, to RGB and upright, may take at any moment: 1.5 GiB. What every
+# camera writes fits (a JPEG of MAX_PIXELS that is to be turned takes 1.34 GiB).
+MAX_BYTES = 3 * 2**29
+
+# Of a JPEG. libjpeg's own progressive files have 10; each costs a pass over all of the image.
+MAX_SCANS = 100
+
+_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
+# bytes for each pixel that a format's decoder takes beside the image: canvases, planes, copies
+_DECODER = {"WEBP": 12, "AVIF": 12}
+_JPEG2000_BAND = 6  # each component as 32-bit integers, and a copy of what is written
+_COEFFICIENT = 2  # of a JPEG in several scans, for each pixel of each component
+_TIFF_PIXEL = 4  # of the strip or tile at hand, at least: RGBA where libtiff converts colours
+
+_DEFLATE = 1040  # zlib packs nothing tighter than 1032 to 1
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of PNG's colour types
+# a marker in a JPEG's entropy-coded data: neither a stuffed 255 nor a restart
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_SCAN, _END = 0xDA, 0xD9
+
+
+def check(image: Image.Image, data: bytes) -> None:
+    """ImageError when decoding `image`, opened from `data` and not loaded yet, would cost too much.
+
+    In memory, by `peak`; or in time, a JPEG having more than MAX_SCANS scans. Also for a PNG with
+    fewer bytes than its pixels can be packed into.
+    """
+    several = image.format in ("JPEG", "MPO") and _in_scans(image, data)
+    if several and (scans := _scans(data)) > MAX_SCANS:
+        raise ImageError(f"image has {scans:,} scans, over {MAX_SCANS}: decoding would take long")
+    width, height = image.size
+    if image.format == "PNG" and _png_bytes(data) > _DEFLATE * len(data):
+        raise ImageError(
+            f"image file is truncated: its {len(data):,} bytes cannot hold {width}x{height} pixels"
+        )
+    if (needed := peak(image, several)) > MAX_BYTES:
+        raise ImageError(
+            f"image is too large: decoding {width}x{height} pixels of mode {image.mode} would take "
+            f"{needed / 2**20:,.0f} MiB, over {MAX_BYTES / 2**20:,.0f}"
+        )
+
+
+def peak(image: Image.Image, in_scans: bool = False) -> int:
+    """The most bytes that decoding takes at once, from the header of an opened image.
+
+    The largest of three steps: decoding (`in_scans`: a JPEG of several scans), conversion to RGB,
+    and turning upright.
+    """
+    own = _stored(image.size, _PIXEL.get(image.mode, 4))
+    rgb = _stored(image.size, 4)
+    steps = [own + _decoder(image, in_scans)]
+    if image.mode != "RGB" or image.has_transparency_data:
+        steps.append(own + rgb)
+    if (turn := orientation(image)) != 1:
+        width, height = image.size
+        turned = (height, width) if turn > 4 else (width, height)
+        steps.append(rgb + _stored(turned, 4))
+    return max(steps)
+
+
+def _stored(size: tuple[int, int], pixel: int) -> int:
+    """Bytes of a Pillow image: rows of whole 4 bytes, and an address for each."""
+    return size[1] * (8 + -(-size[0] * pixel // 4) * 4)
+
+
+def _decoder(image: Image.Image, in_scans: bool) -> int:
+    pixels = image.width * image.height
+    if image.format == "TIFF":
+        return _tiff_piece(image)
+    if image.format == "JPEG2000":
+        return _JPEG2000_BAND * len(image.getbands()) * pixels
+    if in_scans:
+        return _COEFFICIENT * len(image.getbands()) * pixels
+    return _DECODER.get(image.format or "", 0) * pixels
+
+
+def _tiff_piece(image: Image.Image) -> int:
+    """Bytes of one strip or tile, which libtiff unpacks as a whole; 0 of unpacked files."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(259, 1) == 1:
+        return 0
+    wide, high = (_number(tags.get(tag)) for tag in (322, 323))
+    if not wide or not high:
+        wide, high = image.width, min(_number(tags.get(278)) or image.height, image.height)
+    bits = max(map(_number, _several(tags.get(258, 1))), default=1)
+    samples = _number(tags.get(277)) or 1
+    return wide * high * max(_TIFF_PIXEL, -(-bits * samples // 8))
+
+
+def _several(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _number(value: object) -> int:
+    """A tag's number; 0 for one that is none."""
+    value = _several(value)[0] if _several(value) else 0
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _png_bytes(data: bytes) -> int:
+    """Of a PNG's pixels before they are packed; interlaced ones take more."""
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    return height * (1 + width * bits * _CHANNELS.get(colour, 1) // 8)
+
+
+def _in_scans(image: Image.Image, data: bytes) -> bool:
+    """Whether a JPEG comes in several scans: progressive, or its first has not all components."""
+    # Pillow has read as far as the end of the first scan's header
+    count = len(image.getbands())
+    start = image.fp.tell() - 8 - 2 * count if image.fp is not None else 0
+    whole = bytes((255, _SCAN, 0, 6 + 2 * count, count))
+    return bool(image.info.get("progressive")) or data[start : start + 5] != whole
+
+
+def _scans(data: bytes) -> int:
+    """How many scans the (first) image in a JPEG has; 0 where they are certainly few enough."""
+    if data.count(bytes((255, _SCAN))) <= MAX_SCANS:  # other segments may hold these bytes too
+        return 0
+    found, at = 0, 2
+    while at + 4 <= len(data):
+        marker = data[at + 1] if data[at] == 255 else 0
+        if marker == _END:
+            break
+        if marker == 255 or data[at] != 255:  # padding, or bytes that belong nowhere
+            at += 1
+            continue
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == _SCAN:
+            found += 1
+            following = _MARKER.search(data, at)
+            if following is None:
+                break
+            at = following.start()
+    return found
