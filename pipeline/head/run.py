@@ -36,6 +36,7 @@ from pipeline.head.report.card import card
 from pipeline.head.result import Result
 from pipeline.head.rows import selection as rows
 from pipeline.head.run_folder import publish
+from pipeline.store.run_folders import restore
 from pipeline.version import __version__
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def run_experiment(
     selection = replace(selection, train=_with_notes(selection.train, experiment))
     about = _about(experiment, name, selection, fingerprints)
     folder = out / name / about["run_id"]
+    restore(out)
     measured = None if again else _saved(folder)
     seconds = None
     if measured is None:
