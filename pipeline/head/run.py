@@ -35,7 +35,7 @@ from pipeline.head.methods.foreign import digests
 from pipeline.head.report.card import card
 from pipeline.head.result import Result
 from pipeline.head.rows import selection as rows
-from pipeline.head.run_folder import publish
+from pipeline.head.run_folder import check_writable, publish
 from pipeline.store.run_folders import restore
 from pipeline.version import __version__
 
@@ -82,6 +82,7 @@ def run_experiment(
     measured = None if again else _saved(folder)
     seconds = None
     if measured is None:
+        check_writable(folder)  # found after training, it would have been for nothing
         numbers = (side.table.num_rows for side in selection.sides.values())
         say("{:,} training, {:,} validation images, {:,} test rows".format(*numbers))
         measured = _compute(connection, experiment, selection, about, folder, memory, say)
