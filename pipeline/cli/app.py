@@ -18,7 +18,7 @@ from pipeline.cli.console import (
     print_totals,
     reported,
 )
-from pipeline.cli.experiments import run_experiments
+from pipeline.cli.experiments import bind_experiments, run_experiments
 from pipeline.cli.models import models
 from pipeline.cli.options import (
     DEFAULT_STORE,
@@ -124,15 +124,17 @@ def run(
             nodes = graph.upstream(until)
         if only:
             nodes = [graph.node(only)]
+        names = [] if until or only else list(graph.experiments)
         with Reporter() as reporter:
             options = runner.Options(inline, scheduler, workers, silence, stop)
+            if names:
+                options = replace(options, bind=lambda new: bind_experiments(graph, cache, new))
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
         lacking = _lacking(graph, totals)
         if lacking and not stop.why:
             typer.echo(addressed(lacking), err=True)
-        names = [] if until or only else list(graph.experiments)
         measured = run_experiments(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
         )
@@ -176,6 +178,7 @@ def plan(
 ) -> None:
     """What a run would compute, on how many images, why, and at what cost. Changes nothing.
 
+    Exit 2 when the SQL of an experiment is wrong, or selects nothing, as far as that is known yet.
     Time and storage are measured, by parts in the store or by --calibrate, or said to be unknown.
     """
     with reported(dag, overrides, limit, store):
@@ -189,6 +192,7 @@ def plan(
 
         draft = _read(dag, overrides, limit)
         graph = fingerprinted(draft)
+        bind_experiments(graph, Store(store))
         count = estimate.workers_of(graph, workers or planned_gpus(graph))
         rates = None
         if calibrate:

@@ -1,5 +1,6 @@
 """The experiments of a DAG, run and shown: what `item train`, and the end of `item run`, do."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,25 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
+
+
+def bind_experiments(
+    graph: "Dag", cache: "Store", files: Sequence[tuple[str, str]] | None = None
+) -> None:
+    """Checks the experiments' SQL before anything is computed: see `pipeline.head.rows.bind`.
+
+    `files`: (uri, path) of those that the store does not list; None: looks for them.
+    """
+    if not graph.experiments:
+        return
+    from pipeline.engine.queues import index
+    from pipeline.head.rows.bind import bind
+
+    if files is None:
+        found = index.find(graph)
+        index.misfits(graph, found)  # where no path fits the layout, no predicate is at fault
+        files = index.new_files(graph, cache, found)
+    bind(graph, cache, files)
 
 
 def run_experiments(

@@ -1,6 +1,6 @@
 """The run: index the corpus, compute every missing part, say what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import randrange
@@ -24,7 +24,9 @@ class Options:
 
     `workers`: processes of a local cluster; None: as the DAG says. What is silent for `stall`
     seconds is ended and tried again (None: nothing is). Once `stop` is asked, no new part is begun;
-    `run` returns when those in flight are committed.
+    `run` returns when those in flight are committed. `bind` is called once the listing is there,
+    with the (uri, path) of files that it lacks all the same (another run lists them), before any
+    model is loaded: its UserError ends the run.
     """
 
     inline: bool = False
@@ -32,6 +34,7 @@ class Options:
     workers: int | None = None
     stall: float | None = DEFAULT_STALL
     stop: Stop = field(default_factory=Stop)
+    bind: Callable[[Sequence[tuple[str, str]]], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ def run(
         claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
         running = _Lazy(stack, dag, nodes, options, reporter)
         sharing = _Sharing(store, claims, running, options, reporter)
-        _index(dag, store, sharing, reporter)
+        unlisted = _index(dag, store, sharing, reporter)
+        if options.bind is not None and not options.stop.asked():
+            options.bind(unlisted)
         _perturb(dag, store, sharing, reporter)
         _compute(dag, store, nodes, sharing, reporter)
     return totals(dag, store, nodes)
@@ -116,7 +121,8 @@ class _Sharing:
         drive.drive(shared, self._running.get(), counter.part, counter.failure)
 
 
-def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> None:
+def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> list[tuple[str, str]]:
+    """Lists the new files; returns (uri, path) of those that are not listed all the same."""
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     found = index.find(dag)
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
@@ -128,20 +134,22 @@ def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> Non
         layout = dag.corpus.layout
         reporter.say(f"{odd} paths do not fit the layout {layout}: their labels are null")
     complete = len(store.current(images, images)) == len(store.parts(listing))
-    if complete and not index.new_files(dag, store, found):
-        return
+    new = index.new_files(dag, store, found)
+    if complete and not new:
+        return []
     for node in (listing, images):
         store.open_node(node, dag.name, dag.corpus.root)
     with ExitStack() as stack:  # one run at a time: the order of files decides about their parts
         for node in (listing, images):  # every run in this order
             if not stack.enter_context(sharing.claims.alone(node.folder, node.name)):
-                return
+                return index.new_files(dag, store, found)  # another run is listing them
             sharing.claims.sweep(node.folder)
         queue = index.listing_queue(dag, store, index.new_files(dag, store, found))
         if queue.total and not sharing.stopping():
             sharing.drive(queue, {listing.name: (0, queue.total)})
         if not sharing.stopping():  # else parts are missing, and `images` is made in their order
             index.write_images(dag, store)
+    return index.new_files(dag, store, found)
 
 
 def _perturb(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> None:

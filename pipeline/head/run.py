@@ -35,7 +35,8 @@ from pipeline.head.methods.foreign import digests
 from pipeline.head.report.card import card
 from pipeline.head.result import Result
 from pipeline.head.rows import selection as rows
-from pipeline.head.run_folder import publish
+from pipeline.head.run_folder import check_writable, publish
+from pipeline.store.run_folders import restore
 from pipeline.version import __version__
 
 if TYPE_CHECKING:
@@ -77,9 +78,11 @@ def run_experiment(
     selection = replace(selection, train=_with_notes(selection.train, experiment))
     about = _about(experiment, name, selection, fingerprints)
     folder = out / name / about["run_id"]
+    restore(out)
     measured = None if again else _saved(folder)
     seconds = None
     if measured is None:
+        check_writable(folder)  # found after training, it would have been for nothing
         numbers = (side.table.num_rows for side in selection.sides.values())
         say("{:,} training, {:,} validation images, {:,} test rows".format(*numbers))
         measured = _compute(connection, experiment, selection, about, folder, memory, say)

@@ -11,7 +11,9 @@ from pipeline.corpus.layouts import count_misfits
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores
+from pipeline.engine.queues import index
 from pipeline.errors import UserError
+from pipeline.head.rows.bind import bind, bind_draft
 from pipeline.plan.plan import plan
 from pipeline.setup.finding import Check, attempt
 from pipeline.setup.model_checks import check_models
@@ -45,6 +47,8 @@ def examine(
         corpus = attempt("corpus", lambda d=draft: _corpus(d))
         cluster = attempt("cluster", lambda d=draft: ready(d.file.cluster))
         checks += [_lock(draft, fetch), corpus, cluster, *check_models(draft, fetch, load)]
+        if corpus.ok and draft.file.experiments:
+            checks.append(attempt("experiments", lambda d=draft: _experiments(d, store)))
         if corpus.ok:
             checks.append(_room(draft, store))
     return checks
@@ -71,6 +75,23 @@ def _corpus(draft: Draft) -> str:
     return f"{len(paths)} image files in {corpus.root}" + (
         f", {odd} of which do not fit the layout {corpus.layout}" if odd else ""
     )
+
+
+def _experiments(draft: Draft, store: Path) -> str:
+    """Binds the SQL of the experiments; without the DAG's models, to the paths of its files."""
+    found = list_files(draft.file.corpus.root)
+    try:
+        graph, cache = fingerprinted(draft), Store(store)
+    except UserError:  # a model or the store is not there: another check's finding
+        files = [(file.uri, file.path) for file in found.files]
+        limit = draft.file.corpus.limit
+        unchecked = bind_draft(draft, index.sampled(files, limit) if limit else files)
+    else:
+        unchecked = bind(graph, cache, index.new_files(graph, cache, found))
+    said = f"the SQL of {len(draft.file.experiments)} is right"
+    if unchecked:
+        said += f"; what it selects is not known yet in {', '.join(unchecked)}"
+    return said
 
 
 def _room(draft: Draft, store: Path) -> Check:

@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
-from pipeline.store import claims, part_file
+from pipeline.store import claims, part_file, run_folders
 from pipeline.version import __version__
 
 FORMAT = 3  # raised when the layout of the store or of its tables changes
@@ -160,6 +160,7 @@ class Store:
 
     def runs(self) -> list[Path]:
         """The folders of the trained runs, `STORE/runs/<experiment>/<run id>`, by name."""
+        run_folders.restore(self.root / "runs")
         return sorted(path.parent for path in self.root.glob("runs/*/*/metrics.parquet"))
 
     def pattern(self, node: Node) -> str:
@@ -168,6 +169,7 @@ class Store:
 
     def runs_pattern(self) -> str:
         """A glob that finds the folders of the trained runs, now and later."""
+        run_folders.restore(self.root / "runs")
         return f"{escape(str(self.root))}/runs/*/*"
 
     def has(self, node: Node, name: str) -> bool:

@@ -347,6 +347,29 @@ def test_a_failed_write_keeps_the_former_run(content, store, result, tmp_path, m
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["cross"]
 
 
+@pytest.mark.parametrize("what", ["file", "refused"])
+def test_a_store_that_cannot_be_written_is_found_before_training(
+    content, store, tmp_path, monkeypatch, what
+):
+    def train(*arguments, **options):
+        raise AssertionError("trained for nothing")
+
+    connection, runs = store(content()), tmp_path / "runs"
+    monkeypatch.setattr("pipeline.head.run._compute", train)
+    if what == "file":
+        runs.mkdir()
+        (runs / "cross").write_text("")
+    else:  # permissions do not bind root
+
+        def refuse(path, *arguments, **options):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match="the run cannot be saved") as caught:
+        run_experiment(connection, EXPERIMENT, "cross", runs, MADE_FROM)
+    assert "--store" in caught.value.hint
+
+
 def test_it_never_imports_a_vision_or_language_library(content, tmp_path):
     parts = {
         name: (table, [str(path) for path in paths])

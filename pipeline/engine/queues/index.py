@@ -48,7 +48,7 @@ def new_files(dag: Dag, store: Store, found: Found) -> list[tuple[str, str]]:
     known = set(known_uris(dag, store))
     files = [(file.uri, file.path) for file in found.files]
     if dag.corpus.limit is not None:
-        files = _spread(files, dag.corpus.limit)
+        files = sampled(files, dag.corpus.limit)
         room = max(0, dag.corpus.limit - len(known))
         return [file for file in files if file[0] not in known][:room]
     return [file for file in files if file[0] not in known]
@@ -61,8 +61,8 @@ def known_uris(dag: Dag, store: Store) -> Iterator[str]:
         yield from store.read(node.folder, path.name, ["uri"])["uri"].to_pylist()
 
 
-def _spread(files: list[tuple[str, str]], limit: int) -> list[tuple[str, str]]:
-    """`limit` files, evenly spaced, so that a small sample has every folder in it."""
+def sampled(files: list[tuple[str, str]], limit: int) -> list[tuple[str, str]]:
+    """`limit` of the files, evenly spaced, so that a small sample has every folder in it."""
     count = min(limit, len(files))
     return [files[i * len(files) // count] for i in range(count)]
 

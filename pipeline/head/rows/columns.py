@@ -20,6 +20,9 @@ COLUMNS = {
     **dict.fromkeys(("cosine_local", "distance_local"), "features"),
 }
 
+# of the listing's, those that follow from a file's path, without its content
+OF_PATHS = ("uri", "label", "generator", "dataset", "split", "class_name")
+
 
 def query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:
     """The rows of one select; DuckDB's own message for a wrong one, with the nearest column."""

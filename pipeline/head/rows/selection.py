@@ -5,7 +5,7 @@ on one side only, whatever its variants, and the sides' generators are what the 
 may be.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _WORDS = {"train": "training", "validation": "validation", "test": "test"}  # in messages
+ADVICE = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
 
 
 def experiment_rows(variant: str = CLEAN) -> str:
@@ -123,27 +124,7 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     `allow_overlap`, a test generator that is.
     """
     key = f"experiments.{name}"
-    predicates = {"train": experiment.train}
-    if experiment.validation:
-        predicates["validation"] = experiment.validation
-    where = {side: f"({predicate}\n)" for side, predicate in predicates.items()}
-    rows_of = experiment_rows(experiment.variant)
-    if experiment.variant != CLEAN:
-        check_variant(connection, experiment.variant, f"{key}.variant")
-
-    def read(side: str, where: str, unique: str) -> Rows:
-        return _side(connection, rows_of, where, unique, experiment, f"{key}.{side}")
-
-    sides = {side: read(side, where[side], "image_id") for side in where}
-    for side, rows in sides.items():
-        _check_classes(rows, _WORDS[side], f"{key}.{side}: {predicates[side]}")
-    rest = " and ".join(
-        f"(image_id in (select image_id from experiment_rows where {taken})) is not true"
-        for taken in where.values()
-    )
-    test_where = f"({experiment.test}\n)" if experiment.test else rest
-    sides["test"] = read("test", test_where, "image_id, generator")
-    _check_images(sides, key)
+    sides = read_sides(connection, experiment, name)
     if "variant" in experiment.test_by:
         test = sides["test"]
         table, notes = in_every_variant(
@@ -159,6 +140,43 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     return selection
 
 
+def read_sides(
+    connection: "DuckDBPyConnection",
+    experiment: Experiment,
+    name: str,
+    wanted: Collection[str] = tuple(_WORDS),
+) -> dict[str, Rows]:
+    """The `wanted` sides as their predicates select them, checked, and against each other.
+
+    `test` without a predicate is what the others leave. Raises the UserErrors of `select` that
+    concern one predicate, or the images of two.
+    """
+    key = f"experiments.{name}"
+    predicates = {"train": experiment.train}
+    if experiment.validation:
+        predicates["validation"] = experiment.validation
+    where = {side: f"({predicate}\n)" for side, predicate in predicates.items()}
+    rows_of = experiment_rows(experiment.variant)
+    if experiment.variant != CLEAN:
+        check_variant(connection, experiment.variant, f"{key}.variant")
+
+    def read(side: str, where: str, unique: str) -> Rows:
+        return _side(connection, rows_of, where, unique, experiment, f"{key}.{side}")
+
+    sides = {side: read(side, where[side], "image_id") for side in where if side in wanted}
+    for side, rows in sides.items():
+        _check_classes(rows, _WORDS[side], f"{key}.{side}: {predicates[side]}")
+    if "test" in wanted:
+        rest = " and ".join(
+            f"(image_id in (select image_id from experiment_rows where {taken})) is not true"
+            for taken in where.values()
+        )
+        test_where = f"({experiment.test}\n)" if experiment.test else rest
+        sides["test"] = read("test", test_where, "image_id, generator")
+    _check_images(sides, key)
+    return sides
+
+
 def _side(
     connection: "DuckDBPyConnection",
     rows_of: str,
@@ -171,8 +189,7 @@ def _side(
         f"{rows_of}select image_id, label, generator, split, state\n"
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
     )
-    advice = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
-    rows = query(connection, sql, key, advice)
+    rows = query(connection, sql, key, ADVICE)
     states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
     missing = states.get("missing", 0)
     if missing and not (experiment.partial and "ok" in states):

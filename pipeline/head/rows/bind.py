@@ -1,0 +1,220 @@
+"""Experiments bound before anything is computed: what their SQL names, and whom it selects.
+
+A misspelt column must not be found after days of captioning. So the predicates are bound against
+what is known early: the listing of the store; for files that it lacks, the labels of their paths.
+What is not known yet (the facts of such files, all features) is there as typed nulls. Names and
+types are checked of every predicate; what it selects only where it names nothing that is unknown.
+There the checks are those of training itself (`selection.select`), over images of which none has
+failed: an error here is one there.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipeline.corpus.layouts import Labels, Misfit, labels
+from pipeline.corpus.variants import ALL, CLEAN, variant_id
+from pipeline.dag.experiment import Experiment
+from pipeline.dag.file import Corpus
+from pipeline.errors import UserError
+from pipeline.head.rows.columns import COLUMNS, OF_PATHS, query
+from pipeline.head.rows.presets import expand
+from pipeline.head.rows.selection import ADVICE, experiment_rows, read_sides, select
+from pipeline.query import open_store, views
+from pipeline.query.part_sql import Tables, literal, no_rows
+from pipeline.store.todo import current_parts
+from pipeline.tables import COLUMNS as TABLES
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from pipeline.dag.graph import Dag, Draft
+    from pipeline.store.parts import Store
+
+Files = Sequence[tuple[str, str]]  # (uri, path below the root)
+
+_SIDES = ("train", "validation", "test")
+_FACTS = {name for name, view in COLUMNS.items() if view == "listing"} - set(OF_PATHS)
+_FEATURES = {name for name, view in COLUMNS.items() if view == "features"}
+_ELSEWHERE = {"select", "from", "columns"}  # words by which a predicate reads what is not here
+_BY_GENERATOR = ("leave_one_out", "train_x_test")  # what they expand to follows from the rows
+# what of an experiment decides about its rows, of all that a sweep may change
+_DECISIVE = ("train", "validation", "test", "variant", "test_by", "allow_overlap")
+
+
+def bind(graph: "Dag", store: "Store", files: Files) -> list[str]:
+    """Checks the experiments of a DAG; `files` are those of the corpus that are not listed yet.
+
+    Returns the experiments of which not every selection could be checked. Raises UserError, with
+    the DAG file and the key, for what `selection.select` and `presets.expand` refuse.
+    """
+    if not graph.experiments:
+        return []
+    # only the listing's rows are needed: a part that is damaged elsewhere is not ours to find
+    outputs = {node.name: (node.stage.output, []) for node in graph.nodes.values()}
+    listing = graph.nodes["listing"]
+    outputs["listing"] = ("listing", store.parts(listing))
+
+    def computed() -> "DuckDBPyConnection | None":
+        """The real rows, when all of them are there."""
+        if files or not _complete(graph, store):
+            return None
+        return open_store.connect(graph, store, runs=False)
+
+    return _bind(graph.path, graph.corpus, graph.experiments, outputs, files, computed)
+
+
+def bind_draft(draft: "Draft", files: Files) -> list[str]:
+    """The same for a DAG whose models are not there, from all the files of its corpus."""
+    outputs = {name: (stage.output, []) for name, (stage, _, _) in draft.nodes.items()}
+    outputs |= {name: (name, []) for name in ("listing", "images")}
+    file = draft.file
+    return _bind(draft.path, file.corpus, file.experiments, outputs, files, lambda: None)
+
+
+def _complete(graph: "Dag", store: "Store") -> bool:
+    """Whether every node has every part, made from what its inputs hold now."""
+    images = graph.nodes["images"]
+    names = {path.name for path in store.current(images, images, graph.corpus.tags)}
+    current = current_parts(store, list(graph.nodes.values()))
+    return bool(names) and all(names <= current[node.name] for node in graph.computed)
+
+
+def _bind(
+    path: Path,
+    corpus: Corpus,
+    experiments: Mapping[str, Experiment],
+    outputs: Tables,
+    files: Files,
+    computed: "Callable[[], DuckDBPyConnection | None]",
+) -> list[str]:
+    unchecked = []
+    with _assumed(corpus, outputs, files) as connection:
+        binding = _Binding(connection, _FEATURES | _ELSEWHERE | (_FACTS if files else set()))
+        for name, experiment in experiments.items():
+            try:
+                if not binding.all_checked(experiment, name, computed):
+                    unchecked.append(name)
+            except UserError as error:
+                what = _with_uris(connection, error.what) if files else error.what
+                raise UserError(what, f"{path}: {error.where}", error.hint) from error
+    return unchecked
+
+
+class _Binding:
+    """Predicates on a connection of which some columns are null for want of values."""
+
+    def __init__(self, connection: "DuckDBPyConnection", unknown: set[str]):
+        self._connection, self._unknown = connection, unknown
+
+    def all_checked(
+        self,
+        experiment: Experiment,
+        name: str,
+        computed: "Callable[[], DuckDBPyConnection | None]",
+    ) -> bool:
+        """Whether all of an experiment could be checked; UserError for what is wrong with it."""
+        self._check_sql(experiment, name, _SIDES)
+        if self._open(experiment) and not experiment.reads_variants and (real := computed()):
+            with real:
+                return _Binding(real, set()).all_checked(experiment, name, lambda: None)
+        if experiment.preset in _BY_GENERATOR and "train" in self._open(experiment):
+            return False
+        checked = True
+        for plain_name, plain in expand(self._connection, experiment, name).items():
+            for one in _distinct(plain.expand()):
+                checked = self._plain(one, plain_name) and checked
+        return checked
+
+    def _plain(self, experiment: Experiment, name: str) -> bool:
+        unknown = self._open(experiment)
+        if not unknown:
+            select(self._connection, experiment, name)
+            return True
+        self._check_sql(experiment, name, unknown)
+        known = [s for s in _SIDES if getattr(experiment, s) and s not in unknown]
+        read_sides(self._connection, experiment, name, known)
+        return False
+
+    def _open(self, experiment: Experiment) -> list[str]:
+        """The sides whose predicates name what is not known yet."""
+        return [s for s in _SIDES if _words(getattr(experiment, s) or "") & self._unknown]
+
+    def _check_sql(self, experiment: Experiment, name: str, sides: Iterable[str]) -> None:
+        for side in sides:
+            if predicate := getattr(experiment, side):
+                rows_of = experiment_rows(experiment.variant)
+                sql = f"{rows_of}select count(*) from experiment_rows where ({predicate}\n)"
+                query(self._connection, sql, f"experiments.{name}.{side}: {predicate}", ADVICE)
+
+
+def _words(predicate: str) -> set[str]:
+    """The words of a predicate, but for those in its texts."""
+    return set(re.findall(r"\w+", re.sub(r"'(?:[^']|'')*'", "", predicate).lower()))
+
+
+def _distinct(runs: Iterable[Experiment]) -> list[Experiment]:
+    """One of those that select the same rows: seeds and heads change nothing here."""
+    return list({tuple(getattr(one, key) for key in _DECISIVE): one for one in runs}.values())
+
+
+def _assumed(corpus: Corpus, outputs: Tables, files: Files) -> "DuckDBPyConnection":
+    """A confined connection with the store's views, on which every listed image has features.
+
+    They are null, like all that is not known of `files`. The ids of these are made up.
+    """
+    connection = views.connect(outputs)
+    if files:
+        connection.register("item_files", _of_paths(corpus, files))
+        connection.execute(
+            "create or replace view listing as from store.listing "
+            "union all by name select *, md5(uri) as image_id from item_files"
+        )
+    parts = []
+    for split, variant in [(ALL, CLEAN), *corpus.tags.values()]:
+        where = "" if split == ALL else f" and split = {literal(split)}"
+        suffix = literal(variant_id("", variant))
+        parts.append(
+            f"select distinct image_id || {suffix} as image_id, image_id as content_id, "
+            f"{literal(variant)} as variant from listing where image_id is not null{where}"
+        )
+    connection.execute(f"create table item_images as {' union '.join(parts)}")
+    undecided = views.undecided(connection)  # of which there is no view: training says so as well
+    for table in ("images", "features", "image_embeddings"):
+        if table not in undecided:
+            own = [name for name in TABLES[table] if name in ("image_id", "variant")]
+            own += ["content_id"] if table == "images" else []
+            connection.execute(
+                f"create or replace view {table} as {no_rows(table)} "
+                f"union all by name select {', '.join(own)} from item_images"
+            )
+    return connection
+
+
+def _of_paths(corpus: Corpus, files: Files) -> pa.Table:
+    """What the listing will say of files, as far as it follows from their paths."""
+    rows = []
+    for uri, path in files:
+        try:
+            found = labels(corpus.layout, path, corpus.dataset)
+        except Misfit:
+            found = Labels(dataset=corpus.dataset)
+        rows.append((uri, *(getattr(found, name) for name in OF_PATHS[1:])))
+    types = [TABLES["listing"][name] for name in OF_PATHS]
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+    return pa.Table.from_arrays(arrays, names=list(OF_PATHS))
+
+
+def _with_uris(connection: "DuckDBPyConnection", text: str) -> str:
+    """A message with the files in place of ids, which are made up and tell nobody anything."""
+
+    def uri(found: re.Match[str]) -> str:
+        sql = "select min(uri) from listing where image_id = $id"
+        ((name,),) = connection.execute(sql, {"id": found[0]}).fetchall()
+        return name or found[0]
+
+    return re.sub(r"\b[0-9a-f]{32}\b", uri, text)
