@@ -86,7 +86,7 @@ def print_json(value: object) -> None:
 
 
 def print_totals(totals: "list[NodeTotal]") -> None:
-    """The nodes of a run: parts, rows in = ok + failed, seconds, megabytes.
+    """The nodes of a run: parts, rows in = ok + failed, seconds, megabytes; mixed versions.
 
     Where there are images in variants, how many of the rows are theirs.
     """
@@ -106,6 +106,12 @@ def print_totals(totals: "list[NodeTotal]") -> None:
     ]
     of_these = ("of variants",) if variants else ()
     print_rows(("node", "parts", "rows in", *of_these, "ok", "failed", "seconds", "MB"), rows)
+    for total in totals:
+        if total.mixed:
+            typer.echo(
+                f"{total.node}: its parts were made by different versions: {total.mixed} "
+                "(`item query DAG provenance`)"
+            )
 
 
 def print_checks(checks: "list[Check]") -> None:

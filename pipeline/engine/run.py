@@ -16,6 +16,7 @@ from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, receipt
 from pipeline.store.claims import Claims
 from pipeline.store.parts import Store, part_tag
+from pipeline.store.provenance import differences
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class NodeTotal:
     rows_failed: int
     seconds: float  # summed over parts, whoever computed them and when
     bytes: int
+    mixed: str  # versions of libraries in which its parts differ; empty when in none
 
 
 def run(
@@ -228,6 +230,7 @@ def totals(dag: Dag, store: Store, nodes: Sequence[Node]) -> list[NodeTotal]:
                 sum(r.rows_failed for r in receipts),
                 sum(r.seconds_read + r.seconds_infer + r.seconds_write for r in receipts),
                 sum(r.size for r in receipts),
+                differences(r.libraries for r in receipts),
             )
         )
     return out

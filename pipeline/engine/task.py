@@ -20,7 +20,8 @@ from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.errors import UserError, worded
 from pipeline.store.part_file import content
-from pipeline.store.parts import Store
+from pipeline.store.parts import FORMAT, Store
+from pipeline.store.provenance import code
 from pipeline.store.todo import inputs_of, is_current
 from pipeline.version import __version__
 
@@ -32,6 +33,11 @@ Room = Callable[[Sequence[Node]], bool]  # whether an executor takes a task of t
 def always(nodes: Sequence[Node]) -> bool:
     """A `Room` that is never full."""
     return True
+
+
+def _software() -> str:
+    """What driver and workers must have in common."""
+    return f"item {__version__}, code {code()}, store format {FORMAT}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ class Task:
     for ever), or less, by `forecast`: the seconds that all of the part should take. `attempt`
     counts from 1; `avoid` names the worker that the last one hung on. `run` names the run whose
     claims it is computed under (`pipeline.store.claims`), if any: when that is about to stop, what
-    has not begun does not begin.
+    has not begun does not begin. `software` is that of the process that made the task: a worker
+    with another computes nothing.
     """
 
     store: Path
@@ -60,6 +67,7 @@ class Task:
     stall: float | None = None
     forecast: float | None = None
     run: str = ""
+    software: str = field(default_factory=_software, compare=False)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Receipt:
     seconds_infer: float
     seconds_write: float
     size: int
+    libraries: str = ""  # by which the part was made
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ def execute(task: Task) -> Outcome:
     A node that fails does not keep those from being committed that do not need it. Raises
     UserError for what the user can mend, DeviceFault when this process has lost its device.
     """
+    _check_software(task)
     store = Store(task.store)
     if task.run and store.is_stopping(task.run):
         return Outcome()
@@ -119,6 +129,21 @@ def execute(task: Task) -> Outcome:
     done = [node for node in task.nodes if node.name not in lost]
     receipts = tuple(receipt(store, node, task.part) for node in done)
     return Outcome(receipts, tuple(failures.items()))
+
+
+def _check_software(task: Task) -> None:
+    """UserError when this worker would write what other software than the driver's makes.
+
+    Under the driver's fingerprints: nobody could tell the rows apart.
+    """
+    own = _software()
+    other = [n.name for n in task.nodes if n.stage.version != n.recipe["version"]]
+    if own != task.software or other:
+        raise UserError(
+            f"the worker on {socket.gethostname()} has {own}, and the run {task.software}"
+            + (f"; their versions differ of the stages of {', '.join(other)}" if other else ""),
+            hint="install the same item-pipeline on every worker, start them again, and run again",
+        )
 
 
 def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
@@ -248,6 +273,7 @@ def receipt(store: Store, node: Node, part: str) -> Receipt:
         float(facts["seconds_infer"]),
         float(facts["seconds_write"]),
         path.stat().st_size,
+        facts["libraries"],
     )
 
 

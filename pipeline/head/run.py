@@ -77,6 +77,7 @@ def run_experiment(
     selection = rows.select(connection, experiment, name)
     selection = replace(selection, train=_with_notes(selection.train, experiment))
     about = _about(experiment, name, selection, fingerprints)
+    about["made_by"] = _made_by(connection)
     folder = out / name / about["run_id"]
     restore(out)
     measured = None if again else _saved(folder)
@@ -209,6 +210,12 @@ def _with_run(measured: pa.Table, about: dict[str, Any], experiment: Experiment)
     configuration = json.dumps(experiment.configuration, sort_keys=True)
     column = pa.array([configuration] * len(measured))
     return measured.append_column("configuration", column)
+
+
+def _made_by(connection: "DuckDBPyConnection") -> list[str]:
+    """The libraries that the cached rows were made by: several texts where parts differ."""
+    sql = "select distinct libraries from receipts where libraries is not null order by 1"
+    return [text for (text,) in connection.sql(sql).fetchall()]
 
 
 def _about(

@@ -49,6 +49,7 @@ _RECEIPT = {
     "host": "varchar",
     "device": "varchar",  # that models ran on; empty without models
     "precision": "varchar",
+    "libraries": "varchar",  # as pipeline.store.provenance names them
 }
 # the files of a run's folder: relation -> (file, the columns that it always has)
 RUN_FILES = {

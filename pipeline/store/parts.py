@@ -26,6 +26,7 @@ import pyarrow as pa
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
 from pipeline.store import claims, part_file, run_folders
+from pipeline.store.provenance import libraries
 from pipeline.version import __version__
 
 FORMAT = 3  # raised when the layout of the store or of its tables changes
@@ -307,9 +308,9 @@ def read_part(
 
 
 def write_part(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> int:
-    """Commits a part, with its place and its content (`commit`) among the facts; returns bytes."""
-    commit = part_file.content(table)
-    return part_file.write(path, table, {**facts, **place(path), "commit": commit})
+    """Commits a part, with its place, content and libraries among the facts; returns bytes."""
+    own = {"commit": part_file.content(table), "libraries": libraries()}
+    return part_file.write(path, table, {**own, **facts, **place(path)})
 
 
 def place(path: Path) -> dict[str, str]:

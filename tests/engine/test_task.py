@@ -1,5 +1,6 @@
 """One task over several nodes: the joint pass, and what happens when it cannot be made."""
 
+import socket
 from dataclasses import replace
 
 import pytest
@@ -152,3 +153,16 @@ def test_a_stage_that_loses_rows_is_not_committed(opened):
     assert [name for name, _ in outcome.failures] == ["image_embeddings"]
     assert "the stage lost some" in outcome.failures[0][1]
     assert not store.has(dag.nodes["image_embeddings"], outcome.receipts[0].part)
+
+
+def test_a_worker_with_other_software_writes_nothing(opened, monkeypatch):
+    dag, store = opened
+    made = task_of(dag, store, (captions, embeddings, objects))
+    older = replace(made, software=made.software.replace("item ", "item 0."))
+    with pytest.raises(UserError, match=f"the worker on {socket.gethostname()} has item .*, and"):
+        execute(older)
+    node = made.nodes[0]
+    monkeypatch.setitem(node.recipe, "version", node.stage.version + 1)
+    with pytest.raises(UserError, match="versions differ of the stages of captions"):
+        execute(made)
+    assert [store.parts(node) for node in made.nodes] == [[], [], []]

@@ -220,6 +220,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, list
             seconds_write=0.5,
             finished=f"2026-01-02T03:04:0{number}+00:00",
             host=f"host{number}",
+            libraries=f"item 1, torch {number + 1}",
         )
         nodes[name][1].append(path)
 

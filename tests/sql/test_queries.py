@@ -3,7 +3,7 @@ from datetime import datetime
 import pytest
 
 from pipeline.query.questions import execute, named_queries
-from tests.sql.conftest import BJ, A, B, C, D, E, answer, approx
+from tests.sql.conftest import BJ, FIRST, SECOND, A, B, C, D, E, answer, approx
 
 NAMES = [
     "ablation",
@@ -27,6 +27,7 @@ NAMES = [
     "misaligned_objects",
     "most_misaligned",
     "near_duplicates",
+    "provenance",
     "regions_by_head",
     "repeated_captions",
     "run_disagreements",
@@ -195,6 +196,16 @@ def test_failed_rows(connection):
         ("object_embeddings", real_d, D, None, no_caption),
         ("misalignment", real_d, D, None, no_caption),
         ("features", real_d, D, None, no_caption),
+    ]
+
+
+def test_provenance_tells_parts_by_other_versions_apart(connection, known):
+    found = answer(connection, "provenance", "node", "libraries", "mixed", "parts", "rows_in")
+    assert found[0] == ("listing", "item 1, torch 1", False, 1, 8)
+    captions = [row[1:] for row in found if row[0] == "captions"]
+    assert sorted(captions) == [
+        ("item 1, torch 1", True, 1, len(FIRST)),
+        ("item 1, torch 2", True, 1, len(SECOND)),
     ]
 
 

@@ -191,10 +191,11 @@ def _origin(about: Mapping[str, Any]) -> str:
         f"- `{node}`: {fingerprint}" for node, fingerprint in about["fingerprints"].items()
     )
     libraries = ", ".join(f"{name} {number}" for name, number in about["libraries"].items())
+    made_by = "; and others by ".join(about["made_by"]) or "libraries that are not known"
     return (
         f"Features from the store's nodes of these fingerprints:\n\n{nodes or '- none given'}\n\n"
-        f"Libraries: {libraries}. The whole configuration and the SQL are in experiment.json, all "
-        "figures in metrics.parquet."
+        f"They were made by {made_by}. This head was trained and tested by {libraries}. The whole "
+        "configuration and the SQL are in experiment.json, all figures in metrics.parquet."
     )
 
 
