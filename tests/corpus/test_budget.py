@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.corpus import budget, upright
+from pipeline.corpus import budget
 from pipeline.corpus.describe import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests import hostile
@@ -134,7 +134,7 @@ def _saved(mode, **options):
 def test_tile_by_tile_gives_the_same_bit_for_bit(mode, tile, monkeypatch):
     data = _saved(mode)
     whole = np.asarray(decode_bytes(data))
-    monkeypatch.setattr(upright, "_TILE", tile)
+    monkeypatch.setattr(budget, "TILE", tile)
     assert np.array_equal(np.asarray(decode_bytes(data)), whole)
 
 
@@ -145,7 +145,7 @@ def test_transparent_colours_too(monkeypatch):
         image.save(stream, "PNG", transparency=transparency)
         stored.append(stream.getvalue())
     whole = [np.asarray(decode_bytes(data)) for data in stored]
-    monkeypatch.setattr(upright, "_TILE", 50)
+    monkeypatch.setattr(budget, "TILE", 50)
     for data, pixels in zip(stored, whole, strict=True):
         assert np.array_equal(np.asarray(decode_bytes(data)), pixels)
 
