@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline.corpus import budget
-from pipeline.corpus.describe import ImageError
+from pipeline.corpus.describe import ImageError, describe
+from pipeline.corpus.strips import strips
 from pipeline.corpus.upright import decode_bytes
 from tests import hostile
 
@@ -200,3 +201,16 @@ def test_broken_tags_of_a_tiff_are_no_reason_to_fail_otherwise():
         data = hostile.tiff(64, 64, (width, 16))
         with pytest.raises(ImageError):
             decode_bytes(data)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_of_a_strip_a_row_is_read_and_one_of_a_million_refused(order, big):
+    assert decode_bytes(hostile.many_strips(300, order, big)).size == (1, 300)
+    assert strips(hostile.many_strips(300, order, big)) == 300
+    started = time.monotonic()
+    data = hostile.many_strips(1_000_000, order, big)
+    assert describe(data).error == "image is in 1,000,000 strips or tiles, over 131,072"
+    assert time.monotonic() - started < 2
+    for end in range(40):  # damaged, whatever follows
+        assert strips(data[:end]) == 0
