@@ -5,6 +5,7 @@ The estimates are Pillow 12's and 13's own memory, measured by `tests.benchmarks
 
 import re
 import struct
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -16,6 +17,8 @@ MAX_BYTES = 3 * 2**29
 
 # Of a JPEG. libjpeg's own progressive files have 10; each costs a pass over all of the image.
 MAX_SCANS = 100
+
+TILE = 2**22  # pixels that are worked on in one go
 
 _PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
 # bytes for each pixel that a format's decoder takes beside the image: canvases, planes, copies
@@ -68,6 +71,19 @@ def peak(image: Image.Image, in_scans: bool = False) -> int:
         turned = (height, width) if turn > 4 else (width, height)
         steps.append(rgb + _stored(turned, 4))
     return max(steps)
+
+
+def tiles(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) of at most TILE pixels that make up an image.
+
+    What takes many bytes for a pixel is done one after the other. Pixels come in the order of rows.
+    """
+    width, height = size
+    wide = min(width, TILE)
+    high = TILE // wide
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            yield left, top, min(left + wide, width), min(top + high, height)
 
 
 def _stored(size: tuple[int, int], pixel: int) -> int:

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from pipeline.corpus.strips import MAX_STRIPS, strips
 from pipeline.errors import worded
 
 # Rasters only: Pillow would hand an EPS file to another program, and draw a WMF one.
@@ -88,6 +89,8 @@ def open_image(data: bytes) -> Image.Image:
     """The image with its header read and its pixels not yet decoded; ImageError when impossible."""
     if not data:
         raise ImageError("file is empty (0 bytes)")
+    if (pieces := strips(data)) > MAX_STRIPS:
+        raise ImageError(f"image is in {pieces:,} strips or tiles, over {MAX_STRIPS:,}")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:

@@ -7,8 +7,11 @@ from hashlib import sha256
 import numpy as np
 from PIL import Image
 
+from pipeline.corpus.budget import tiles
 from pipeline.corpus.file_facts import MAX_PIXELS, ImageError
 from pipeline.corpus.variants import parse
+
+_TRUNCATE = 4.0  # standard deviations: a Gaussian's reach
 
 
 def perturb(image: Image.Image, variant: str, content_id: str) -> tuple[Image.Image, bytes | None]:
@@ -38,16 +41,25 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
 def _blur(image: Image.Image, sigma: float, seed: str) -> Image.Image:
     from scipy.ndimage import gaussian_filter
 
-    values = np.asarray(image, np.float32)
-    return _rounded(gaussian_filter(values, (sigma, sigma, 0), truncate=4.0))
+    out, reach = Image.new("RGB", image.size), int(_TRUNCATE * sigma + 0.5)
+    for left, top, right, bottom in tiles(image.size):  # each with what the filter sees around it
+        x0, y0 = max(0, left - reach), max(0, top - reach)
+        around = (x0, y0, min(image.width, right + reach), min(image.height, bottom + reach))
+        values = np.asarray(image.crop(around), np.float32)
+        made = gaussian_filter(values, (sigma, sigma, 0), truncate=_TRUNCATE)
+        out.paste(_rounded(made[top - y0 : bottom - y0, left - x0 : right - x0]), (left, top))
+    return out
 
 
 def _noise(image: Image.Image, variance: float, seed: str) -> Image.Image:
     digest = sha256(f"noise {seed}".encode()).digest()
     rng = np.random.default_rng(np.frombuffer(digest, "<u4").tolist())
-    values = np.asarray(image, np.float32)
-    drawn = rng.standard_normal(values.shape, np.float32)
-    return _rounded(values + np.float32(255 * variance**0.5) * drawn)
+    out = Image.new("RGB", image.size)
+    for box in tiles(image.size):  # in the order in which the numbers are drawn
+        values = np.asarray(image.crop(box), np.float32)
+        drawn = rng.standard_normal(values.shape, np.float32)
+        out.paste(_rounded(values + np.float32(255 * variance**0.5) * drawn), box)
+    return out
 
 
 def _rounded(values: np.ndarray) -> Image.Image:

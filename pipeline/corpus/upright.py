@@ -28,9 +28,6 @@ _UPRIGHT = {
 Made = TypeVar("Made")
 
 
-_TILE = 2**22  # pixels that are converted to RGB in one go
-
-
 class Row(NamedTuple):
     """What the table `images` says of one image that is to be decoded."""
 
@@ -125,15 +122,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise ImageError(
             f"grey values of mode {image.mode} have no agreed range: save 8 or 16 bits"
         )
-    if image.width * image.height <= _TILE:
+    if image.width * image.height <= budget.TILE:
         return _converted(image)
     out = Image.new("RGB", image.size)
-    wide = min(image.width, _TILE)
-    high = max(1, _TILE // wide)
-    for top in range(0, image.height, high):
-        for left in range(0, image.width, wide):
-            box = left, top, min(left + wide, image.width), min(top + high, image.height)
-            out.paste(_converted(image.crop(box)), box)
+    for box in budget.tiles(image.size):
+        out.paste(_converted(image.crop(box)), box)
     return out
 
 

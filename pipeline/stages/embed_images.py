@@ -47,7 +47,7 @@ def run(
 
 STAGE = Stage(
     "embed_images",
-    1,
+    2,
     ("images",),
     "image_embeddings",
     EmbedImagesParameters,

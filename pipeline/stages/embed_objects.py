@@ -140,7 +140,7 @@ def run(
 
 STAGE = Stage(
     "embed_objects",
-    1,
+    2,
     ("images", "regions"),
     "object_embeddings",
     EmbedObjectsParameters,

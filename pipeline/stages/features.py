@@ -82,4 +82,4 @@ def _scalars(
     return columns
 
 
-STAGE = Stage("features", 1, (*INPUTS, "misalignment"), "features", FeaturesParameters, run)
+STAGE = Stage("features", 2, (*INPUTS, "misalignment"), "features", FeaturesParameters, run)

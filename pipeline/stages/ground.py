@@ -155,4 +155,4 @@ def _locate(
     return by_detector(groups, texts, model, *how)
 
 
-STAGE = Stage("ground", 2, ("images", "objects"), "regions", GroundParameters, run, _models)
+STAGE = Stage("ground", 3, ("images", "objects"), "regions", GroundParameters, run, _models)

@@ -70,4 +70,4 @@ def _measured(level: str, pairs: Pairs) -> pa.Table:
     )
 
 
-STAGE = Stage("misalign", 2, INPUTS, "misalignment", MisalignParameters, run)
+STAGE = Stage("misalign", 3, INPUTS, "misalignment", MisalignParameters, run)

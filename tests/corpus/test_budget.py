@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.corpus import budget, upright
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus import budget
+from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.strips import strips
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 
@@ -134,7 +135,7 @@ def _saved(mode, **options):
 def test_tile_by_tile_gives_the_same_bit_for_bit(mode, tile, monkeypatch):
     data = _saved(mode)
     whole = np.asarray(decode_bytes(data))
-    monkeypatch.setattr(upright, "_TILE", tile)
+    monkeypatch.setattr(budget, "TILE", tile)
     assert np.array_equal(np.asarray(decode_bytes(data)), whole)
 
 
@@ -145,7 +146,7 @@ def test_transparent_colours_too(monkeypatch):
         image.save(stream, "PNG", transparency=transparency)
         stored.append(stream.getvalue())
     whole = [np.asarray(decode_bytes(data)) for data in stored]
-    monkeypatch.setattr(upright, "_TILE", 50)
+    monkeypatch.setattr(budget, "TILE", 50)
     for data, pixels in zip(stored, whole, strict=True):
         assert np.array_equal(np.asarray(decode_bytes(data)), pixels)
 
@@ -200,3 +201,17 @@ def test_broken_tags_of_a_tiff_are_no_reason_to_fail_otherwise():
         data = hostile.tiff(64, 64, (width, 16))
         with pytest.raises(ImageError):
             decode_bytes(data)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_of_a_strip_a_row_is_read_and_one_of_a_million_refused(order, big):
+    if not (big and order == ">"):  # which Pillow itself does not read
+        assert decode_bytes(hostile.many_strips(300, order, big)).size == (1, 300)
+    assert strips(hostile.many_strips(300, order, big)) == 300
+    started = time.monotonic()
+    data = hostile.many_strips(1_000_000, order, big)
+    assert describe(data).error == "image is in 1,000,000 strips or tiles, over 131,072"
+    assert time.monotonic() - started < 2
+    for end in range(40):  # damaged, whatever follows
+        assert strips(data[:end]) == 0

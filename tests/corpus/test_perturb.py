@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.corpus import budget
 from pipeline.corpus import perturb as room
 from pipeline.corpus.file_facts import ImageError, describe
 from pipeline.corpus.perturb import perturb
@@ -118,3 +119,14 @@ def test_a_chain_goes_from_left_to_right():
     assert data == perturb(half, "jpeg_75", ID)[1]
     other, none = perturb(ramp(), "jpeg_75+resize_0.5", ID)
     assert none is None and not np.array_equal(made, other)
+
+
+@pytest.mark.parametrize("tile", [7, 40, 95, 333])
+@pytest.mark.parametrize("variant", ["blur_1", "blur_3", "noise_0.01", "blur_2+noise_0.001"])
+@pytest.mark.parametrize("size", [(40, 20), (5, 90), (90, 1)])
+def test_tile_by_tile_gives_the_same_bit_for_bit(variant, tile, size, monkeypatch):
+    rng = np.random.default_rng(6)
+    image = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), np.uint8))
+    whole = pixels(image, variant)
+    monkeypatch.setattr(budget, "TILE", tile)
+    assert np.array_equal(pixels(image, variant), whole)

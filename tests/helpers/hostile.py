@@ -82,6 +82,25 @@ def tiff(width: int, height: int, tile: tuple[int, int] | None = None, bits: int
     return b"II*\0" + struct.pack("<I", start) + body + directory
 
 
+def many_strips(rows: int, order: str = "<", big: bool = False) -> bytes:
+    """An unpacked grey TIFF (or BigTIFF), a pixel wide, whose rows are a strip each."""
+    number, short = ("Q", "Q") if big else ("I", "H")
+    header = 16 if big else 8
+    places = header + rows
+    start = places + 8 * rows
+    tags = {256: (1, 1), 257: (1, rows), 258: (1, 8), 259: (1, 1), 262: (1, 1)}
+    tags |= {273: (rows, places), 277: (1, 1), 278: (1, 1), 279: (rows, places + 4 * rows)}
+    head = b"II" if order == "<" else b"MM"
+    head += struct.pack(f"{order}HHHQ", 43, 8, 0, start) if big else b""
+    head += b"" if big else struct.pack(f"{order}HI", 42, start)
+    body = bytes(rows) + struct.pack(f"{order}{rows}I", *range(header, header + rows))
+    body += struct.pack(f"{order}{rows}I", *[1] * rows) + struct.pack(f"{order}{short}", len(tags))
+    for tag, (count, value) in sorted(tags.items()):
+        kind = 16 if big and count == 1 else 4  # a number in the entry itself fills it
+        body += struct.pack(f"{order}HH{number}{number}", tag, kind, count, value)
+    return head + body + bytes(8)
+
+
 def saved(mode: str, size: tuple[int, int], format: str, **options: object) -> bytes:
     """A plain image of a mode, as Pillow writes it."""
     stream = io.BytesIO()

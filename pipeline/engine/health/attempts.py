@@ -1,7 +1,7 @@
 """How often a part is tried, and how: as it is, once more elsewhere, then with care.
 
 A part is computed at most three times. The last time its stages run in child processes, which find
-the image at fault (`pipeline.engine.poison`); it becomes a failed row, and no other is lost.
+the images at fault, however many (`pipeline.engine.poison`); no other is lost.
 """
 
 from dataclasses import replace
