@@ -23,7 +23,7 @@ def box(monkeypatch):
     def make(gpus: int, cores: int = 16, memory: float = 100e9):
         monkeypatch.setattr(machine, "cores", lambda: cores)
         monkeypatch.setattr(machine, "gpus", lambda: [str(i) for i in range(gpus)])
-        monkeypatch.setattr(machine.footprint, "weights", lambda spec: 100_000_000)
+        monkeypatch.setattr(machine.memory_size, "weights", lambda spec: 100_000_000)
         monkeypatch.setattr("distributed.system.MEMORY_LIMIT", memory)
 
     return make

@@ -105,10 +105,12 @@ def test_a_second_sigterm_stops_at_once_and_the_next_run_goes_on(write_dag, item
     assert before.items() <= {p: p.stat().st_mtime_ns for p in store.rglob("*.parquet")}.items()
 
 
-def test_max_hours_begins_nothing_later_and_says_how_to_go_on(write_dag, item, tmp_path):
+def test_max_hours_begins_nothing_later_and_says_how_to_go_on(
+    write_dag, item, item_process, tmp_path
+):
     path = write_dag(part_size=1)
     options = ("--inline", "--until", "image_embeddings", "--store", "s", "--max-hours", "0")
-    answer = item("run", path, *options, cwd=tmp_path)
+    answer = item_process("run", path, *options, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "--max-hours 0: no new part is begun" in answer.stderr
     assert command_that_goes_on(answer.stderr) == ["item", "run", str(path), *options]
