@@ -78,6 +78,8 @@ def test_gpu_and_cpu_tasks_run_at_the_same_time_each_where_it_belongs(
     monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setattr(local, "cores", lambda: 4)
     monkeypatch.setattr(executors, "attended", where)
+    for name in machine.THREAD_VARIABLES:  # what is set already, Dask hands on to its workers
+        monkeypatch.delenv(name, raising=False)
     nodes = load(str(write_dag(models=fake_models))).nodes
     said, found = [], []
     try:

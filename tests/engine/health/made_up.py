@@ -73,4 +73,4 @@ def run(inputs, parameters, models):
     return tables.build("objects", {"image_id": ids})
 
 
-STAGE = Stage("parse", 2, ("captions",), "objects", Parameters, run)
+STAGE = Stage("parse", 1, ("captions",), "objects", Parameters, run)
