@@ -309,8 +309,8 @@ def read_part(
 
 def write_part(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> int:
     """Commits a part, with its place, content and libraries among the facts; returns bytes."""
-    own = {"commit": part_file.content(table), "libraries": libraries()}
-    return part_file.write(path, table, {**own, **facts, **place(path)})
+    own = {**place(path), "commit": part_file.content(table)}
+    return part_file.write(path, table, {"libraries": libraries(), **facts, **own})
 
 
 def place(path: Path) -> dict[str, str]:

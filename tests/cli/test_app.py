@@ -1,6 +1,7 @@
 """Each command through its real entry point, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+import pipeline
 from tests.conftest import rows
 
 # of the demo's experiments: what they print, in a tenth of the time
@@ -129,8 +131,11 @@ def test_train_touches_no_feature_extractor(ready):
         "bad = {'open_clip', 'transformers', 'spacy'} & set(sys.modules)\n"
         "assert not bad, bad\n"
     )
+    # the package that this process has: an installed one has a demo corpus of its own elsewhere
+    here = {**os.environ, "PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+    command = [sys.executable, "-c", script]
     answer = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=120
+        command, cwd=folder, env=here, capture_output=True, text=True, timeout=120
     )
     assert answer.returncode == 0, answer.stderr
     assert "linear probe" in answer.stdout
