@@ -91,6 +91,7 @@ class _Lazy:
         self._executor: drive.Executor | None = None
 
     def get(self) -> drive.Executor:
+        """The run's executor, started at the first call."""
         if self._executor is None:
             options = self._options
             context = executors.executor(

@@ -69,6 +69,11 @@ class Task:
     run: str = ""
     software: str = field(default_factory=_software, compare=False)
 
+    @property
+    def folders(self) -> dict[str, str]:
+        """Where nodes' tables lie, by name: those of this task, and those that it needs."""
+        return {**{node.name: node.folder for node in self.nodes}, **dict(self.sources)}
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -113,7 +118,7 @@ def execute(task: Task) -> Outcome:
     failures: dict[str, str] = {}
     lost: set[str] = set()  # what failed, and what waits for it
     for node in missing:
-        if is_current(store, node, task.part, _folders(task)):
+        if is_current(store, node, task.part, task.folders):
             continue
         if lost & set(node.inputs.values()):
             lost.add(node.name)
@@ -161,7 +166,7 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
         pulse.node(nodes[0].name)
         began, started = datetime.now(UTC), perf_counter()
         names = joint_pass.outside(nodes)
-        folders = _folders(task)
+        folders = task.folders
         marked = {name: store.read_marked(folders[name], task.part) for name in names}
         inputs = {name: table for name, (table, _) in marked.items()}
         commits = {name: commit for name, (_, commit) in marked.items()}
@@ -186,17 +191,12 @@ def _jointly(store: Store, task: Task, nodes: list[Node]) -> bool:
 
 def _missing(store: Store, task: Task) -> list[Node]:
     """The nodes that lack the part, or have it from other inputs, or from such as are missing."""
-    folders, missing = _folders(task), dict[str, Node]()
+    folders, missing = task.folders, dict[str, Node]()
     for node in task.nodes:
         above = missing.keys() & set(node.inputs.values())
         if above or not is_current(store, node, task.part, folders):
             missing[node.name] = node
     return list(missing.values())
-
-
-def _folders(task: Task) -> dict[str, str]:
-    """Where the tables of nodes lie: outside of the task, or of it and committed already."""
-    return {**{node.name: node.folder for node in task.nodes}, **dict(task.sources)}
 
 
 def _made_from(node: Node, commits: Mapping[str, str]) -> dict[str, str]:
@@ -208,7 +208,7 @@ def _alone(store: Store, task: Task, node: Node) -> None:
     started = perf_counter()
     inputs, commits = {"files": task.files}, dict[str, str]()
     if task.files is None:
-        folders = _folders(task)
+        folders = task.folders
         names = node.inputs.items()
         marked = {(i, name): store.read_marked(folders[name], task.part) for i, name in names}
         inputs = {input_: table for (input_, _), (table, _) in marked.items()}

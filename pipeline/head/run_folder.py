@@ -1,7 +1,6 @@
 """A run's folder, written whole or not at all; the former one stays until then."""
 
 import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.store import run_folders
+from pipeline.store.part_file import sync
 
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)  # a folder cannot be renamed onto one that holds files
 
@@ -45,9 +45,9 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
             partial.mkdir()
             write(partial)
             for path in (*partial.iterdir(), partial):
-                _sync(path)
+                sync(path)
             _move(partial, folder)
-            _sync(folder.parent)
+            sync(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         run_folders.restore(folder.parent.parent)
@@ -65,15 +65,6 @@ def _move(partial: Path, folder: Path) -> None:
                 raise
         with suppress(FileNotFoundError):  # another writer of the same run was faster
             folder.rename(run_folders.aside(folder))
-
-
-def _sync(path: Path) -> None:
-    """Brings a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -114,6 +114,7 @@ def run(
         boxes[regions["score"].to_numpy() < parameters.min_score] = 0, 0, 1, 1
 
     def crops() -> Iterator[Item]:
+        """(row, prepared region, why there is none) of each wanted object."""
         prepare = _Crops(clip.prepare, parameters.margin)
         given = [boxes[rows] for rows in groups.rows]
         beside = limit.beside()

@@ -237,12 +237,13 @@ def _check(file: BinaryIO, chunk: Chunk) -> None:
 
 def commit(temporary: Path, path: Path) -> None:
     """Makes the file durable, then visible under its name; then makes the name durable."""
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Brings a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

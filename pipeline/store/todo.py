@@ -39,7 +39,7 @@ def current_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
 def stale_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
     """Of each node the parts that were made from other rows than their inputs hold now.
 
-    An input that is missing says nothing. Arguments and errors as of `current_parts`.
+    Arguments and errors as of `current_parts`.
     """
     commits: dict[str, dict[str, str]] = {}
     stale: dict[str, set[str]] = {}
@@ -49,28 +49,18 @@ def stale_parts(store: Store, nodes: Sequence[Node]) -> dict[str, set[str]]:
         stale[node.name] = {
             part
             for part, facts in known.items()
-            if any(
-                now not in (None, _made_from(facts).get(input_))
-                for input_, now in _now(node, part, commits).items()
-            )
+            if changed_inputs(facts, _now(node, part, commits))
         }
     return stale
 
 
-def stale_among(
-    node: Node, facts: Mapping[str, str], known: Mapping[str, tuple[object, Mapping[str, str]]]
-) -> str:
-    """The inputs of a part that have other rows by now, in words; empty when there are none.
+def changed_inputs(facts: Mapping[str, str], now: Mapping[str, str | None]) -> list[str]:
+    """The inputs of a part that have other rows by now.
 
-    `known`: (anything, facts) of the parts of other nodes that are there.
+    `facts`: the part's. `now`: input -> commit, None where it is missing, which says nothing.
     """
-    commits = {name: one["commit"] for name, (_, one) in known.items()}
     made_from = _made_from(facts)
-    return ", ".join(
-        name
-        for input_, name in inputs_of(node).items()
-        if commits.get(name) not in (None, made_from.get(input_))
-    )
+    return [input_ for input_, commit in now.items() if commit not in (None, made_from.get(input_))]
 
 
 def check_not_stale(store: Store, nodes: Sequence[Node]) -> None:

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from pipeline import tables
 from pipeline.dag.graph import Dag, Node
-from pipeline.errors import UserError
+from pipeline.errors import UserError, worded
 from pipeline.store import part_file
 from pipeline.store.parts import Store, check_place, part_tag
-from pipeline.store.todo import stale_among
+from pipeline.store.todo import changed_inputs, inputs_of
 
 _SAMPLE = 64  # images of a part whose numbers are computed again
 _UNIT = 2e-3  # how far from 1 the length of a unit vector may be: float16 in up to 2,048 components
@@ -64,8 +64,10 @@ def _faults(node: Node, path: Path, known: Known) -> list[Fault]:
     else:
         known[node.name] = (table, facts)
         found = [*_counts(node, table, facts), *_vectors(table)]
-        if stale := stale_among(node, facts, known):
-            found.append(f"made from other rows than {stale} has now")
+        above = {i: known[name][1] for i, name in inputs_of(node).items() if name in known}
+        if changed := changed_inputs(facts, {i: other["commit"] for i, other in above.items()}):
+            names = ", ".join(node.inputs[input_] for input_ in changed)
+            found.append(f"made from other rows than {names} has now")
         elif not found:
             found = [*_ids(node, table, known), *_again(node, table, known)]
     corpus = node.name == "listing" or (node.name == "images" and not part_tag(path.name))
@@ -117,9 +119,14 @@ def _again(node: Node, table: pa.Table, known: Known) -> Iterator[str]:
     ids = pc.unique(table["image_id"])
     some = ids.take(pa.array(np.unique(np.linspace(0, len(ids) - 1, _SAMPLE).astype(np.int64))))
     inputs = {input_: _rows(known[name][0], some) for input_, name in node.inputs.items()}
+    try:
+        made_again = node.stage.run(inputs, node.parameters, ())
+    except (ValueError, UserError) as error:  # inputs that do not belong together
+        yield f"it cannot be computed again from its inputs: {worded(error)}"
+        return
     now, then = (
         made.sort_by([(key, "ascending") for key in _KEYS if key in made.column_names])
-        for made in (node.stage.run(inputs, node.parameters, ()), _rows(table, some))
+        for made in (made_again, _rows(table, some))
     )
     differing = [name for name in now.column_names if not _equal(now[name], then[name])]
     if differing:

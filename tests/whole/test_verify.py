@@ -130,6 +130,24 @@ def test_what_is_set_aside_is_computed_again_and_what_depends_on_it_too(made):
     assert {path: part_file.facts(path)["commit"] for path in store.all_parts()} == before
 
 
+def test_inputs_that_do_not_belong_together_are_a_finding_and_no_traceback(made):
+    """As if a faulty worker had lost a row, and everything below had been told of it."""
+    dag, store = made
+    rewritten(first(dag, store, "captions"), lambda table: table[1:])
+    commit = part_file.facts(first(dag, store, "captions"))["commit"]
+    for node in ("objects", "text_embeddings", "misalignment", "features"):
+        path = first(dag, store, node)
+        table, facts = read_part(path)
+        inputs = json.loads(facts["inputs"]) | {"captions": commit}
+        write_part(
+            path,
+            table,
+            {k: v for k, v in facts.items() if k != "sums"} | {"inputs": json.dumps(inputs)},
+        )
+    found = {(fault.node, fault.why.partition(":")[0]) for fault in faults(dag, store)}
+    assert ("misalignment", "it cannot be computed again from its inputs") in found
+
+
 def test_parts_of_the_corpus_are_not_set_aside(made):
     dag, store = made
     first(dag, store, "images").write_bytes(b"")

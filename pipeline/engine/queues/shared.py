@@ -91,8 +91,7 @@ class SharedQueue:
 
     def _committed(self, task: Task) -> bool:
         """Whether other runs have brought all of a task's parts up to date: then it is done."""
-        folders = {node.name: node.folder for node in task.nodes} | dict(task.sources)
-        if not all(is_current(self._store, node, task.part, folders) for node in task.nodes):
+        if not all(is_current(self._store, node, task.part, task.folders) for node in task.nodes):
             return False
         for node in task.nodes:
             self._queue.finish(node.name, task.part)

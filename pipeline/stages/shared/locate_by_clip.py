@@ -103,6 +103,7 @@ def by_windows(
     pending: dict[int, tuple[tuple[int, int], np.ndarray]] = {}  # size and windows of an image
 
     def crops() -> Iterator[Item]:
+        """(image, prepared window, why there is none) of each image's windows."""
         prepare, beside = _Windows(clip.prepare, layout), limit.beside()
         for image, found, error in decode(groups.images, threads, prepare, beside=beside):
             if found is None:
