@@ -46,6 +46,23 @@ def worded(error: BaseException) -> str:
     return said[:500]
 
 
+TRANSIENT = "transient: "  # how the reason of a row begins that the next run tries again
+
+
+def transient(words: str) -> str:
+    """The reason of a failure that may go away by itself: a disk, a network, memory."""
+    return f"{TRANSIENT}{words}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What a row says that failed with `error`: `worded`, and whether that may go away by itself.
+
+    What the machine refused may: files and memory. What a library finds wrong with a content stays.
+    """
+    may_pass = isinstance(error, OSError | MemoryError) or getattr(error, "transient", False)
+    return transient(worded(error)) if may_pass else worded(error)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A phrase for error messages: the closest known word, or all of them."""
     options = sorted(known)

@@ -26,10 +26,11 @@ _OTHERS = 3  # threads beside the task's own that a stack shows
 class _Pulse:
     """The beats of one task: a count that only its own thread raises."""
 
-    __slots__ = ("beats", "loading", "node", "thread")
+    __slots__ = ("beats", "done", "loading", "node", "thread")
 
     def __init__(self) -> None:
         self.beats, self.node, self.loading = 0, "", False
+        self.done: dict[str, int] = {}  # node -> images
         self.thread = threading.get_ident()
 
 
@@ -46,7 +47,7 @@ def task(key: str) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-        del _running[key]
+        _running.pop(key, None)  # the same task may run twice, while a worker is retired
 
 
 def node(name: str, loading: bool = False) -> None:
@@ -65,6 +66,19 @@ def beat() -> None:
     pulse = _current.get()
     if pulse is not None:
         pulse.beats += 1
+
+
+def count(images: int) -> None:
+    """The node at work has made the rows of so many images more, though not committed them yet."""
+    pulse = _current.get()
+    if pulse is not None:  # a new dictionary: another thread may be reading the old one
+        pulse.done = {**pulse.done, pulse.node: pulse.done.get(pulse.node, 0) + images}
+        pulse.beats += 1
+
+
+def counts() -> dict[str, dict[str, int]]:
+    """Of each task that runs in this process, by key: node -> images that it has made so far."""
+    return {key: one.done for key, one in list(_running.items())}
 
 
 def signs() -> dict[str, Sign]:

@@ -10,6 +10,9 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 
+# what a row was made from, as 8 bytes: beside the declared columns in every part, but in no view
+MADE_FROM = "made_from"
+
 EMBEDDING = "embedding"  # stands for fixed_size_list<float16>[d] in the declarations below
 
 _IMAGE_KEY = {"image_id": pa.string()}
@@ -33,12 +36,12 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         "orientation": pa.int8(),  # EXIF 1..8
         "jpeg_quality": pa.int16(),  # libjpeg's scale, estimated from the tables; JPEG only
         "sha256": pa.string(),
+        "stamp": pa.string(),  # the file's time of change in ns, or its etag; null: not known
         **_ERROR,
     },
     "images": {
         **_IMAGE_KEY,
         "variant": pa.string(),
-        "uri": pa.string(),
         "bytes": pa.int64(),
         "width": pa.int32(),
         "height": pa.int32(),
@@ -139,7 +142,11 @@ def build(table: str, columns: dict[str, object], width: int | None = None) -> p
 
 
 def check(table: str, data: pa.Table) -> None:
-    """Raises ValueError unless `data` has exactly the columns and types declared for `table`."""
+    """Raises ValueError unless `data` has exactly the columns and types declared for `table`.
+
+    `MADE_FROM` may be there.
+    """
+    data = declared(data)
     for name, kind in COLUMNS[table].items():
         if name not in data.column_names:
             raise ValueError(f"table {table} lacks the column {name}")
@@ -151,6 +158,11 @@ def check(table: str, data: pa.Table) -> None:
             raise ValueError(f"{table}.{name} is {have}, not {kind}")
     if data.num_columns != len(COLUMNS[table]):
         raise ValueError(f"table {table} has undeclared columns: {data.column_names}")
+
+
+def declared(data: pa.Table) -> pa.Table:
+    """The table without `MADE_FROM`."""
+    return data.drop_columns(MADE_FROM) if MADE_FROM in data.column_names else data
 
 
 def vectors(values: np.ndarray, valid: np.ndarray | None = None) -> pa.FixedSizeListArray:

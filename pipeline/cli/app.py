@@ -33,6 +33,7 @@ from pipeline.cli.options import (
     limited,
 )
 from pipeline.cli.query import db, query
+from pipeline.cli.retry import retry
 from pipeline.cli.verify import verify
 from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest
@@ -40,7 +41,7 @@ from pipeline.errors import UserError, nearest
 if TYPE_CHECKING:
     from pipeline.dag.experiment import Experiment
     from pipeline.dag.graph import Dag, Draft
-    from pipeline.engine.run import NodeTotal
+    from pipeline.store.totals import NodeTotal
 
 app = typer.Typer(
     name="item",
@@ -217,9 +218,9 @@ def status(
 ) -> None:
     """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
     with reported(dag, overrides, limit, store):
-        from pipeline.engine.run import totals
         from pipeline.store import lost_lock
         from pipeline.store.parts import Store
+        from pipeline.store.totals import totals
 
         graph = _load(dag, overrides, limit)
         lost_lock.check(graph, Store(store))
@@ -231,6 +232,7 @@ def status(
 
 
 app.command()(verify)
+app.command()(retry)
 app.command()(query)
 app.command()(db)
 
@@ -317,6 +319,7 @@ def gc(
 ) -> None:
     """List (or delete) cached nodes, and variants of images, that none of the given DAGs uses."""
     with reported():
+        from pipeline.corpus.variants import tag
         from pipeline.store import lost_lock
         from pipeline.store.parts import Store
 
@@ -326,7 +329,8 @@ def gc(
             graph = _load(dag, overrides, limit)
             lost_lock.check(graph, cache)  # without its lock a DAG does not know its own cache
             for node in graph.nodes.values():
-                kept.setdefault(node.folder, set()).update(graph.corpus.tags)
+                tags = (tag(name) for name in graph.corpus.splits_of)
+                kept.setdefault(node.folder, set()).update(tags)
         unused = cache.unused(kept)
         rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
         print_rows(("node folder", "what", "size"), rows)

@@ -14,11 +14,11 @@ from pipeline.cli.options import DEFAULT_STORE
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.engine.run import NodeTotal
     from pipeline.plan.plan import Step
     from pipeline.query.questions import NamedQuery
     from pipeline.setup.fetch import Model
     from pipeline.setup.finding import Check
+    from pipeline.store.totals import NodeTotal
 
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 # a command in a message: what comes before a DAG's name, and what may follow it

@@ -1,6 +1,5 @@
 """The experiments of a DAG, run and shown: what `item train`, and the end of `item run`, do."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -12,25 +11,25 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
+    from pipeline.store.snapshot import Changes
 
 
-def bind_experiments(
-    graph: "Dag", cache: "Store", files: Sequence[tuple[str, str]] | None = None
-) -> None:
+def bind_experiments(graph: "Dag", cache: "Store", changes: "Changes | None" = None) -> None:
     """Checks the experiments' SQL before anything is computed: see `pipeline.head.rows.bind`.
 
-    `files`: (uri, path) of those that the store does not list; None: looks for them.
+    `changes`: what the store does not list yet; None: looks for it.
     """
     if not graph.experiments:
         return
     from pipeline.engine.queues import index
     from pipeline.head.rows.bind import bind
+    from pipeline.store.snapshot import compare
 
-    if files is None:
+    if changes is None:
         found = index.find(graph)
         index.misfits(graph, found)  # where no path fits the layout, no predicate is at fault
-        files = index.new_files(graph, cache, found)
-    bind(graph, cache, files)
+        changes = compare(graph, cache, found)
+    bind(graph, cache, changes)
 
 
 def run_experiments(
@@ -54,10 +53,11 @@ def run_experiments(
     from pipeline.head.report.study_table import plain_values, render_study
     from pipeline.plan.missing_parts import lacking_variants
     from pipeline.query.open_store import connect
+    from pipeline.store.contents import asked
     from pipeline.store.todo import check_not_stale
 
     connection = connect(graph, cache, runs=False)  # a damaged run must not stop the next one
-    check_not_stale(cache, list(graph.nodes.values()))
+    check_not_stale(cache, list(graph.nodes.values()), asked(graph, cache))
     # of all nodes: a run may read any of them through the views, whatever they are called
     fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
     measured: dict[str, dict[str, object]] = {}

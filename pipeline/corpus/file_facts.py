@@ -97,6 +97,8 @@ def open_image(data: bytes) -> Image.Image:
         raise ImageError(f"not an image that can be read: it starts with {data[:12]!r}") from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"image is too large: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers raise anything on a damaged header
         raise ImageError(f"image is damaged: {worded(error)}") from error
     if image.width * image.height > MAX_PIXELS:

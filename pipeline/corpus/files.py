@@ -4,13 +4,14 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import UserError, worded
 
@@ -21,7 +22,14 @@ _SUFFIXES = (
 )
 IMAGE_SUFFIXES = frozenset(_SUFFIXES.split())
 
-FILES = pa.schema([("uri", pa.string()), ("path", pa.string())])
+FILES = pa.schema(
+    [
+        ("uri", pa.string()),  # what `read_bytes` takes
+        ("path", pa.string()),  # relative to the root, posix
+        ("bytes", pa.int64()),
+        ("stamp", pa.string()),  # time of change in ns, or what the filesystem has like an etag
+    ]
+)
 
 # keys of `Found.ignored` beside the suffixes
 HIDDEN = "(hidden)"
@@ -38,24 +46,23 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class File:
-    """One image file: `uri` is what `read_bytes` takes, `path` is relative to the root (posix)."""
+# what filesystems call that which changes with a file's content, the surest first
+_STAMPS = ("ETag", "etag", "md5Hash", "CRC", "mtime", "LastModified", "last_modified", "updated")
 
-    uri: str
-    path: str
+_Entry = tuple[str, int | None, str | None]  # full name, bytes, stamp
 
 
 @dataclass(frozen=True)
 class Found:
     """The image files under a root, in the code-point order of `path`, and what was passed over.
 
+    `files` has the schema FILES; bytes and stamp are null where they are not known.
     `ignored` counts entries by lower-case suffix (`.csv`), or by a reason in parentheses: hidden
     files and folders and `__MACOSX` (each folder counts once), names without a suffix, links to a
     folder above themselves, and names of images that are pipes, sockets or devices.
     """
 
-    files: list[File]
+    files: pa.Table
     ignored: dict[str, int] = field(default_factory=dict)
 
 
@@ -76,16 +83,24 @@ def list_files(root: str | Path) -> Found:
             hint = f"give the folder that holds it: {given.rpartition('/')[0] or '.'}"
             raise UserError("the corpus root is a file, not a folder", given, hint)
         ignored: Counter[str] = Counter()
-        names = list(_walk(system, base, ignored))
+        walk = _walk_local if _is_local(system) else _walk
+        entries = list(walk(system, base, ignored))
     except OSError as error:
         hint = "make every folder below the root readable, or move it out of the root"
         raise UserError("a folder cannot be listed", f"{given}: {reason(error)}", hint) from error
-    if not names:
+    if not entries:
         _raise_nothing_found(given, ignored)
-    paths = sorted((name[len(base.rstrip("/")) :].lstrip("/"), name) for name in names)
-    _check_names([path for path, _ in paths], given)
-    files = [File(_uri(given, system, name), path) for path, name in paths]
-    return Found(files, dict(sorted(ignored.items())))
+    names = [name for name, _, _ in entries]
+    cut = len(base.rstrip("/"))
+    try:
+        paths = pc.utf8_ltrim(pc.utf8_slice_codeunits(pa.array(names, pa.string()), cut), "/")
+    except UnicodeEncodeError:
+        _raise_names([name[cut:].lstrip("/") for name in names], given)
+    uris = names if _is_local(system) else [_uri(given, system, name) for name in names]
+    columns = [uris, paths, [size for _, size, _ in entries], [stamp for _, _, stamp in entries]]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, FILES.types, strict=True)]
+    files = pa.Table.from_arrays(arrays, schema=FILES)
+    return Found(files.take(pc.sort_indices(paths)), dict(sorted(ignored.items())))
 
 
 def read_bytes(uri: str) -> bytes:
@@ -121,13 +136,6 @@ def _check_regular(path: str, mode: int) -> None:
         raise OSError(errno.EINVAL, f"Not a regular file but {kind}", path)
 
 
-def files_table(files: Iterable[File]) -> pa.Table:
-    """The input of the stage `listing`: columns uri and path (schema `FILES`)."""
-    rows = list(files)
-    columns = {"uri": [file.uri for file in rows], "path": [file.path for file in rows]}
-    return pa.table(columns, schema=FILES)
-
-
 def path_below(root: str, uri: str) -> str | None:
     """The `path` that `list_files(root)` gives the file `uri`; None when it is not below `root`.
 
@@ -158,8 +166,6 @@ def _filesystem(uri: str, hint: str | None = None) -> tuple[fsspec.AbstractFileS
 
 
 def _uri(root: str, system: fsspec.AbstractFileSystem, name: str) -> str:
-    if _is_local(system):
-        return name
     outer, chain, inner = root.partition("::")
     if chain:  # zip://::/data/a.zip becomes zip://member::/data/a.zip
         return f"{outer.partition('://')[0]}://{name}::{inner}"
@@ -178,45 +184,59 @@ def _is_local(system: fsspec.AbstractFileSystem) -> bool:
     return "file" in system.protocol
 
 
-def _walk(system: fsspec.AbstractFileSystem, base: str, ignored: Counter[str]) -> Iterator[str]:
-    """Full names of the image files below `base`, in no particular order."""
+def _walk_local(
+    system: fsspec.AbstractFileSystem, base: str, ignored: Counter[str]
+) -> Iterator[_Entry]:
+    """`_walk` on a local disk, where the system itself lists a million files in seconds."""
     folders = [(base, frozenset[str]())]
     while folders:
         folder, above = folders.pop()
-        if _is_local(system):
-            above |= {str(Path(folder).resolve())}
+        above |= {os.path.realpath(folder)}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(".") or name == "__MACOSX":
+                    ignored[HIDDEN] += 1
+                elif entry.is_dir():
+                    if entry.is_symlink() and os.path.realpath(entry.path) in above:
+                        ignored[LINK_LOOP] += 1
+                    else:
+                        folders.append((entry.path, above))
+                elif (suffix := _suffix(name)) not in IMAGE_SUFFIXES:
+                    ignored[suffix] += 1
+                elif entry.is_file():
+                    about = entry.stat()
+                    yield entry.path, about.st_size, str(about.st_mtime_ns)
+                elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 (speed)
+                    yield entry.path, None, None  # leads nowhere: stays, and its row says so
+                else:
+                    ignored[NOT_A_FILE] += 1
+
+
+def _walk(system: fsspec.AbstractFileSystem, base: str, ignored: Counter[str]) -> Iterator[_Entry]:
+    """Full name, bytes and stamp of the image files below `base`, in no particular order."""
+    folders = [base]
+    while folders:
+        folder = folders.pop()
         for entry in system.ls(folder, detail=True):
             name = entry["name"].rstrip("/")
             last = name.rpartition("/")[2]
             if name == folder.rstrip("/") or not last:
                 continue  # object stores list a folder's own marker
-            kind = _kind(entry)
             if last.startswith(".") or last == "__MACOSX":
                 ignored[HIDDEN] += 1
-            elif kind == "directory":
-                if entry.get("islink") and str(Path(name).resolve()) in above:
-                    ignored[LINK_LOOP] += 1
-                else:
-                    folders.append((name, above))
+            elif entry["type"] == "directory":
+                folders.append(name)
             elif (suffix := _suffix(last)) not in IMAGE_SUFFIXES:
                 ignored[suffix] += 1
-            elif kind == "other":
+            elif entry["type"] != "file":
                 ignored[NOT_A_FILE] += 1
             else:
-                yield name
+                yield name, entry.get("size"), _stamp(entry)
 
 
-def _kind(entry: dict[str, Any]) -> str:
-    """'file', 'directory' or 'other', a local link being what it leads to."""
-    if not entry.get("islink"):
-        return entry["type"]
-    try:
-        mode = Path(entry["name"]).stat().st_mode
-    except OSError:
-        return "file"  # leads nowhere, or in a circle: stays, and its row says so
-    if stat.S_ISDIR(mode):
-        return "directory"
-    return "file" if stat.S_ISREG(mode) else "other"
+def _stamp(entry: dict[str, Any]) -> str | None:
+    return next((str(entry[name]) for name in _STAMPS if entry.get(name) is not None), None)
 
 
 def _suffix(name: str) -> str:
@@ -224,7 +244,7 @@ def _suffix(name: str) -> str:
     return f".{suffix.lower()}" if stem and suffix else NO_SUFFIX
 
 
-def _raise_nothing_found(root: str, ignored: Counter[str]) -> None:
+def _raise_nothing_found(root: str, ignored: Counter[str]) -> NoReturn:
     if not ignored:
         raise UserError("the corpus root is empty", root, "put images there, or correct the path")
     seen = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5))
@@ -235,15 +255,14 @@ def _raise_nothing_found(root: str, ignored: Counter[str]) -> None:
     )
 
 
-def _check_names(paths: list[str], root: str) -> None:
+def _raise_names(paths: list[str], root: str) -> NoReturn:
     bad = [path for path in paths if not _is_utf8(path)]
-    if bad:
-        shown = ", ".join(ascii(path) for path in bad[:3])
-        raise UserError(
-            f"{len(bad)} file names are not UTF-8: {shown}",
-            root,
-            "rename them (for example with convmv): tables hold text, and no file is left out",
-        )
+    shown = ", ".join(ascii(path) for path in bad[:3])
+    raise UserError(
+        f"{len(bad)} file names are not UTF-8: {shown}",
+        root,
+        "rename them (for example with convmv): tables hold text, and no file is left out",
+    )
 
 
 def _is_utf8(text: str) -> bool:

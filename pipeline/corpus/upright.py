@@ -12,7 +12,7 @@ from pipeline.corpus import budget
 from pipeline.corpus.file_facts import ImageError, open_image, orientation
 from pipeline.corpus.files import read_bytes, reason
 from pipeline.corpus.perturb import perturb
-from pipeline.errors import NOT_THE_ROWS, worded
+from pipeline.errors import NOT_THE_ROWS, reason_of, transient, worded
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,7 +64,7 @@ def attempt(work: Callable[[], Made]) -> tuple[Made | None, str | None]:
     except ImageError as error:
         return None, str(error)
     except Exception as error:  # a model's own transform may raise anything on an odd image
-        return None, worded(error)
+        return None, reason_of(error)
 
 
 def content(row: Row) -> bytes:
@@ -74,9 +74,9 @@ def content(row: Row) -> bytes:
     try:
         data = read_bytes(row.uri)
     except OSError as error:
-        raise ImageError(f"file cannot be read: {reason(error)}") from error
+        raise ImageError(transient(f"file cannot be read: {reason(error)}")) from error
     if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ImageError("file has changed since it was listed (its SHA-256 differs)")
+        raise ImageError(transient("file has changed since it was listed (its SHA-256 differs)"))
     return data
 
 

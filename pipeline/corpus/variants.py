@@ -152,21 +152,33 @@ def content_id(image_id: str) -> str:
     return image_id[:ID_LENGTH]
 
 
-def tag(split: str, variant: str, share: float) -> str:
-    """What marks the parts of `images` that hold one variant of one choice of images."""
-    of = "" if share == 1 else f".share_{Decimal(str(share)).normalize():f}"
-    return f"{split}.{variant}{of}.v{VERSION}"
+def tag(variant: str) -> str:
+    """What marks a part that has images in a variant: empty for clean ones."""
+    return "" if variant == CLEAN else f"{variant}.v{VERSION}"
 
 
 def chosen(content_ids: Iterable[str], share: float) -> list[str]:
-    """The images that are among the `share` of all: a hash of the id is below it.
+    """The images that are among the `share` of all: those with `chance(id) < least_out(share)`.
 
     What a smaller share has, a larger one has too.
     """
     if share == 1:
         return list(content_ids)
-    bound = ceil(Fraction(share) * 2**64).to_bytes(8)  # compared as bytes: there may be millions
-    return [one for one in content_ids if sha256(b"variant_share " + one.encode()).digest() < bound]
+    bound = least_out(share)
+    return [one for one in content_ids if chance(one) < bound]
+
+
+CHANCE = "variant_share "  # before an id, in what is hashed
+
+
+def chance(content_id: str) -> str:
+    """A number from 0 to 1 that follows from an image's id: the hex digits behind the point."""
+    return sha256(f"{CHANCE}{content_id}".encode()).hexdigest()
+
+
+def least_out(share: float) -> str:
+    """The least `chance` that is not among a share below 1."""
+    return ceil(Fraction(share) * 2**64).to_bytes(8).hex()
 
 
 def check_splits(given: Mapping[str, Sequence[str]]) -> None:

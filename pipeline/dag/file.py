@@ -46,11 +46,11 @@ class Corpus(Parameters):
         return full
 
     @property
-    def tags(self) -> dict[str, tuple[str, str]]:
-        """Tag of parts -> the split and the variant that it stands for, in the file's order."""
+    def splits_of(self) -> dict[str, tuple[str, ...]]:
+        """Variant -> the splits whose images are wanted in it, or `all`, in the file's order."""
+        names = dict.fromkeys(name for some in self.variants.values() for name in some)
         return {
-            variants.tag(split, name, self.variant_share): (split, name)
-            for split, names in self.variants.items()
+            name: tuple(split for split, some in self.variants.items() if name in some)
             for name in names
         }
 

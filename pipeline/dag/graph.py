@@ -58,8 +58,8 @@ class Dag:
         return self.nodes[name]
 
     def upstream(self, name: str) -> list[Node]:
-        """The node and everything that it needs, in topological order."""
-        wanted, pending = set(), [self.node(name).name]
+        """The node and everything that it needs, in topological order, the listing first."""
+        wanted, pending = {"listing"}, [self.node(name).name]
         while pending:
             current = pending.pop()
             if current not in wanted:
@@ -124,10 +124,11 @@ def fingerprinted(draft: Draft) -> Dag:
     nodes: dict[str, Node] = {}
     for implicit in _IMPLICIT:
         stage = get_stage(implicit)
-        inputs = {name: name for name in stage.inputs if name in _IMPLICIT}
-        place = {"root": file.corpus.root, "limit": file.corpus.limit} if not inputs else {}
+        # of the corpus nothing is in what is computed, but everything in the list of its files
+        listed = {"root": file.corpus.root, "limit": file.corpus.limit}
+        place = listed if implicit == "listing" else {}
         parameters = _corpus_parameters(stage, file)
-        nodes[implicit] = _place(implicit, stage, inputs, parameters, nodes, place)
+        nodes[implicit] = _place(implicit, stage, {}, parameters, nodes, place)
     for name, (stage, inputs, parameters) in draft.nodes.items():
         _check_one_space(inputs, nodes, f"{draft.path}: nodes.{name}")
         try:

@@ -33,7 +33,13 @@ _PULSE, _RESULT, _PARAMETERS = "pulse", "result", "parameters.json"  # files in 
 
 
 class Died(Exception):
-    """A child process ended without a result."""
+    """A child process ended without a result.
+
+    `transient`: it was killed, as systems do that run short of memory; what crashes by itself, on
+    one image alone, will do so again.
+    """
+
+    transient = False
 
 
 class TookTooLong(Died):
@@ -102,9 +108,11 @@ def run(
                 last = said[-1] if said else "no message"
                 if os.strerror(errno.ENOSPC) in last:  # no image is to blame for it
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
-                raise Died(
+                died = Died(
                     f"the process ended with status {process.returncode} on this image: {last}"
                 )
+                died.transient = process.returncode == -signal.SIGKILL
+                raise died
             return feather.read_table(folder / _RESULT, memory_map=False)
     except OSError as error:
         raise UserError(
@@ -147,12 +155,10 @@ def main(stage_name: str, folder: Path, parent: int) -> None:
     stage = get_stage(stage_name)
     parameters = stage.parameters.model_validate_json((folder / _PARAMETERS).read_text())
     inputs = {p.stem: feather.read_table(p, memory_map=False) for p in folder.glob("*.in")}
-    # `files` are no table of another node: see `pipeline.engine.task.Task`
-    ordered = {name: inputs[name] for name in (*stage.inputs, "files") if name in inputs}
     loaded = [models.get(spec) for spec in stage.models(parameters)]
     with pulse.task(_KEY):
         pulse.node(stage_name)
-        result = stage.run(ordered, parameters, loaded)
+        result = stage.run(inputs, parameters, loaded)
     feather.write_feather(result, str(folder / _RESULT), compression="uncompressed")
 
 

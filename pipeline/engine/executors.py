@@ -20,7 +20,7 @@ from pipeline.dag.graph import Node
 from pipeline.engine import clusters
 from pipeline.engine.drive import Executor
 from pipeline.engine.health.device_fault import DeviceFault
-from pipeline.engine.health.guard import Guard
+from pipeline.engine.health.guard import Going, Guard, unheard
 from pipeline.engine.health.inline import reporting
 from pipeline.engine.health.on_worker import attended
 from pipeline.engine.machine import THREAD_VARIABLES, uses_device
@@ -169,15 +169,16 @@ def executor(
     say: Callable[[str], None],
     stall: float | None = None,
     cluster: Cluster = _HERE,
+    going: Going = unheard,
 ) -> Iterator[Executor]:
     """An executor, closed on the way out: here, on a running scheduler, or on its own `cluster`.
 
     `workers` None: as many as `cluster` says. Worker processes of this machine share the cores.
-    `say` gets lines for the user. What gives no sign of life for `stall` seconds is ended and tried
-    again (None: never).
+    `say` gets lines for the user, `going` hears how far tasks are. What gives no sign of life for
+    `stall` seconds is ended and tried again (None: never).
     """
     if inline:
-        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")), reporting(stall, say):
+        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")), reporting(stall, say, going):
             yield Inline(stall)
         return
     from dask.distributed import Client
@@ -187,10 +188,10 @@ def executor(
     if scheduler:
         with _connected(scheduler) as client:
             workforce = Workforce(client, say, clusters.by_hand(scheduler))
-            yield OnDask(client, workforce, Guard(client, stall, say))
+            yield OnDask(client, workforce, Guard(client, stall, say, going=going))
         return
     with clusters.started(cluster, nodes, workers, say) as started, Client(started) as client:
-        guard = Guard(client, stall, say, here=isinstance(cluster, Local))
+        guard = Guard(client, stall, say, isinstance(cluster, Local), going)
         yield OnDask(client, Workforce(client, say, clusters.guide(cluster)), guard)
 
 

@@ -5,15 +5,13 @@ slice, sharing its pixels, before the next is opened. A stage gives the same row
 the images, so that the slices' tables, put together, are the table of the part.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from time import perf_counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.corpus.decode import sharing
 from pipeline.dag.graph import Node
-from pipeline.engine import poison
 
 # Pixels of one slice's images, all of them kept decoded: 512 MiB, Pillow's RGB takes four bytes.
 SLICE_PIXELS = 2**27
@@ -69,43 +67,20 @@ def _ancestors(node: Node, nodes: Sequence[Node]) -> set[str]:
     return found
 
 
-def run(
-    nodes: Sequence[Node],
-    tables: Mapping[str, pa.Table],
-    compute: Callable[[Node, Mapping[str, pa.Table]], pa.Table],
-) -> dict[str, tuple[pa.Table, float]]:
-    """(table, seconds) of each node, by name.
+def slices(keys: pa.Array, images: pa.Table | None, count: Callable[[], int]) -> Iterator[pa.Array]:
+    """Consecutive runs of `keys`, of `count()` each at most, as it is when a run begins.
 
-    `tables` are the part's tables of all nodes outside, by node name, with the `images` table among
-    them under the name that the nodes know it by. `compute(node, inputs)` runs a stage.
+    Where `images` are given, theirs have at most SLICE_PIXELS together.
     """
-    pieces: dict[str, list[pa.Table]] = {node.name: [] for node in nodes}
-    seconds = dict.fromkeys(pieces, 0.0)
-    for keys in _slices(tables[_images(nodes)]):
-        known = dict(poison.restrict(tables, "image_id", keys))
-        with sharing():
-            for node in nodes:
-                started = perf_counter()
-                inputs = {input_: known[name] for input_, name in node.inputs.items()}
-                known[node.name] = compute(node, inputs)
-                pieces[node.name].append(known[node.name])
-                seconds[node.name] += perf_counter() - started
-    return {name: (pa.concat_tables(some), seconds[name]) for name, some in pieces.items()}
-
-
-def _images(nodes: Sequence[Node]) -> str:
-    return next(node.inputs["images"] for node in nodes if "images" in node.inputs)
-
-
-def _slices(images: pa.Table) -> Iterator[Collection[str]]:
-    """Consecutive runs of image ids whose images have at most SLICE_PIXELS together."""
-    sizes = [images[name].to_numpy(zero_copy_only=False) for name in ("width", "height")]
-    pixels = np.nan_to_num(np.float64(sizes[0]) * np.float64(sizes[1]))
-    ids = images["image_id"].to_pylist()
-    start, total = 0, 0.0
-    for row, here in enumerate(pixels.tolist()):
-        if row > start and total + here > SLICE_PIXELS:
-            yield ids[start:row]
-            start, total = row, 0.0
-        total += here
-    yield ids[start:]
+    pixels = np.zeros(len(keys))
+    if images is not None:
+        rows = images.take(pc.index_in(keys, value_set=images["image_id"]))
+        sizes = [rows[name].to_numpy(zero_copy_only=False) for name in ("width", "height")]
+        pixels = np.nan_to_num(np.float64(sizes[0]) * np.float64(sizes[1]))
+    total = np.concatenate([[0], np.cumsum(pixels)])
+    start = 0
+    while start < len(keys):
+        fits = int(np.searchsorted(total, total[start] + SLICE_PIXELS, "right")) - 1
+        end = max(start + 1, min(fits, start + count()))
+        yield keys[start:end]
+        start = end

@@ -16,7 +16,7 @@ from pipeline import pulse
 from pipeline.engine import child
 from pipeline.engine.child import Patience
 from pipeline.engine.health import control, device_fault
-from pipeline.errors import UserError, worded
+from pipeline.errors import UserError, reason_of
 from pipeline.spec import Parameters, Stage
 
 Inputs = Mapping[str, pa.Table]
@@ -89,7 +89,7 @@ class _Halving:
         if len(keys) == 1:
             if self._schema is None:
                 self._try_harmless(keys, error)
-            yield _Poison(keys[0], worded(error))
+            yield _Poison(keys[0], reason_of(error))
             return
         middle = len(keys) // 2
         for half in (keys[:middle], keys[middle:]):

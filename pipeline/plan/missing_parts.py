@@ -1,10 +1,10 @@
-"""What of a DAG is not computed yet: parts that `images` has and another node lacks.
-
-And the parts of `images` in the variants that the corpus asks for.
-"""
+"""What of a DAG is not computed yet: rows that the corpus asks for and a node lacks."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pipeline.store.contents import asked
+from pipeline.store.todo import absent, facts_of
 
 if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gap:
-    """A node that lacks `parts` of `of_parts` parts, which have `images` of `of_images` images."""
+    """A node that lacks `images` of `of_images` images, in `parts` of `of_parts` parts."""
 
     node: str
     parts: int
@@ -29,39 +29,30 @@ class Gap:
 
 
 def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
-    """The nodes that lack parts, in the DAG's order.
+    """The nodes that lack rows of what the corpus asks for, in the DAG's order.
 
-    Opens no part of a store that is complete, unless the corpus has variants.
+    Reads rows only of parts of which the corpus asks for some and not for others.
     """
-    images = graph.nodes["images"]
-    parts = {path.name: path for path in cache.current(images, images, graph.corpus.tags)}
-    lacking = {}
-    perturbed = lacking_variants(graph, cache)
-    if perturbed:
-        lacking[images.name] = set(perturbed)
-    for node in graph.computed:
-        there = {path.name for path in cache.parts(node)}
-        if missing := parts.keys() - there:
-            lacking[node.name] = missing
-    if not lacking:
-        return []
-    rows = {name: int(cache.facts(path)["rows_in"]) for name, path in parts.items()}
-    total = sum(rows.values())
-    found = []
-    for node, missing in lacking.items():
-        beyond = perturbed if node == images.name else {}
-        known = rows | beyond
-        lost = sum(known[name] for name in missing)
-        of_images = total + sum(beyond.values())
-        found.append(Gap(node, len(missing), len(parts) + len(beyond), lost, of_images))
-    return found
+    found = asked(graph, cache)
+    total = sum(len(one.ids) for one in found)
+    gaps = []
+    for node in graph.nodes.values():
+        if node.name == "listing":
+            continue
+        lost = [len(absent(cache, node, one, facts_of(cache, node, one.part))) for one in found]
+        if any(lost):
+            parts = sum(map(bool, lost))
+            gaps.append(Gap(node.name, parts, len(found), sum(lost), total))
+    return gaps
 
 
 def lacking_variants(graph: "Dag", cache: "Store") -> dict[str, int]:
     """The parts in variants that `images` lacks, by name, each with its number of images."""
-    if not graph.corpus.tags:
+    if not graph.corpus.variants:
         return {}
-    from pipeline.engine.queues import variant_parts
-
-    wanted = variant_parts.wanted(graph, cache)
-    return {part.name: len(part.ids) for part in variant_parts.missing(graph, cache, wanted)}
+    images = graph.nodes["images"]
+    return {
+        one.part: len(lost)
+        for one in asked(graph, cache)
+        if len(lost := absent(cache, images, one, facts_of(cache, images, one.part)))
+    }

@@ -1,15 +1,20 @@
 """What a run would do, and why: the store's recipes against the DAG's."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from pipeline.corpus.layouts import Misfit, labels
+from pipeline.corpus.variants import ALL, CLEAN
 from pipeline.dag.graph import Dag, Node
-from pipeline.engine.queues import index, variant_parts
+from pipeline.engine.queues import index
 from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
-from pipeline.store.parts import Store, part_tag
-from pipeline.store.todo import current_parts
+from pipeline.store.contents import Asked, asked, check_variants
+from pipeline.store.parts import Store
+from pipeline.store.snapshot import compare, foreseen
+from pipeline.store.todo import current_parts, facts_of, lacking
 
 
 @dataclass(frozen=True)
@@ -40,58 +45,90 @@ def plan(
     The cost is that of `workers` workers that do not hinder each other, at the `calibrated` rates
     of the nodes where they are given, else at those that the store itself has.
     """
-    images = dag.nodes["images"]
-    new = [path for _, path in index.new_files(dag, store, index.find(dag))]
-    fresh = _Fresh(len(new), ceil(len(new) / dag.corpus.part_size))
-    perturbed = _Fresh(*variant_parts.of_new_files(dag, new))
-    clean = [path.name for path in store.current(images, images)]
-    sizes = {path: int(store.facts(store.folder(images) / path)["rows_in"]) for path in clean}
-    wanted = variant_parts.wanted(dag, store)
-    if clean and not new:
-        variant_parts.without_images(dag, wanted)
-    sizes |= {part.name: len(part.ids) for part in wanted}
+    changes = compare(dag, store, index.find(dag))
+    listing, new = foreseen(dag, store, changes)
+    found = asked(dag, store, listing)
+    fresh = len(new)
+    perturbed = _in_variants(dag, new["path"].to_pylist())
+    if found and not fresh:
+        check_variants(dag, found)
+    current = current_parts(store, list(dag.nodes.values()), found)
     steps = []
-    current = current_parts(store, list(dag.nodes.values()))
     for node in dag.nodes.values():
-        there = current[node.name]
-        coming = [fresh] if node.name == "listing" else [fresh, perturbed]
         if node.name == "listing":
-            done, lacking, parts = len(there), [], max(len(there), len(clean))
-        else:
-            lacking = [name for name in sizes if name not in there]
-            done, parts = len(sizes) - len(lacking), len(sizes)
-        todo = sum(sizes[name] for name in lacking)
-        variants = sum(sizes[name] for name in lacking if part_tag(name)) + perturbed.images
-        reason = _reason(dag, store, node, done, lacking, fresh.images)
-        images_todo = todo + sum(some.images for some in coming)
+            steps.append(_listing_step(dag, store, node, fresh, calibrated, workers))
+            continue
+        lacking = [one for one in found if one.part not in current[node.name]]
+        todo = {one.part: _lost(store, node, one) for one in lacking}
+        varied = sum(todo[one.part] for one in lacking if one.variant != CLEAN) + perturbed
+        images = sum(todo.values()) + fresh + perturbed
         # clean images are copied from the listing: only variants are opened, and cost
-        perturbing = node is images and variants > 0
+        perturbing = node.name == "images" and varied > 0
         if calibrated is not None:  # on clean images
             rate = None if perturbing else calibrated.get(node.name)
         else:
-            rate = measured(store, node, perturbing if node is images else None)
-        costly = variants if perturbing else images_todo
+            rate = measured(store, node, perturbing if node.name == "images" else None)
         steps.append(
             Step(
                 node.name,
                 node.stage.name,
                 node.fingerprint,
-                done,
-                parts + sum(some.parts for some in coming),
-                images_todo,
-                reason,
-                *_cost(costly, rate, workers),
+                len(found) - len(lacking),
+                len(found) + ceil(fresh / dag.corpus.part_size),
+                images,
+                _reason(dag, store, node, found, lacking, todo, fresh),
+                *_cost(varied if perturbing else images, rate, workers),
             )
         )
     return steps
 
 
-@dataclass(frozen=True)
-class _Fresh:
-    """What files that are not listed yet will give."""
+def _listing_step(
+    dag: Dag,
+    store: Store,
+    node: Node,
+    fresh: int,
+    calibrated: Mapping[str, Rate] | None,
+    workers: int,
+) -> Step:
+    parts = len(store.parts(node))
+    rate = measured(store, node, None) if calibrated is None else calibrated.get(node.name)
+    reason = _difference(dag, store, node) if not parts else ""
+    return Step(
+        node.name,
+        node.stage.name,
+        node.fingerprint,
+        parts,
+        parts + ceil(fresh / dag.corpus.part_size),
+        fresh,
+        reason or (f"{fresh} new files" if fresh else "complete"),
+        *_cost(fresh, rate, workers),
+    )
 
-    images: int
-    parts: int
+
+def _lost(store: Store, node: Node, one: Asked) -> int:
+    """How many images a part lacks; of texts, which only their inputs tell, all or none."""
+    return len(lacking(store, node, one, facts_of(store, node, one.part)))
+
+
+def _in_variants(dag: Dag, paths: Sequence[str]) -> int:
+    """How many images in variants new files will give, before any of them is read.
+
+    Exact where all contents differ and the share is 1.
+    """
+    splits = Counter(_split(dag, path) for path in paths) if dag.corpus.variants else Counter()
+    each = (
+        sum(splits.total() if split == ALL else splits[split] for split in some)
+        for some in dag.corpus.splits_of.values()
+    )
+    return round(sum(each) * dag.corpus.variant_share)
+
+
+def _split(dag: Dag, path: str) -> str | None:
+    try:
+        return labels(dag.corpus.layout, path).split
+    except Misfit:
+        return None
 
 
 def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, int | None, str]:
@@ -102,22 +139,31 @@ def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, i
     return round(images * rate.seconds / workers, 2), round(images * rate.bytes), rate.basis
 
 
-def _reason(dag: Dag, store: Store, node: Node, done: int, lacking: list[str], fresh: int) -> str:
-    """Why a node has something to do; `lacking`: the names of the parts that it has not."""
+def _reason(
+    dag: Dag,
+    store: Store,
+    node: Node,
+    found: Sequence[Asked],
+    lacking: Sequence[Asked],
+    todo: Mapping[str, int],
+    fresh: int,
+) -> str:
+    """Why a node has something to do; `lacking`: what it has not, or not as its inputs are now."""
     there = {path.name for path in store.parts(node)}
-    stale = [name for name in lacking if name in there]
-    if done == 0 and not stale:
+    if (lacking or not found) and not there & {one.part for one in found}:
         return _difference(dag, store, node)
-    reasons = [f"{len(stale)} parts to compare with what they were made from"] if stale else []
-    lacking = [name for name in lacking if name not in there]
-    if clean := sum(not part_tag(name) for name in lacking):
-        reasons.append(f"{clean} parts not computed yet")
-    if len(lacking) > clean:
-        tags = dag.corpus.tags
-        names = list(dict.fromkeys(tags[part_tag(name)][1] for name in lacking if part_tag(name)))
+    reasons = []
+    if changed := sum(not todo[one.part] for one in lacking):
+        reasons.append(f"{changed} parts to compare with what they are made from now")
+    missing = [one for one in lacking if todo[one.part]]
+    if clean := sum(todo[one.part] for one in missing if one.variant == CLEAN):
+        reasons.append(f"{clean} images not computed yet")
+    names = list(dict.fromkeys(one.variant for one in missing if one.variant != CLEAN))
+    if names:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        count = sum(todo[one.part] for one in missing) - clean
         what = f"variant{'s' * (len(names) > 1)} {', '.join(names[:2])}{more}"
-        reasons.append(f"{len(lacking) - clean} parts of {what} not computed yet")
+        reasons.append(f"{count} images in {what} not computed yet")
     if fresh:
         reasons.append(f"{fresh} new files")
     return ", ".join(reasons) or "complete"

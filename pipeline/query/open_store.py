@@ -1,36 +1,44 @@
-"""A DAG's part of a store, opened for SQL: which files each node's views read."""
+"""A DAG's part of a store, opened for SQL: which files each node's views read, and which rows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.query import views
-from pipeline.query.part_sql import Growing
+from pipeline.query.part_sql import Growing, identifier, literal
 from pipeline.store import lost_lock
+from pipeline.store.contents import Asked, asked, asked_sql
 
 if TYPE_CHECKING:
     import duckdb
 
-    from pipeline.dag.graph import Dag
+    from pipeline.dag.graph import Dag, Node
     from pipeline.store.parts import Store
 
 
-def tables(graph: "Dag", cache: "Store") -> dict[str, tuple[str, list[Path]]]:
-    """Node name -> (table name, present parts). UserError when the store has nothing of the DAG."""
+def tables(
+    graph: "Dag", cache: "Store", found: Sequence[Asked] | None = None
+) -> dict[str, tuple[str, list[Path]]]:
+    """Node name -> (table name, parts that have something of what the corpus asks for).
+
+    UserError when the store has nothing of the DAG.
+    """
     lost_lock.check(graph, cache)
-    images = graph.nodes["images"]
-    found = {}
-    for node in graph.nodes.values():
-        listing = node.name == "listing"
-        paths = cache.parts(node) if listing else cache.current(node, images, graph.corpus.tags)
-        found[node.name] = (node.stage.output, paths)
-    if not found["images"][1]:
+    names = {one.part for one in (asked(graph, cache) if found is None else found)}
+    if not names:
         raise UserError(
             f"the store has nothing of '{graph.name}' yet",
             str(cache.root),
             f"run `item run {graph.path}` first, or give its --store, --set and --limit",
         )
-    return found
+    return {
+        node.name: (
+            node.stage.output,
+            [p for p in cache.parts(node) if node.name == "listing" or p.name in names],
+        )
+        for node in graph.nodes.values()
+    }
 
 
 def connect(
@@ -38,26 +46,42 @@ def connect(
 ) -> "duckdb.DuckDBPyConnection":
     """A connection over the DAG's parts and, unless `runs` is false, the store's runs.
 
-    The runs are those of every DAG that uses this store. It is confined to reading these files,
-    unless `unsafe`. Raises UserError as `catalogue.connect` does, and when the store has nothing of
+    Its relations have the rows of what the corpus asks for, whatever else lies in the parts. The
+    runs are those of every DAG that uses this store. It is confined to reading these files,
+    unless `unsafe`. Raises UserError as `views.connect` does, and when the store has nothing of
     the DAG.
     """
-    return views.connect(tables(graph, cache), cache.runs() if runs else [], unsafe)
+    found = asked(graph, cache)
+    where = {} if all(one.whole for one in found) else wanted_rows(graph)
+    files = tables(graph, cache, found)
+    return views.connect(files, cache.runs() if runs else [], unsafe, where)
+
+
+def wanted_rows(graph: "Dag") -> dict[str, str]:
+    """Of each node but the listing which rows are of what the corpus asks for, as SQL."""
+    ids = f"image_id in ({asked_sql(graph)})"
+    nodes = [node for node in graph.nodes.values() if node.name != "listing"]
+    return {n.name: _wanted_texts(n) if n.stage.key == "text_id" else ids for n in nodes}
+
+
+def _wanted_texts(node: "Node") -> str:
+    captions, objects = (f"store.{identifier(node.inputs[i])}" for i in ("captions", "objects"))
+    before, after = (literal(some) for some in node.parameters.phrase_template.split("{}"))
+    return (
+        f"text_id in (select left(sha256(caption), 32) from {captions} "
+        f"union all select left(sha256({before} || phrase || {after}), 32) from {objects})"
+    )
 
 
 def save(graph: "Dag", cache: "Store", out: Path) -> None:
     """Writes a DuckDB database with the DAG's views, which keep up with the store as it grows.
 
-    Of each node the parts count whose images are current when a query reads them: superseded parts
-    never do, nor do parts in variants that the DAG does not ask for. A node without parts, and the
+    Rows count of what the listing asks for when a query reads them. A node without parts, and the
     runs when there are none, stay empty until the database is written again. It knows the store by
     its absolute path. Raises UserError as `connect` does.
     """
-    pattern = cache.pattern(graph.nodes["images"])
     growing = {}
     for name, (table, paths) in tables(graph, cache).items():
-        node, present = graph.nodes[name], None if name == "listing" else pattern
-        tags = tuple(graph.corpus.tags)
-        parts = Growing(cache.pattern(node), paths[0], present, tags) if paths else []
+        parts = Growing(cache.pattern(graph.nodes[name]), paths[0]) if paths else []
         growing[name] = (table, parts)
-    views.save(growing, cache.runs_pattern(), out)
+    views.save(growing, cache.runs_pattern(), out, wanted_rows(graph))

@@ -10,21 +10,16 @@ from pathlib import Path
 class Growing:
     """The files that a glob finds when a query reads them, for a catalogue that lies on disk.
 
-    `first` is one that it finds now. `present` is the glob of the parts of `images`: a file without
-    a part of its name there is superseded and left out; None where every file counts. Of parts in
-    variants, those with one of these `tags` count.
+    `first` is one that it finds now.
     """
 
     pattern: str
     first: Path
-    present: str | None = None
-    tags: tuple[str, ...] = ()
 
 
 Parts = list[Path] | Growing
 Tables = Mapping[str, tuple[str, Parts]]
 
-_TAG = r"part-[0-9]+-(?:([^/]+)-)?[0-9a-f]{8}\.parquet$"  # as `pipeline.store.parts` names parts
 _KEYS = {"listing": "uri", "text_embeddings": "text_id"}  # every other table: image_id
 _SQL_TYPES = {
     "string": "varchar",
@@ -111,15 +106,16 @@ RUN_FILES = {
 }
 
 
-def part_rows(parts: Parts) -> str:
-    """A node's rows as they lie in its parts."""
+def part_rows(parts: Parts, where: str | None = None) -> str:
+    """A node's rows as they lie in its parts, without what each was made from."""
+    from pipeline.tables import MADE_FROM
+
     # Without the option a folder called `a=b` would become a column.
-    if isinstance(parts, Growing):
-        return (
-            f"select * exclude (filename) from read_parquet({file_list(parts)}, filename = true, "
-            f"hive_partitioning = false) where {_counts(parts, 'filename')}"
-        )
-    return f"select * from read_parquet({file_list(parts)}, hive_partitioning = false)"
+    return (
+        f"select columns(lambda c: c <> '{MADE_FROM}') "
+        f"from read_parquet({file_list(parts)}, hive_partitioning = false)"
+        + (f" where {where}" if where else "")
+    )
 
 
 def first_part(parts: Parts) -> Path:
@@ -127,22 +123,9 @@ def first_part(parts: Parts) -> Path:
     return parts.first if isinstance(parts, Growing) else parts[0]
 
 
-def _counts(parts: Parts, column: str) -> str:
-    """Whether the file named in a column is a part of today's images."""
-    if not isinstance(parts, Growing) or parts.present is None:
-        return "true"
-    tags = ", ".join(literal(tag) for tag in ("", *parts.tags))
-    names = (
-        f"select parse_filename(file) from glob({literal(parts.present)}) "
-        f"where regexp_extract(file, {literal(_TAG)}, 1) in ({tags})"
-    )
-    return f"parse_filename({column}) in ({names})"
-
-
 def _number(parts: Parts) -> str:
     if isinstance(parts, Growing):
-        where = _counts(parts, "file")
-        return f"(select count(*) from glob({file_list(parts)}) where {where})::integer"
+        return f"(select count(*) from glob({file_list(parts)}))::integer"
     return str(len(parts))
 
 
@@ -234,7 +217,7 @@ def _files(node: str, table: str, parts: Parts, canonical: bool) -> str:
     """A row a file: a part's name is the same in every node's folder, but in the listing's."""
     files = f"select unnest({file_list(parts)}) as file"
     if isinstance(parts, Growing):
-        files = f"select file from glob({file_list(parts)}) where {_counts(parts, 'file')}"
+        files = f"select file from glob({file_list(parts)})"
     return (
         f"select {literal(node)} as node, {literal(table)} as table_name, "
         f"{str(canonical).lower()} as canonical, parse_filename(file) as part, file as path "
@@ -258,8 +241,7 @@ def _receipts(node: str, parts: Parts) -> str:
     return (
         f"select {literal(node)} as node, metadata.* exclude (file_name), "
         "sizes.file_size_bytes::bigint as bytes "
-        f"from (select file_name, {columns} from parquet_kv_metadata({files}) "
-        f"where {_counts(parts, 'file_name')} group by file_name) "
+        f"from (select file_name, {columns} from parquet_kv_metadata({files}) group by file_name) "
         f"as metadata join parquet_file_metadata({files}) as sizes using (file_name)"
     )
 

@@ -17,7 +17,7 @@ width of its vectors. A macro file is a `create macro`.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,10 +46,14 @@ _GENERATED = ("nodes", "parts", "receipts", "failures")
 
 
 def connect(
-    tables: Tables, runs: Sequence[Path] = (), unsafe: bool = False
+    tables: Tables,
+    runs: Sequence[Path] = (),
+    unsafe: bool = False,
+    where: Mapping[str, str] | None = None,
 ) -> "duckdb.DuckDBPyConnection":
     """A confined in-memory connection over `tables`: node name -> (table name, part files).
 
+    `where`: node -> which of its rows count, as SQL over the relations of the nodes before it.
     `runs`: the folders of trained runs, `…/<experiment>/<run id>`. A node without parts is an empty
     relation of its table's columns, and so are `runs` and `predictions` without runs. After set-up
     no setting can be changed, and no file can be opened but these parts and the runs' tables;
@@ -61,7 +65,7 @@ def connect(
 
     connection = duckdb.connect(":memory:")
     connection.execute("set parquet_metadata_cache = true")  # a part never changes
-    _fill(connection, tables, runs)
+    _fill(connection, tables, runs, where or {})
     if unsafe:
         return connection
     files = [part for _, parts in tables.values() for part in parts]
@@ -69,12 +73,12 @@ def connect(
     return connection
 
 
-def save(tables: Tables, runs: str, out: Path) -> None:
+def save(tables: Tables, runs: str, out: Path, where: Mapping[str, str]) -> None:
     """Writes the same views as a DuckDB database, complete or not at all; holds no rows.
 
-    `tables` has Growing parts, `runs` is the glob of the runs' folders. What has no file yet is
-    an empty relation for good. Who opens the database is not confined to the store. Raises
-    UserError as `connect` does, and when `out` cannot be written.
+    `tables` has Growing parts, `where` is as in `connect`, `runs` is the glob of the runs' folders.
+    What has no file yet is an empty relation for good. Who opens the database is not confined to
+    the store. Raises UserError as `connect` does, and when `out` cannot be written.
     """
     import duckdb
 
@@ -88,7 +92,7 @@ def save(tables: Tables, runs: str, out: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.absolute().parent) as scratch:
             unfinished = Path(scratch) / out.name  # DuckDB calls a database by its file's name
             with duckdb.connect(unfinished) as connection:
-                _fill(connection, tables, runs)
+                _fill(connection, tables, runs, where)
             unfinished.replace(out)
     except OSError as error:
         raise UserError(
@@ -99,7 +103,10 @@ def save(tables: Tables, runs: str, out: Path) -> None:
 
 
 def _fill(
-    connection: "duckdb.DuckDBPyConnection", tables: Tables, runs: Sequence[Path] | str
+    connection: "duckdb.DuckDBPyConnection",
+    tables: Tables,
+    runs: Sequence[Path] | str,
+    where: Mapping[str, str],
 ) -> None:
     import duckdb
 
@@ -113,7 +120,7 @@ def _fill(
     try:
         connection.execute("create schema store")
         for node, (table, parts) in tables.items():
-            source = part_rows(parts) if parts else no_rows(table)
+            source = part_rows(parts, where.get(node)) if parts else no_rows(table)
             connection.execute(f"create view store.{identifier(node)} as {source}")
         for table, node in canonical.items():
             if table not in tables and table not in several:

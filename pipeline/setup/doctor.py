@@ -11,7 +11,6 @@ from pipeline.corpus.layouts import count_misfits
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores
-from pipeline.engine.queues import index
 from pipeline.errors import UserError
 from pipeline.head.rows.bind import bind, bind_draft
 from pipeline.plan.plan import plan
@@ -19,6 +18,7 @@ from pipeline.setup.finding import Check, attempt
 from pipeline.setup.model_checks import check_models
 from pipeline.setup.model_needs import hub_models
 from pipeline.store.parts import Store
+from pipeline.store.snapshot import compare, sampled
 
 _PACKAGES = (
     *("torch", "torchvision", "open_clip_torch", "transformers", "spacy", "pyarrow", "duckdb"),
@@ -70,7 +70,7 @@ def _lock(draft: Draft, fetch: str) -> Check:
 
 def _corpus(draft: Draft) -> str:
     corpus = draft.file.corpus
-    paths = [file.path for file in list_files(corpus.root).files]
+    paths = list_files(corpus.root).files["path"].to_pylist()
     odd = count_misfits(corpus.layout, paths)
     return f"{len(paths)} image files in {corpus.root}" + (
         f", {odd} of which do not fit the layout {corpus.layout}" if odd else ""
@@ -83,11 +83,9 @@ def _experiments(draft: Draft, store: Path) -> str:
     try:
         graph, cache = fingerprinted(draft), Store(store)
     except UserError:  # a model or the store is not there: another check's finding
-        files = [(file.uri, file.path) for file in found.files]
-        limit = draft.file.corpus.limit
-        unchecked = bind_draft(draft, index.sampled(files, limit) if limit else files)
+        unchecked = bind_draft(draft, sampled(found.files, draft.file.corpus.limit))
     else:
-        unchecked = bind(graph, cache, index.new_files(graph, cache, found))
+        unchecked = bind(graph, cache, compare(graph, cache, found))
     said = f"the SQL of {len(draft.file.experiments)} is right"
     if unchecked:
         said += f"; what it selects is not known yet in {', '.join(unchecked)}"

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import field_validator
 
 from pipeline import tables
@@ -14,7 +12,7 @@ from pipeline.models.clip.clip import Clip, ClipSpec, unit
 from pipeline.models.transfer import Home
 from pipeline.spec import Parameters, Stage, tuning
 from pipeline.stages.shared.batching import Limit, Size, Vectors, infer
-from pipeline.stages.shared.phrases import check_template, fill
+from pipeline.stages.shared.phrases import check_template, texts_of
 
 
 class EmbedTextsParameters(Parameters):
@@ -27,25 +25,12 @@ class EmbedTextsParameters(Parameters):
     _template = field_validator("phrase_template")(check_template)
 
 
-def text_id(text: str) -> str:
-    """The first 32 hex digits of the SHA-256 of the text's UTF-8 bytes."""
-    return sha256(text.encode()).hexdigest()[:32]
-
-
 def run(
     inputs: Mapping[str, pa.Table], parameters: EmbedTextsParameters, models: Sequence[Clip]
 ) -> pa.Table:
-    """One row for each distinct text: the captions in row order, then the phrases."""
+    """One row for each row of `inputs["texts"]`, in its order."""
     (clip,) = models
-    captions = inputs["captions"]["caption"]
-    phrases = fill(parameters.phrase_template, inputs["objects"]["phrase"])
-    texts = [
-        text
-        for text in pc.unique(pa.chunked_array([*captions.chunks, *phrases.chunks], pa.string()))
-        .drop_null()
-        .to_pylist()
-        if text
-    ]
+    texts = inputs["texts"]["text"].to_pylist()
     vectors = Vectors(len(texts), clip.width)
     truncated = [False] * len(texts)
     # texts of one length share a batch: the tower then runs over few positions of padding
@@ -58,7 +43,7 @@ def run(
         vectors.put(row, embedding, norm)
         truncated[row] = bool(cut)
     columns = {
-        "text_id": [text_id(text) for text in texts],
+        "text_id": inputs["texts"]["text_id"],
         "text": texts,
         "truncated": truncated,
         **vectors.columns(errors),
@@ -78,11 +63,12 @@ def _rows(encoded: tuple[Home, np.ndarray]) -> Iterator[tuple[np.ndarray, np.nda
 
 STAGE = Stage(
     "embed_texts",
-    1,
+    2,
     ("captions", "objects"),
     "text_embeddings",
     EmbedTextsParameters,
     run,
     lambda parameters: (parameters.clip,),
     key="text_id",
+    texts=texts_of,
 )

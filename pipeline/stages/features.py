@@ -11,7 +11,7 @@ from pydantic import field_validator
 from pipeline import tables
 from pipeline.spec import Parameters, Stage
 from pipeline.stages.shared.failure_reasons import positions
-from pipeline.stages.shared.phrases import check_template
+from pipeline.stages.shared.phrases import check_template, texts_of
 from pipeline.stages.shared.unit_pairs import INPUTS, global_pairs, local_pairs, width
 
 
@@ -82,4 +82,12 @@ def _scalars(
     return columns
 
 
-STAGE = Stage("features", 2, (*INPUTS, "misalignment"), "features", FeaturesParameters, run)
+STAGE = Stage(
+    "features",
+    2,
+    (*INPUTS, "misalignment"),
+    "features",
+    FeaturesParameters,
+    run,
+    texts=texts_of,
+)

@@ -1,10 +1,10 @@
-"""Stage `images`: one row per distinct content, however many files hold it, and in each variant."""
+"""Stage `images`: one row per distinct content, wherever it lies, and in each variant."""
 
-import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from pipeline import tables
@@ -18,45 +18,30 @@ class Images(Parameters):
     """Nothing to set."""
 
 
+def described(listing: pa.Table) -> pa.Table:
+    """Rows of `images` (variant clean) for the contents of a listing, in its order.
+
+    The same content twice is one row; a file that could not be read has no content, and no row. A
+    path that does not fit its layout is no fault of the image.
+    """
+    listing = listing.filter(pc.is_valid(listing["image_id"]))
+    first = pc.index_in(pc.unique(listing["image_id"]), value_set=listing["image_id"])
+    listing = listing.take(first)
+    usable = pc.is_valid(listing["width"])
+    columns = {name: listing[name] for name in tables.schema("images").names if name != "variant"}
+    columns["error"] = pc.if_else(usable, pa.scalar(None, pa.string()), listing["error"])
+    return tables.build("images", {**columns, "variant": [CLEAN] * len(listing)})
+
+
 def run(inputs: Mapping[str, pa.Table], parameters: Images, models: Sequence[Any] = ()) -> pa.Table:
-    """The table `images` of one part of `listing`, taken by itself; or of `files`, in a variant.
+    """`inputs["images"]` with the facts of their variants: what a file with these pixels would be.
 
-    `files` are rows of `images` that are still clean but for their image_id and variant.
+    The rows are clean but for their image_id and variant, and have a uri. Each image is opened.
+    width and height are those of the upright, perturbed image. Where the last step is JPEG, format,
+    jpeg_quality and bytes are that JPEG's; elsewhere they are null, since there is no file. An
+    image that cannot be decoded is a failed row; its sha256 stays.
     """
-    if "files" in inputs:
-        return perturbed(inputs["files"])
-    return first_occurrences(inputs["listing"], frozenset())
-
-
-def first_occurrences(listing: pa.Table, seen: Set[str]) -> pa.Table:
-    """Rows of `images` (variant clean) for the ids of `listing` not in `seen`, in listing order.
-
-    `seen` is left as it is: before the next part, the caller adds the ids of the table returned.
-    The same content twice is one row, with the uri that comes first. A file that could not be read
-    has no content to be named by: its row has `unreadable_id(uri)` and the listing's error, so that
-    it is counted at every node. A path that does not fit its layout is no fault of the image.
-    """
-    taken: set[str] = set()  # a copy of `seen` for each part would cost more than the rest
-    rows = []
-    for row in listing.to_pylist():
-        key = row["image_id"] or unreadable_id(row["uri"])
-        if key in seen or key in taken:
-            continue
-        taken.add(key)
-        usable = row["width"] is not None
-        rows.append({**row, "image_id": key, "error": None if usable else row["error"]})
-    names = tables.schema("images").names
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    return tables.build("images", {**columns, "variant": [CLEAN] * len(rows)})
-
-
-def perturbed(rows: pa.Table) -> pa.Table:
-    """`rows` with the facts of their variants: what a file with these pixels would be.
-
-    Each image is opened. width and height are those of the upright, perturbed image. Where the
-    last step is JPEG, format, jpeg_quality and bytes are that JPEG's; elsewhere they are null,
-    since there is no file. An image that cannot be decoded is a failed row; uri and sha256 stay.
-    """
+    rows = inputs["images"]
     ids, variants = rows["image_id"].to_pylist(), rows["variant"].to_pylist()
 
     def measure(image: Image.Image, row: int) -> dict[str, Any]:
@@ -67,7 +52,7 @@ def perturbed(rows: pa.Table) -> pa.Table:
             facts |= {"format": "JPEG", "jpeg_quality": quality, "bytes": len(data)}
         return facts
 
-    found = rows.select(["image_id", "variant", "uri", "sha256"]).to_pylist()
+    found = rows.select(["image_id", "variant", "sha256"]).to_pylist()
     clean = rows.drop_columns("variant").append_column("variant", pa.array([CLEAN] * len(rows)))
     for row, facts, error in decode(clean, prepare=measure, given=range(len(clean))):
         found[row] |= facts or {"error": error}
@@ -75,15 +60,10 @@ def perturbed(rows: pa.Table) -> pa.Table:
     return tables.build("images", {name: [row.get(name) for row in found] for name in names})
 
 
-def unreadable_id(uri: str) -> str:
-    """The image_id of a file that cannot be read: 32 hex digits that depend on its uri."""
-    return hashlib.sha256(f"unreadable:{uri}".encode()).hexdigest()[:32]
-
-
 STAGE = Stage(
     name="images",
-    version=1,
-    inputs=("listing",),
+    version=2,
+    inputs=(),
     output="images",
     parameters=Images,
     run=run,

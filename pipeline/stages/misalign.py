@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from pipeline import tables
 from pipeline.spec import Parameters, Stage
-from pipeline.stages.shared.phrases import check_template
+from pipeline.stages.shared.phrases import check_template, texts_of
 from pipeline.stages.shared.unit_pairs import (
     INPUTS,
     Pairs,
@@ -70,4 +70,4 @@ def _measured(level: str, pairs: Pairs) -> pa.Table:
     )
 
 
-STAGE = Stage("misalign", 3, INPUTS, "misalignment", MisalignParameters, run)
+STAGE = Stage("misalign", 3, INPUTS, "misalignment", MisalignParameters, run, texts=texts_of)

@@ -47,7 +47,9 @@ class ProvidedParameters(Parameters):
     key: str
     caption: str = "caption"
     by: Literal["path", "uri", "image_id", "sha256"] | None = None
-    root: Annotated[str | None, AfterValidator(_root)] = Field(None, validate_default=True)
+    root: Annotated[str | None, AfterValidator(_root)] = Field(
+        None, validate_default=True, json_schema_extra={"fingerprint": False}
+    )
     several: Literal["error", "first"] = "error"
 
     @model_validator(mode="after")
@@ -140,4 +142,13 @@ def _keys(images: pa.Table, parameters: ProvidedParameters) -> list[str | None]:
     return paths
 
 
-STAGE = Stage("provided", 1, ("images",), "captions", ProvidedParameters, run, _models)
+STAGE = Stage(
+    "provided",
+    2,
+    ("images",),
+    "captions",
+    ProvidedParameters,
+    run,
+    _models,
+    finds=lambda inputs, parameters: _keys(inputs["images"], parameters),
+)

@@ -1,9 +1,11 @@
 """The store: `STORE/<stage>/<fingerprint>/part-00042-<members>.parquet`, and nothing else knows it.
 
-A part of images in a variant has a tag in its name: `part-00042-<tag>-<members>.parquet`, and 42 is
-the number of the clean part that has them unperturbed. Which tags count is for a DAG to say.
+What a part's members are says the file of its name in `images`: contents, in the order in which
+this store first met them. It never changes; any node's file of this name has rows for as many of
+them as were asked for so far. Of images in a variant the name ends in a tag:
+`part-00042-<members>-<tag>.parquet`.
 A part file is its own commit mark: written to a temporary name in the same folder, fsynced and
-renamed. A killed run leaves at most temporary files and claims on parts (`pipeline.store.claims`),
+renamed. A killed run leaves at most temporary files and claims on parts (`store.sharing.claims`),
 which the node's next run removes.
 """
 
@@ -25,12 +27,14 @@ import pyarrow as pa
 
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
-from pipeline.store import claims, part_file, run_folders
+from pipeline.store import part_file, run_folders
 from pipeline.store.provenance import libraries
+from pipeline.store.sharing import claims
+from pipeline.tables import declared
 from pipeline.version import __version__
 
 FORMAT = 3  # raised when the layout of the store or of its tables changes
-_PART = re.compile(r"part-(\d{5,})-(?:([a-z]+\.[a-z0-9_.+]+)-)?([0-9a-f]{8})\.parquet")
+_PART = re.compile(r"(part-(\d{5,})-[0-9a-f]{8})(?:-([a-z][a-z0-9_.+]+))?\.parquet")
 RECIPE = "_recipe.json"  # other readers of a folder of Parquet skip a leading _
 
 
@@ -39,19 +43,29 @@ def members(keys: list[str]) -> str:
     return sha256("\n".join(keys).encode()).hexdigest()[:8]
 
 
-def part_name(number: int, keys: list[str], tag: str = "") -> str:
+def part_name(number: int, keys: list[str]) -> str:
     """The file name of part `number` with these keys (image ids; URIs for the listing)."""
-    return f"part-{number:05d}-{tag}{'-' if tag else ''}{members(keys)}.parquet"
+    return f"part-{number:05d}-{members(keys)}.parquet"
+
+
+def tagged(name: str, tag: str) -> str:
+    """The file name of a clean part's images in a variant; the name itself without a tag."""
+    return f"{_parsed(name)[1]}-{tag}.parquet" if tag else name
 
 
 def part_number(name: str) -> int:
     """The number in a part's file name."""
-    return int(_parsed(name)[1])
+    return int(_parsed(name)[2])
 
 
 def part_tag(name: str) -> str:
     """The tag in a part's file name: empty for clean images, and for the listing."""
-    return _parsed(name)[2] or ""
+    return _parsed(name)[3] or ""
+
+
+def clean_part(name: str) -> str:
+    """The file name of the part whose images, unperturbed, these are."""
+    return f"{_parsed(name)[1]}.parquet"
 
 
 def _parsed(name: str) -> re.Match[str]:
@@ -146,15 +160,6 @@ class Store:
         for recipe in sorted(self.root.glob(f"*/*/{RECIPE}")):
             yield from self.parts_of(f"{recipe.parent.parent.name}/{recipe.parent.name}")
 
-    def current(self, node: Node, images: Node, tags: Collection[str] = ()) -> list[Path]:
-        """A node's parts that belong to the present parts of `images`: clean ones and `tags`."""
-        wanted = {path.name for path in self.parts(images)}
-        return [
-            path
-            for path in self.parts(node)
-            if path.name in wanted and part_tag(path.name) in ("", *tags)
-        ]
-
     def images_part(self, name: str) -> Path | None:
         """The `images` part called `name`, of any corpus: the same name has the same images."""
         return next(self.root.glob(f"images/*/{name}"), None)
@@ -191,22 +196,6 @@ class Store:
         table, facts = read_part(self.root / node_folder / name)
         return table, facts["commit"]
 
-    def may_have(self, node_folder: str, name: str, column: str, values: Collection[str]) -> bool:
-        """Whether a column of a part may have one of these values, by its statistics alone."""
-        path = self.root / node_folder / name
-        with _explained(path):
-            about = part_file.metadata(path)
-        for number in range(about.num_row_groups):
-            group = about.row_group(number)
-            chunks = (group.column(i) for i in range(group.num_columns))
-            found = next((c.statistics for c in chunks if c.path_in_schema == column), None)
-            if found is not None and found.has_min_max:
-                if any(found.min <= value <= found.max for value in values):
-                    return True
-            elif found is None or found.null_count != group.num_rows:
-                return True  # nothing is known
-        return False
-
     def write(
         self, node_folder: str, name: str, table: pa.Table, facts: Mapping[str, Any]
     ) -> tuple[Path, int]:
@@ -214,6 +203,11 @@ class Store:
         path = self.root / node_folder / name
         with refusals_explained(f"cannot write part {name}"):
             return path, write_part(path, table, facts)
+
+    def remove(self, node: Node, name: str) -> None:
+        """Removes one part."""
+        with refusals_explained(f"cannot remove part {name}"):
+            (self.folder(node) / name).unlink(missing_ok=True)
 
     def facts(self, path: Path) -> dict[str, str]:
         """The run statistics in a part's metadata. UserError when the file is damaged."""
@@ -286,7 +280,7 @@ class Store:
         say: Callable[[str], None] = lambda _: None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> claims.Claims:
-        """A run's claims on parts, to be used as a context; see `pipeline.store.claims`."""
+        """A run's claims on parts, to be used as a context; see `pipeline.store.sharing.claims`."""
         return claims.Claims(self.root, say, stopping)
 
     def is_stopping(self, run: str) -> bool:
@@ -309,7 +303,7 @@ def read_part(
 
 def write_part(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> int:
     """Commits a part, with its place, content and libraries among the facts; returns bytes."""
-    own = {**place(path), "commit": part_file.content(table)}
+    own = {**place(path), "commit": part_file.content(declared(table))}
     return part_file.write(path, table, {"libraries": libraries(), **facts, **own})
 
 

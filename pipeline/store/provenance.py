@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.version import __version__
 
+_AND = " | "
 _SHAPING = (
     *("torch", "torchvision", "transformers", "open_clip_torch", "spacy"),
     *("pillow", "numpy", "pyarrow"),
@@ -37,10 +38,16 @@ def code() -> str:
     return digest.hexdigest()[:8]
 
 
+def together(*texts: str) -> str:
+    """What a part says that was made by several: each of the texts once."""
+    each = (one for text in texts for one in text.split(_AND))
+    return _AND.join(dict.fromkeys(filter(None, each)))
+
+
 def differences(texts: Iterable[str]) -> str:
     """Where texts of `libraries` differ: `pillow 11.3 and 12.0, torch …`; empty if nowhere."""
     versions: dict[str, dict[str, None]] = {}
-    for text in sorted(set(texts)):
+    for text in sorted({one for some in texts for one in some.split(_AND)}):
         for one in filter(None, text.split(", ")):
             name, _, number = one.partition(" ")
             versions.setdefault(name, {})[number] = None

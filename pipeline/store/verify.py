@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import tables
+from pipeline.corpus.variants import tag
 from pipeline.dag.graph import Dag, Node
 from pipeline.errors import UserError, worded
 from pipeline.store import part_file
@@ -28,12 +29,11 @@ _KEYS = ("image_id", "text_id", "uri", "level", "object_no")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a part. `corpus`: it is of the listing, or of unperturbed images."""
+    """What is wrong with a part."""
 
     node: str
     path: Path
     why: str
-    corpus: bool
 
 
 Known = dict[str, tuple[pa.Table, dict[str, str]]]  # node -> rows and facts of one part
@@ -41,19 +41,24 @@ Known = dict[str, tuple[pa.Table, dict[str, str]]]  # node -> rows and facts of 
 
 def verify(dag: Dag, store: Store) -> Iterator[tuple[Path, list[Fault]]]:
     """Reads every part that the DAG has; yields each with what is wrong with it, if anything."""
-    images = dag.nodes["images"]
     for path in store.parts(dag.nodes["listing"]):
         yield path, _faults(dag.nodes["listing"], path, {})
-    for name in [path.name for path in store.current(images, images, dag.corpus.tags)]:
+    nodes = [dag.nodes["images"], *dag.computed]
+    tags = {"", *(tag(name) for name in dag.corpus.splits_of)}
+    names = {path.name for node in nodes for path in store.parts(node)}
+    for name in sorted(name for name in names if part_tag(name) in tags):
         known: Known = {}
-        for node in (images, *dag.computed):
+        for node in nodes:
             path = store.folder(node) / name
             if path.exists():
                 yield path, _faults(node, path, known)
 
 
 def _faults(node: Node, path: Path, known: Known) -> list[Fault]:
-    """What is wrong with a part; one that can be read becomes `known`."""
+    """What is wrong with a part; one that can be read becomes `known`.
+
+    A part that a run was bringing up to date when it was interrupted says nothing of its inputs.
+    """
     try:
         facts = part_file.verify(path)
         check_place(path, facts)
@@ -65,13 +70,13 @@ def _faults(node: Node, path: Path, known: Known) -> list[Fault]:
         known[node.name] = (table, facts)
         found = [*_counts(node, table, facts), *_vectors(table)]
         above = {i: known[name][1] for i, name in inputs_of(node).items() if name in known}
-        if changed := changed_inputs(facts, {i: other["commit"] for i, other in above.items()}):
+        now = {i: other["commit"] for i, other in above.items()}
+        if facts.get("inputs") != "{}" and (changed := changed_inputs(facts, now)):
             names = ", ".join(node.inputs[input_] for input_ in changed)
             found.append(f"made from other rows than {names} has now")
         elif not found:
             found = [*_ids(node, table, known), *_again(node, table, known)]
-    corpus = node.name == "listing" or (node.name == "images" and not part_tag(path.name))
-    return [Fault(node.name, path, why, corpus) for why in found]
+    return [Fault(node.name, path, why) for why in found]
 
 
 def _counts(node: Node, table: pa.Table, facts: Mapping[str, str]) -> Iterator[str]:
@@ -79,7 +84,7 @@ def _counts(node: Node, table: pa.Table, facts: Mapping[str, str]) -> Iterator[s
     unique = table.group_by(keys).aggregate([]).num_rows
     if unique != len(table):
         yield f"{len(table) - unique:,} rows have the key of another"
-    if facts["commit"] != part_file.content(table):
+    if facts["commit"] != part_file.content(tables.declared(table)):
         yield "its rows are not those of its commit"
     here = len(pc.unique(table[node.stage.key]))
     failed = len(pc.unique(table.filter(pc.is_valid(table["error"]))[node.stage.key]))
@@ -103,11 +108,10 @@ def _vectors(table: pa.Table) -> Iterator[str]:
 def _ids(node: Node, table: pa.Table, known: Known) -> Iterator[str]:
     if node.stage.key != "image_id" or "images" not in known:
         return
-    own, wanted = pc.unique(table["image_id"]), pc.unique(known["images"][0]["image_id"])
-    strange = len(own) - pc.sum(pc.is_in(own, wanted)).as_py()
-    lost = len(wanted) - pc.sum(pc.is_in(wanted, own)).as_py()
-    if strange or lost:
-        yield f"{lost:,} images of its part are not in it, {strange:,} in it are not of its part"
+    own, members = pc.unique(table["image_id"]), known["images"][0]["image_id"]
+    strange = pc.sum(pc.invert(pc.is_in(own, value_set=members))).as_py()
+    if strange:
+        yield f"{strange:,} images in it are not of its part"
 
 
 def _again(node: Node, table: pa.Table, known: Known) -> Iterator[str]:
@@ -153,13 +157,6 @@ def _equal(now: pa.ChunkedArray, then: pa.ChunkedArray) -> bool:
 def set_aside(store: Store, faults: list[Fault]) -> list[Path]:
     """Moves bad parts out of the way, so that the next run computes them; returns where they are.
 
-    UserError when one is of the corpus itself, or while a run is computing parts of its node.
+    UserError while a run is computing parts of its node.
     """
-    if corpus := [fault for fault in faults if fault.corpus]:
-        raise UserError(
-            f"{len(corpus)} parts of {', '.join(sorted({one.node for one in corpus}))} are bad: "
-            "all others follow from these, and cannot be told apart without them",
-            str(corpus[0].path),
-            "bring them back from a backup, or give another --store",
-        )
     return [store.set_aside(path) for path in dict.fromkeys(fault.path for fault in faults)]

@@ -58,7 +58,7 @@ measured as (
 select
     images.image_id,
     images.variant,
-    coalesce(labels.uri, images.uri) as uri,
+    labels.uri,
     labels.label,
     labels.generator,
     captions.caption,

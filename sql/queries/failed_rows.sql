@@ -9,21 +9,32 @@
 -- object_no  the object, where the row is one object's
 -- error      why
 
-with joined as (
+with places as (
+
+    select
+        image_id as content_id,
+        min(uri) as uri
+    from listing
+    where image_id is not null
+    group by image_id
+
+),
+
+joined as (
 
     select
         nodes.position,
         failures.node,
         case
             when failures.table_name = 'listing' then failures.key
-            else images.uri
+            else places.uri
         end as uri,
         failures.key,
         failures.object_no,
         failures.error
     from failures
     inner join nodes using (node)
-    left join images on failures.key = images.image_id
+    left join places on left(failures.key, 32) = places.content_id
 
 )
 

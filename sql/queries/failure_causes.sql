@@ -8,17 +8,28 @@
 -- failures  distinct images (files for the listing, texts for texts)
 -- example   one of the files; the text_id for a text
 
-with firsts as (
+with places as (
+
+    select
+        image_id as content_id,
+        min(uri) as uri
+    from listing
+    where image_id is not null
+    group by image_id
+
+),
+
+firsts as (
 
     select
         nodes.position,
         failures.node,
         failures.key,
         failures.error,
-        images.uri
+        places.uri
     from failures
     inner join nodes using (node)
-    left join images on failures.key = images.image_id
+    left join places on left(failures.key, 32) = places.content_id
     qualify
         nodes.position
         = min(nodes.position) over (partition by failures.key)

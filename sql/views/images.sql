@@ -5,7 +5,6 @@
 -- image_id      first 32 hex digits of sha256, then -variant unless clean
 -- content_id    those 32 digits: joins to listing.image_id
 -- variant       clean, or the name of the perturbation
--- uri           the file that is read for this image
 -- bytes         size of the file
 -- width         pixels, before the EXIF orientation is applied
 -- height        pixels, before the EXIF orientation is applied
@@ -28,7 +27,6 @@ renamed as (
         image_id,
         left(image_id, 32) as content_id,
         variant,
-        uri,
         bytes,
         width,
         height,

@@ -16,6 +16,7 @@
 -- orientation   EXIF orientation, 1 to 8
 -- jpeg_quality  estimated from the tables; JPEG only
 -- sha256        of the whole file
+-- stamp         when the file was changed, in ns, or its etag; null: unknown
 -- error         why the file could not be read; null if it could
 
 with source as (
@@ -42,6 +43,7 @@ renamed as (
         orientation,
         jpeg_quality,
         sha256,
+        stamp,
         error
     from source
 

@@ -95,7 +95,7 @@ joined as (
     select
         images.image_id,
         images.variant,
-        coalesce(labels.uri, images.uri) as uri,
+        labels.uri,
         labels.num_uris,
         labels.label,
         labels.generator,

@@ -10,12 +10,14 @@ import argparse
 import statistics
 import time
 
+import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus.decode import decode
-from pipeline.corpus.files import files_table, list_files
+from pipeline.corpus.files import list_files
 from pipeline.corpus.layouts import LAYOUTS
-from pipeline.stages import images, listing
+from pipeline.stages import listing
+from pipeline.store.snapshot import sampled
 
 
 def bare(uris: list[str]) -> int:
@@ -37,10 +39,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
-    files = list_files(arguments.folder).files
-    chosen = files[:: max(1, len(files) // arguments.limit)][: arguments.limit]
+    chosen = sampled(list_files(arguments.folder).files, arguments.limit)
     parameters = listing.Listing(layout=LAYOUTS["folder"].name)
-    table = images.first_occurrences(listing.run({"files": files_table(chosen)}, parameters), set())
+    table = listing.run({"files": chosen}, parameters)
+    table = table.append_column("variant", pa.nulls(len(table), pa.string()))
     uris = table["uri"].to_pylist()
     rates: dict[str, list[float]] = {"bare loop": [], "decode": []}
     for _ in range(arguments.rounds):

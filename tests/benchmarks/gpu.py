@@ -38,6 +38,7 @@ from pipeline.models.clip.pixels import Pixels
 from pipeline.stages.registry import get_stage
 from pipeline.stages.shared.batching import settled
 from tests.benchmarks import full_size, outside
+from tests.helpers.images import images_table
 
 ASKED = {"embed_images": 0.90, "caption": 0.95}
 SIZE = (512, 384)  # of the JPEG files: about what the public corpora hold
@@ -64,7 +65,7 @@ def photographs(folder: Path, count: int) -> pa.Table:
     uris, digests = zip(*made, strict=True)
     columns = {"image_id": [one[:32] for one in digests], "uri": uris, "sha256": digests}
     sizes = {"width": [SIZE[0]] * count, "height": [SIZE[1]] * count}
-    return tables.build("images", {**columns, **sizes})
+    return images_table({**columns, **sizes})
 
 
 class Bench:

@@ -22,6 +22,7 @@ from pipeline import models, tables
 from pipeline.demo.pool import HELD_OUT_SEEDS
 from pipeline.demo.scenes import encode_jpeg, render, sample_scene
 from pipeline.stages.ground import STAGE, GroundParameters
+from tests.helpers.images import images_table
 
 BAR = 0.80
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -41,7 +42,7 @@ def write_scenes(folder: Path, count: int) -> tuple[dict, np.ndarray]:
     ids, uris, hashes = zip(*listed, strict=True)
     owners, numbers, phrases = zip(*named, strict=True)
     inputs = {
-        "images": tables.build("images", {"image_id": ids, "uri": uris, "sha256": hashes}),
+        "images": images_table({"image_id": ids, "uri": uris, "sha256": hashes}),
         "objects": tables.build(
             "objects", {"image_id": owners, "object_no": numbers, "phrase": phrases}
         ),

@@ -32,15 +32,14 @@ from threadpoolctl import threadpool_limits
 
 from pipeline import tables
 from pipeline.corpus.layouts import labels
-from pipeline.corpus.variants import ID_LENGTH, variant_id
+from pipeline.corpus.variants import CLEAN, ID_LENGTH, content_id
 from pipeline.dag.graph import Dag, Node, load
-from pipeline.engine.queues import variant_parts
-from pipeline.engine.queues.variant_parts import VariantPart
 from pipeline.shipped import folder
 from pipeline.stages import features, misalign
-from pipeline.stages.images import first_occurrences
+from pipeline.stages.images import described
 from pipeline.stages.shared.failure_reasons import reasons
-from pipeline.store.parts import Store, part_name, part_number
+from pipeline.store.contents import Asked, asked
+from pipeline.store.parts import Store, clean_part, part_name, part_number
 from pipeline.store.todo import inputs_of
 from tests.benchmarks.million_world import (
     DAMAGED,
@@ -112,7 +111,7 @@ def write(
     files = images + images // REPEATED
     parts = range((files + part_size - 1) // part_size)
     _each(_write_part, [(path, store.root, n, images, width, seed) for n in parts], processes)
-    perturbed = variant_parts.wanted(dag, store)
+    perturbed = [one for one in asked(dag, store) if one.variant != CLEAN]
     _each(_write_variant, [(path, store.root, part, width, seed) for part in perturbed], processes)
     return path
 
@@ -144,7 +143,8 @@ def _write_part(job: tuple[Path, Path, int, int, int, int]) -> None:
     made = {"listing": _listing(files, count, dag, seed)}
     # the only image of an earlier part that a file can repeat is the last one
     before = {_sha(seed, _image(files[:1] - 1)[0])[:32]} if number else set()
-    made["images"] = first_occurrences(made["listing"], before)
+    rows = described(made["listing"])
+    made["images"] = rows.filter(pc.invert(pc.is_in(rows["image_id"], pa.array(before or [""]))))
     made |= _made_up(made["images"], made["listing"], vocabulary, rng)
     listing = dag.nodes["listing"]
     name = part_name(number, made["listing"]["uri"].to_pylist())
@@ -153,25 +153,26 @@ def _write_part(job: tuple[Path, Path, int, int, int, int]) -> None:
     _write_nodes(dag, Store(root), part_name(number, ids), made)
 
 
-def _write_variant(job: tuple[Path, Path, VariantPart, int, int]) -> None:
-    path, root, part, width, seed = job
+def _write_variant(job: tuple[Path, Path, Asked, int, int]) -> None:
+    path, root, one, width, seed = job
     dag, vocabulary = _opened(path, width, seed)
     store, listing, images = Store(root), dag.nodes["listing"], dag.nodes["images"]
-    number, quality = part_number(part.name), int(part.variant.partition("_")[2])
+    number, quality = part_number(one.part), int(one.variant.partition("_")[2])
     listed = next(p.name for p in store.parts(listing) if part_number(p.name) == number)
-    rows = store.read(images.folder, part.source)
-    rows = rows.filter(pc.is_in(rows["image_id"], pa.array(part.ids)))
+    rows = store.read(images.folder, clean_part(one.part), tables.schema("images").names)
+    wanted = [content_id(image_id) for image_id in one.ids.to_pylist()]
+    rows = rows.filter(pc.is_in(rows["image_id"], pa.array(wanted)))
     whole = rows["error"].is_null().to_numpy()
     columns = dict(zip(rows.column_names, rows.columns, strict=True))
-    columns["variant"] = [part.variant] * len(rows)
-    columns["image_id"] = [variant_id(image, part.variant) for image in part.ids]
+    columns["variant"] = [one.variant] * len(rows)
+    columns["image_id"] = one.ids
     columns["format"] = _where(whole, np.full(len(rows), "JPEG"))
     columns["jpeg_quality"] = _where(whole, np.full(len(rows), quality))
     made = {"listing": store.read(listing.folder, listed)}
     made["images"] = tables.build("images", columns)
     rng = np.random.default_rng([seed, 5, quality, number])
     made |= _made_up(made["images"], made["listing"], vocabulary, rng)
-    _write_nodes(dag, store, part.name, made)
+    _write_nodes(dag, store, one.part, made)
 
 
 def _write_nodes(dag: Dag, store: Store, part: str, made: dict[str, pa.Table]) -> None:
@@ -188,6 +189,9 @@ def _write_nodes(dag: Dag, store: Store, part: str, made: dict[str, pa.Table]) -
 
 def _commit(store: Store, node: Node, name: str, table: pa.Table, **facts: str) -> None:
     tables.check(node.stage.output, table)
+    if node.name != "listing":
+        made_from = pa.array(np.zeros(len(table), np.int64))
+        table = table.append_column(tables.MADE_FROM, made_from)
     store.write(node.folder, name, table, {**_facts(node, name, table), **facts})
 
 
@@ -201,6 +205,7 @@ def _facts(node: Node, name: str, table: pa.Table) -> dict[str, object]:
         "rows_in": rows,
         "rows_ok": rows - failed,
         "rows_failed": failed,
+        "transient": 0,
         "seconds_read": 0.0,
         "seconds_infer": 0.0,
         "started": now,
@@ -248,6 +253,7 @@ def _listing(files: np.ndarray, count: int, dag: Dag, seed: int) -> pa.Table:
         "orientation": _where(whole, np.ones(len(files), np.int8)),
         "jpeg_quality": _where(whole & jpeg, 75 + dice[:, 3] % 21),
         "sha256": shas,
+        "stamp": ["0"] * len(files),
         "error": _where(~whole, np.full(len(files), _DAMAGE)),
     }
     return tables.build("listing", columns)

@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import norm
 
-from pipeline.stages.embed_texts import text_id
+from pipeline.stages.shared.phrases import text_id
 
 GENERATORS = ("adm", "biggan", "glide", "midjourney", "sdv14", "sdv15", "vqdm", "wukong")
 SPLITS = {"test": 0.3, "train": 0.6, "val": 0.1}  # in the order of their paths

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFile
 
-from pipeline import tables
 from pipeline.corpus import decode as module
 from pipeline.corpus import upright
 from pipeline.corpus.decode import decode, sharing
 from pipeline.corpus.file_facts import ImageError, describe
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.upright import decode_bytes
+from tests.helpers.images import images_table
 
 
 def encode(image: Image.Image, format: str, **options) -> bytes:
@@ -29,10 +29,9 @@ def noise(width=32, height=32) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def images_table(*paths, errors=None):
+def table_of(*paths, errors=None):
     facts = [describe(path.read_bytes()) for path in paths]
-    return tables.build(
-        "images",
+    return images_table(
         {
             "image_id": [fact.sha256[:32] for fact in facts],
             "variant": ["clean"] * len(paths),
@@ -154,7 +153,7 @@ def test_truncated_files_are_errors_whatever_another_library_set(format, tmp_pat
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     data = encode(noise(), format)
     (tmp_path / "a.img").write_bytes(data[: len(data) * 3 // 4])
-    ((_, image, error),) = decode(images_table(tmp_path / "a.img"))
+    ((_, image, error),) = decode(table_of(tmp_path / "a.img"))
     assert image is None
     assert error.startswith("image file is truncated")
 
@@ -172,7 +171,7 @@ def test_damaged_pixels_are_errors():
 def test_rows_come_in_order_and_each_is_its_own_image(tmp_path):
     paths = write_many(tmp_path, 41)
     for threads in (1, 3):
-        rows = list(decode(images_table(*paths), threads))
+        rows = list(decode(table_of(*paths), threads))
         assert [row for row, _, _ in rows] == list(range(41))
         assert [image.getpixel((0, 0))[0] for _, image, _ in rows] == list(range(41))
         assert {error for _, _, error in rows} == {None}
@@ -180,7 +179,7 @@ def test_rows_come_in_order_and_each_is_its_own_image(tmp_path):
 
 def test_the_extension_does_not_matter(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode(noise(), "PNG"))
-    ((_, image, error),) = decode(images_table(tmp_path / "a.jpg"))
+    ((_, image, error),) = decode(table_of(tmp_path / "a.jpg"))
     assert error is None
     assert np.array_equal(np.asarray(image), np.asarray(noise()))
 
@@ -189,7 +188,7 @@ def test_failures_stay_in_their_rows(tmp_path, monkeypatch):
     paths = write_many(tmp_path, 7)
     paths[1].write_bytes(b"")
     paths[2].write_bytes(b"not an image at all")
-    table = images_table(*paths, errors=["failed before"] + [None] * 6)
+    table = table_of(*paths, errors=["failed before"] + [None] * 6)
     paths[3].unlink()
     Image.new("RGB", (4, 4), "white").save(paths[4])
     real = upright.read_bytes
@@ -206,23 +205,23 @@ def test_failures_stay_in_their_rows(tmp_path, monkeypatch):
     assert errors[0] == "failed before"
     assert errors[1] == "file is empty (0 bytes)"
     assert errors[2].startswith("not an image")
-    assert errors[3] == f"file cannot be read: No such file or directory: '{paths[3]}'"
-    assert errors[4] == "file has changed since it was listed (its SHA-256 differs)"
-    assert errors[5] == f"file cannot be read: Permission denied: '{paths[5]}'"
+    assert errors[3] == f"transient: file cannot be read: No such file or directory: '{paths[3]}'"
+    assert errors[4] == "transient: file has changed since it was listed (its SHA-256 differs)"
+    assert errors[5] == f"transient: file cannot be read: Permission denied: '{paths[5]}'"
     assert errors[6] is None
 
 
 def test_an_empty_table_decodes_to_nothing():
-    assert list(decode(images_table())) == []
+    assert list(decode(table_of())) == []
 
 
 def test_threads_must_be_positive():
     with pytest.raises(ValueError, match="at least one thread"):
-        decode(images_table(), 0)
+        decode(table_of(), 0)
 
 
 def test_no_thread_is_left_after_the_end_or_an_early_stop(tmp_path):
-    table = images_table(*write_many(tmp_path, 40))
+    table = table_of(*write_many(tmp_path, 40))
     list(decode(table, 3))
     assert decoding_threads() == []
     stopped = decode(table, 3)
@@ -248,7 +247,7 @@ def counting_reads(monkeypatch) -> list[str]:
 
 def test_reading_ahead_is_bounded(tmp_path, monkeypatch):
     reads = counting_reads(monkeypatch)
-    rows = decode(images_table(*write_many(tmp_path, 100)), 2)
+    rows = decode(table_of(*write_many(tmp_path, 100)), 2)
     next(rows)
     time.sleep(0.1)
     assert 0 < len(reads) <= 2 * 2 * 8
@@ -260,7 +259,7 @@ def test_large_images_wait_by_their_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_GROUP_PIXELS", 16)
     monkeypatch.setattr(module, "PIXELS_AHEAD", 40)  # two of 16 pixels
     reads = counting_reads(monkeypatch)
-    rows = decode(images_table(*write_many(tmp_path, 9)), 4)
+    rows = decode(table_of(*write_many(tmp_path, 9)), 4)
     next(rows)
     time.sleep(0.1)
     assert len(reads) == 2
@@ -269,13 +268,13 @@ def test_large_images_wait_by_their_pixels(tmp_path, monkeypatch):
 
 def test_an_image_over_the_limit_still_passes_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PIXELS_AHEAD", 10)
-    rows = list(decode(images_table(*write_many(tmp_path, 5)), 2))
+    rows = list(decode(table_of(*write_many(tmp_path, 5)), 2))
     assert [error for _, _, error in rows] == [None] * 5
 
 
 def test_the_digest_checked_is_that_of_the_whole_content(tmp_path):
     (path,) = write_many(tmp_path, 1)
-    table = images_table(path)
+    table = table_of(path)
     assert table["sha256"][0].as_py() == hashlib.sha256(path.read_bytes()).hexdigest()
     path.write_bytes(path.read_bytes() + b"\0")
     ((_, image, error),) = decode(table)
@@ -284,7 +283,7 @@ def test_the_digest_checked_is_that_of_the_whole_content(tmp_path):
 
 
 def test_what_prepare_gives_is_yielded_in_row_order_from_the_decoding_threads(tmp_path):
-    table = images_table(*(paths := write_many(tmp_path, 21)))
+    table = table_of(*(paths := write_many(tmp_path, 21)))
     paths[-1].unlink()
     seen = set()
 
@@ -304,7 +303,7 @@ def test_within_sharing_no_file_is_read_twice(tmp_path, monkeypatch):
     reads = []
     real = upright.read_bytes
     monkeypatch.setattr(upright, "read_bytes", lambda uri: reads.append(uri) or real(uri))
-    table = images_table(*(paths := write_many(tmp_path, 6)))
+    table = table_of(*(paths := write_many(tmp_path, 6)))
     paths[-1].unlink()
     with sharing():
         first = [image.tobytes() for _, image, _ in decode(table) if image]
@@ -315,7 +314,7 @@ def test_within_sharing_no_file_is_read_twice(tmp_path, monkeypatch):
 
 
 def test_what_is_shared_is_dropped_at_the_end_also_after_an_error(tmp_path):
-    table = images_table(*write_many(tmp_path, 2))
+    table = table_of(*write_many(tmp_path, 2))
     with pytest.raises(TypeError), sharing():
         list(decode(table, 1, lambda: None))
     assert module._kept.get() is None
@@ -333,9 +332,7 @@ def test_a_single_thread_reads_ahead_and_leaves_the_decoding_to_the_caller(tmp_p
 
     monkeypatch.setattr(module, "content", read)
     preparing = []
-    rows = decode(
-        images_table(*paths), 1, lambda image: preparing.append(threading.current_thread())
-    )
+    rows = decode(table_of(*paths), 1, lambda image: preparing.append(threading.current_thread()))
     assert [row for row, _, error in rows if error is None] == list(range(20))
     assert set(preparing) == {threading.current_thread()}
     assert len(reading) == 20 and threading.current_thread() not in reading
@@ -370,7 +367,7 @@ def test_a_row_gives_its_variant_seeded_by_the_content(tmp_path):
     one, copy = photo(tmp_path / "one.png"), tmp_path / "copy.png"
     copy.write_bytes(one.read_bytes())
     other = photo(tmp_path / "other.png", 1)
-    table = images_table(one, copy, other)
+    table = table_of(one, copy, other)
     clean, noisy = decoded(table), decoded(in_variant(table, "noise_0.01"))
     assert np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[0], clean[0])
     assert not np.array_equal(
@@ -385,7 +382,7 @@ def test_variants_are_of_the_upright_image(tmp_path):
     block[0x0112] = 6
     photo(tmp_path / "plain.png")
     Image.open(tmp_path / "plain.png").save(tmp_path / "turned.png", exif=block)
-    (half,) = decoded(in_variant(images_table(tmp_path / "turned.png"), "crop_0.5"))
+    (half,) = decoded(in_variant(table_of(tmp_path / "turned.png"), "crop_0.5"))
     upright = decode_bytes((tmp_path / "turned.png").read_bytes())
     assert upright.size == (48, 80)
     assert np.array_equal(half, np.asarray(upright)[20:60, 12:36])
@@ -395,7 +392,7 @@ def test_variants_are_of_the_upright_image(tmp_path):
 def test_the_same_pixels_in_any_part_order_and_number_of_threads(tmp_path, threads):
     paths = [photo(tmp_path / f"{number}.png", number) for number in range(6)]
     names = ("noise_0.01", "blur_1", "jpeg_50", "resize_0.5+noise_0.01")
-    table = in_variant(images_table(*paths), *names)
+    table = in_variant(table_of(*paths), *names)
     together = decoded(table, threads=threads)
     for row in range(len(table)):
         assert np.array_equal(together[row], decoded(table.slice(row, 1), threads=1)[0])
@@ -405,7 +402,7 @@ def test_the_same_pixels_in_any_part_order_and_number_of_threads(tmp_path, threa
 
 
 def test_shared_pixels_are_those_of_the_variant(tmp_path, monkeypatch):
-    table = in_variant(images_table(photo(tmp_path / "a.png")), "clean", "noise_0.01", "blur_2")
+    table = in_variant(table_of(photo(tmp_path / "a.png")), "clean", "noise_0.01", "blur_2")
     alone = decoded(table)
     calls = []
     monkeypatch.setattr(upright, "decode_bytes", lambda data: calls.append(1) or decode_bytes(data))
@@ -418,7 +415,7 @@ def test_shared_pixels_are_those_of_the_variant(tmp_path, monkeypatch):
 
 def test_a_variant_of_what_cannot_be_decoded_has_the_error(tmp_path):
     path = photo(tmp_path / "a.png")
-    table = in_variant(images_table(path), "jpeg_50")
+    table = in_variant(table_of(path), "jpeg_50")
     path.write_bytes(path.read_bytes()[:-40])
     ((row, image, error),) = decode(table)
     assert (row, image) == (0, None) and "has changed since it was listed" in error

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.corpus import blocks, decoders
 from pipeline.corpus.decode import Beside, decode, sharing
-from tests.corpus.test_decode import images_table
+from tests.corpus.test_decode import table_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def beside(ahead=64, **options):
 
 def test_processes_give_what_threads_give_in_row_order(tmp_path):
     paths = photos(tmp_path, 70)
-    table = images_table(*paths)
+    table = table_of(*paths)
     paths[3].write_bytes(b"damaged")
     paths[40].unlink()
     there = list(decode(table, prepare=Shrunk((64, 48)), beside=beside()))
@@ -82,7 +82,7 @@ def test_processes_give_what_threads_give_in_row_order(tmp_path):
 
 
 def test_images_themselves_come_back_too(tmp_path):
-    table = images_table(*photos(tmp_path, 20))
+    table = table_of(*photos(tmp_path, 20))
     for (_, one, _), (_, two, _) in zip(
         decode(table, beside=beside()), decode(table, 1), strict=True
     ):
@@ -90,7 +90,7 @@ def test_images_themselves_come_back_too(tmp_path):
 
 
 def test_each_row_gets_what_is_given_for_it(tmp_path):
-    table = images_table(*photos(tmp_path, 40))
+    table = table_of(*photos(tmp_path, 40))
     given = [[(0, 0, 4 + row, 5)] * (row % 3) for row in range(40)]
     found = list(decode(table, prepare=Cut(), given=given, beside=beside()))
     assert [[crop.shape for _, crop in crops] for _, crops, _ in found] == [
@@ -100,7 +100,7 @@ def test_each_row_gets_what_is_given_for_it(tmp_path):
 
 def test_prepared_images_lie_end_to_end_in_memory_that_the_device_was_told_of(tmp_path):
     told = []
-    table = images_table(*photos(tmp_path, 160))
+    table = table_of(*photos(tmp_path, 160))
     with decoders_fresh():
         found = [
             value[0]
@@ -142,7 +142,7 @@ def test_memory_is_used_again_when_nobody_looks_at_it():
 
 def test_without_room_for_shared_memory_the_answers_travel_themselves(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "_made", lambda size: None)
-    table = images_table(*photos(tmp_path, 40))
+    table = table_of(*photos(tmp_path, 40))
     with decoders_fresh(), sharing():
         for _ in range(2):
             there = list(decode(table, prepare=Shrunk((64, 48)), beside=beside()))
@@ -154,7 +154,7 @@ def test_without_room_for_shared_memory_the_answers_travel_themselves(tmp_path, 
 
 def test_within_sharing_no_file_is_read_twice_by_processes_or_threads(tmp_path):
     paths = photos(tmp_path, 40)
-    table = images_table(*paths)
+    table = table_of(*paths)
     with sharing():
         first = list(decode(table, prepare=Shrunk((64, 48)), beside=beside()))
         for path in paths:
@@ -168,7 +168,7 @@ def test_within_sharing_no_file_is_read_twice_by_processes_or_threads(tmp_path):
 
 
 def test_a_process_that_dies_is_an_error_and_the_next_call_has_new_ones(tmp_path):
-    table = images_table(*photos(tmp_path, 4), *photos_of(tmp_path / "bad", (33, 20)))
+    table = table_of(*photos(tmp_path, 4), *photos_of(tmp_path / "bad", (33, 20)))
     with pytest.raises(RuntimeError, match="a process that decodes images died"):
         list(decode(table, prepare=Deadly(33), beside=beside()))
     good = list(decode(table.slice(0, 4), prepare=Deadly(33), beside=beside()))
@@ -190,11 +190,11 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
     code = f"""
 import os, sys, time
 from pathlib import Path
-from tests.corpus.test_decode import images_table
+from tests.corpus.test_decode import table_of
 from pipeline.corpus.decode import Beside, decode
 from tests.corpus.test_decoders import Shrunk
 if __name__ == "__main__":
-    table = images_table(*sorted(Path({str(tmp_path)!r}).glob("*.png")))
+    table = table_of(*sorted(Path({str(tmp_path)!r}).glob("*.png")))
     found = list(decode(table, 2, Shrunk((8, 8)), beside=Beside(lambda: 4)))
     print(*{{value[2] for _, value, _ in found}}, flush=True)
     time.sleep(60)

@@ -7,15 +7,7 @@ import fsspec
 import pytest
 
 from pipeline.corpus import files as source
-from pipeline.corpus.files import (
-    FILES,
-    File,
-    files_table,
-    list_files,
-    path_below,
-    read_bytes,
-    reason,
-)
+from pipeline.corpus.files import FILES, list_files, path_below, read_bytes, reason
 from pipeline.errors import UserError
 
 
@@ -28,7 +20,11 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def paths(root) -> list[str]:
-    return [file.path for file in list_files(root).files]
+    return list_files(root).files["path"].to_pylist()
+
+
+def contents(found) -> list[bytes]:
+    return [read_bytes(uri) for uri in found.files["uri"].to_pylist()]
 
 
 def test_order_is_code_point_order_of_the_whole_relative_path(tmp_path):
@@ -41,9 +37,12 @@ def test_order_is_code_point_order_of_the_whole_relative_path(tmp_path):
 def test_uri_is_absolute_and_reads_the_same_file(tmp_path, monkeypatch):
     touch(tmp_path, "data/x/a.jpg")
     monkeypatch.chdir(tmp_path)
-    (file,) = list_files("data").files
-    assert file == File(str(tmp_path / "data/x/a.jpg"), "x/a.jpg")
-    assert read_bytes(file.uri) == b"data/x/a.jpg"
+    (file,) = list_files("data").files.to_pylist()
+    changed = (tmp_path / "data/x/a.jpg").stat().st_mtime_ns
+    uri = str(tmp_path / "data/x/a.jpg")
+    assert file == {"uri": uri, "path": "x/a.jpg", "bytes": 12, "stamp": str(changed)}
+    assert read_bytes(uri) == b"data/x/a.jpg"
+    assert list_files("data").files.schema == FILES
 
 
 def test_unusual_names_are_kept_as_they_are(tmp_path):
@@ -57,8 +56,8 @@ def test_unusual_names_are_kept_as_they_are(tmp_path):
     ]
     touch(tmp_path, *names)
     found = list_files(tmp_path)
-    assert [file.path for file in found.files] == sorted(names)
-    assert [read_bytes(file.uri).decode() for file in found.files] == sorted(names)
+    assert found.files["path"].to_pylist() == sorted(names)
+    assert [content.decode() for content in contents(found)] == sorted(names)
     assert found.ignored == {}
 
 
@@ -67,7 +66,7 @@ def test_what_is_passed_over_is_counted(tmp_path):
     touch(tmp_path, "__MACOSX/a.jpg", ".git/a.jpg", ".git/b.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     found = list_files(tmp_path)
-    assert [file.path for file in found.files] == ["a.jpg"]
+    assert found.files["path"].to_pylist() == ["a.jpg"]
     assert found.ignored == {
         ".csv": 2,
         "(hidden)": 3,
@@ -86,7 +85,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (root / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     found = list_files(root)
     names = ["a/x.jpg", "again/x.jpg", "file.jpg", "gone.jpg", "shared/y.jpg"]
-    assert [file.path for file in found.files] == names
+    assert found.files["path"].to_pylist() == names
     assert found.ignored == {"(link to a folder above)": 2}
     with pytest.raises(FileNotFoundError):
         read_bytes(str(root / "gone.jpg"))
@@ -97,8 +96,8 @@ def test_fsspec_url(tmp_path):
     memory.pipe({"/corpus_test/b.jpg": b"b", "/corpus_test/a/c.jpg": b"c", "/corpus_test/n": b""})
     try:
         found = list_files("memory://corpus_test")
-        assert [file.path for file in found.files] == ["a/c.jpg", "b.jpg"]
-        assert [read_bytes(file.uri) for file in found.files] == [b"c", b"b"]
+        assert found.files["path"].to_pylist() == ["a/c.jpg", "b.jpg"]
+        assert contents(found) == [b"c", b"b"]
         assert found.ignored == {"(no suffix)": 1}
     finally:
         memory.rm("/corpus_test", recursive=True)
@@ -113,9 +112,10 @@ def test_members_of_an_archive(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("in/b.jpg", b"bee")
         archive.writestr("c.jpg", b"sea")
-    files = list_files(f"zip://::{tmp_path / 'a.zip'}").files
-    assert [file.path for file in files] == ["c.jpg", "in/b.jpg"]
-    assert [read_bytes(file.uri) for file in files] == [b"sea", b"bee"]
+    found = list_files(f"zip://::{tmp_path / 'a.zip'}")
+    assert found.files["path"].to_pylist() == ["c.jpg", "in/b.jpg"]
+    assert contents(found) == [b"sea", b"bee"]
+    assert found.files["stamp"].null_count == 0
 
 
 def test_bad_roots_say_what_where_and_what_next(tmp_path):
@@ -167,13 +167,6 @@ def test_other_filesystems_errors_become_oserror(monkeypatch):
         read_bytes("bucket://a.jpg")
 
 
-def test_files_table():
-    table = files_table([File("/r/a.jpg", "a.jpg"), File("/r/b.jpg", "b.jpg")])
-    assert table.schema == FILES
-    assert table.to_pylist()[1] == {"uri": "/r/b.jpg", "path": "b.jpg"}
-    assert files_table([]).schema == FILES
-
-
 def test_a_uri_gives_its_path_back(tmp_path):
     touch(tmp_path / "a::b", "x/1.jpg", "1.jpg")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -185,7 +178,8 @@ def test_a_uri_gives_its_path_back(tmp_path):
     try:
         for root in map(str, roots):
             files = list_files(root).files
-            assert [path_below(root, file.uri) for file in files] == [file.path for file in files]
+            found = [path_below(root, uri) for uri in files["uri"].to_pylist()]
+            assert found == files["path"].to_pylist()
     finally:
         memory.rm("/path_below", recursive=True)
 

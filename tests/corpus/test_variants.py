@@ -98,8 +98,8 @@ def test_ids_and_tags():
     assert variant_id(CONTENT, "clean") == CONTENT
     assert variant_id(CONTENT, "jpeg_50") == f"{CONTENT}-jpeg_50"
     assert content_id(f"{CONTENT}-jpeg_50") == content_id(CONTENT) == CONTENT
-    assert tag("test", "jpeg_50", 1.0) == "test.jpeg_50.v1"
-    assert tag("all", "resize_0.5+jpeg_75", 0.00001) == "all.resize_0.5+jpeg_75.share_0.00001.v1"
+    assert (tag("clean"), tag("jpeg_50")) == ("", "jpeg_50.v1")
+    assert tag("resize_0.5+jpeg_75") == "resize_0.5+jpeg_75.v1"
 
 
 def test_a_smaller_share_is_a_part_of_a_larger_one():

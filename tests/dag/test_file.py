@@ -104,16 +104,16 @@ def test_wrong_variants_are_said_with_file_and_key(file, given, why):
     assert why in error.value.what and error.value.where == str(file)
 
 
-def test_variants_have_tags_in_the_files_order(file):
+def test_variants_know_the_splits_that_want_them_in_the_files_order(file):
     file.write_text(MINIMAL)
-    given = "corpus.variants={test: [jpeg_50, blur_1], all: [resize_0.5+jpeg_75]}"
+    given = "corpus.variants={test: [jpeg_50, blur_1], val: [blur_1], all: [resize_0.5+jpeg_75]}"
     corpus = config.read(file, [given, "corpus.variant_share=0.25"]).corpus
-    assert corpus.tags == {
-        "test.jpeg_50.share_0.25.v1": ("test", "jpeg_50"),
-        "test.blur_1.share_0.25.v1": ("test", "blur_1"),
-        "all.resize_0.5+jpeg_75.share_0.25.v1": ("all", "resize_0.5+jpeg_75"),
+    assert corpus.splits_of == {
+        "jpeg_50": ("test",),
+        "blur_1": ("test", "val"),
+        "resize_0.5+jpeg_75": ("all",),
     }
-    assert len(config.read(file, ["corpus.variants={test: figure4}"]).corpus.tags) == 9
+    assert len(config.read(file, ["corpus.variants={test: figure4}"]).corpus.splits_of) == 9
     for share in ("0", "1.5"):
         with pytest.raises(UserError, match=r"corpus\.variant_share"):
             config.read(file, [f"corpus.variant_share={share}"])

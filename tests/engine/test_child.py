@@ -16,6 +16,7 @@ from pipeline.engine.child import Patience
 from pipeline.errors import UserError
 from pipeline.stages.registry import get_stage
 from tests.engine.health.made_up import on_path
+from tests.helpers.images import images_table
 
 IDS = [f"id{i:02}" for i in range(4)]
 IMAGES = tables.build("images", {"image_id": IDS})
@@ -34,12 +35,12 @@ def failed(table):
 
 def test_the_child_process_gives_what_the_stage_gives_here():
     images = get_stage("images")
-    listing = tables.build(
-        "listing", {"uri": ["a", "b"], "image_id": ["1" * 32, "2" * 32], "width": [4, 4]}
+    rows = images_table(
+        {"image_id": ["1" * 32, "2" * 32], "uri": ["a", "b"], "variant": ["jpeg_50"] * 2}
     )
     parameters = images.parameters()
-    here = images.run({"listing": listing}, parameters, [])
-    there = child.run(images, parameters, {"listing": listing}, NEVER, 1.0)
+    here = images.run({"images": rows}, parameters, [])
+    there = child.run(images, parameters, {"images": rows}, NEVER, 1.0)
     assert there.equals(here) and isinstance(there, pa.Table)
 
 

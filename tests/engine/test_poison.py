@@ -9,6 +9,7 @@ from pipeline import tables
 from pipeline.engine import child, poison
 from pipeline.errors import UserError
 from pipeline.spec import Parameters, Stage
+from tests.helpers.images import images_table
 
 IDS = [f"id{i:02}" for i in range(16)]
 IMAGES = tables.build("images", {"image_id": IDS})
@@ -63,9 +64,8 @@ def deadly(*bad):
 
 def listed(count):
     ids = [f"id{i:02}" for i in range(count)]
-    return tables.build(
-        "images", {"image_id": ids, "uri": ids, "sha256": [f"content of {i}" for i in ids]}
-    )
+    contents = [f"content of {i}" for i in ids]
+    return images_table({"image_id": ids, "uri": ids, "sha256": contents})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,9 @@ def test_each_of_any_number_of_poison_images_is_found_and_all_others_are_compute
     assert failed["image_id"].to_pylist() == [f"id{i:02}" for i in bad]
     assert out.filter(out["error"].is_null())["caption"].null_count == 0
     for why in failed["error"].to_pylist():
-        assert why == ("out of memory" if len(bad) > 1 else "KeyError: 'content of id32'")
+        assert why == (
+            "transient: out of memory" if len(bad) > 1 else "KeyError: 'content of id32'"
+        )
     assert len(runs) <= 2 + 2 * 6 * len(bad)  # six halvings of 33, and the harmless picture
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from pipeline import models, tables
 from pipeline.dag.graph import load
-from pipeline.engine.queues import index
 from pipeline.engine.task import Task, execute
 from pipeline.errors import UserError
+from pipeline.store.contents import asked
 from pipeline.store.parts import Store
+from tests.helpers.stores import listed
 
 NODES = ("captions", "image_embeddings", "objects")
 
@@ -24,12 +25,9 @@ def opened(write_dag, fake_models, tmp_path, monkeypatch):
     """A store with the images of a small corpus, and its DAG; no model is ever loaded."""
     monkeypatch.setattr(models, "get", lambda spec: Words())
     dag, store = load(str(write_dag(models=fake_models))), Store(tmp_path / "store")
-    store.create()
-    for name in ("listing", "images", *NODES):
+    listed(dag, store)
+    for name in NODES:
         store.open_node(dag.nodes[name], "small")
-    for task in index.listing_queue(dag, store, index.new_files(dag, store, index.find(dag))).tasks:
-        execute(task)
-    index.write_images(dag, store)
     return dag, store
 
 
@@ -54,8 +52,8 @@ def objects(inputs, parameters, loaded):
 
 def task_of(dag, store, runs):
     nodes = tuple(stand_in(dag.nodes[name], run) for name, run in zip(NODES, runs, strict=True))
-    part = store.parts(dag.nodes["images"])[0].name
-    return Task(store.root, nodes, part, (("images", dag.nodes["images"].folder),))
+    one = asked(dag, store)[0]
+    return Task(store.root, nodes, one.part, (("images", dag.nodes["images"].folder),), one)
 
 
 def counted(run, calls):

@@ -13,7 +13,8 @@ from pipeline.query.open_store import save
 from pipeline.store.parts import Store, part_name
 
 COLUMNS = {
-    "images": {"image_id": ["a", "b"], "variant": ["clean"] * 2, "uri": ["a.jpg", "b.jpg"]},
+    "listing": {"uri": ["a.jpg", "b.jpg"], "image_id": ["a", "b"]},
+    "images": {"image_id": ["a", "b"], "variant": ["clean"] * 2},
     "captions": {"image_id": ["a", "b"], "caption": ["a cup", "fog"]},
 }
 
@@ -25,16 +26,18 @@ def dag(write_dag, fake_models):
 
 @pytest.fixture
 def store(dag, tmp_path):
-    """A store with one part of images and captions, one superseded part, and one run."""
+    """A store with one part of images and captions, in which one image is not asked for; a run."""
     graph, store = load(str(dag)), Store(tmp_path / "it's [1]* a=b?")
     store.create()
     for name, columns in COLUMNS.items():
         node = graph.nodes[name]
         store.open_node(node, graph.name)
         table = tables.build(name, columns)
+        if name != "listing":
+            other = {"image_id": ["z"], "caption": ["left"], "variant": ["clean"]}
+            known = {key: other[key] for key in columns}
+            table = pa.concat_tables([table, tables.build(name, known)])
         store.write(node.folder, part_name(0, ["a", "b"]), table, {"part": 0})
-    old = tables.build("captions", {"image_id": ["z"], "caption": ["superseded"]})
-    store.write(graph.nodes["captions"].folder, part_name(0, ["z"]), old, {"part": 0})
     run = store.root / "runs" / "cross" / "r1"
     run.mkdir(parents=True)
     figures = {"method": ["head"], "variant": ["clean"], "train_variant": ["clean"], "ap": [0.5]}
@@ -89,7 +92,7 @@ def counts(path, sql=COUNTS):
 def test_a_database_of_views_keeps_up_with_the_store(dag, store, tmp_path):
     graph, out = load(str(dag)), tmp_path / "views.duckdb"
     save(graph, store, out)
-    assert counts(out) == (2, 2, 2, 0, 1, 1, 1)  # the superseded part is not counted
+    assert counts(out) == (2, 2, 2, 0, 1, 1, 1)  # what is not asked for is not counted
     for name, columns in COLUMNS.items():
         more = {**columns, "image_id": ["c", "d"]}
         path = part_name(1, ["c", "d"])
@@ -102,13 +105,14 @@ def test_a_database_of_views_keeps_up_with_the_store(dag, store, tmp_path):
         assert connection.execute(COUNTS).fetchone() == counts(out)
 
 
-def test_a_superseded_part_stops_counting_in_a_database(dag, store, tmp_path):
+def test_what_leaves_the_listing_stops_counting_in_a_database(dag, store, tmp_path):
     graph, out = load(str(dag)), tmp_path / "views.duckdb"
     save(graph, store, out)
-    (store.folder(graph.nodes["images"]) / part_name(0, ["a", "b"])).rename(
-        store.folder(graph.nodes["images"]) / part_name(0, ["z"])
-    )
-    assert counts(out, "select caption from captions") == ("superseded",)
+    listing = tables.build("listing", {"uri": ["z.jpg"], "image_id": ["z"]})
+    store.write(graph.nodes["listing"].folder, part_name(0, ["a", "b"]), listing, {"part": 0})
+    assert counts(out, "select caption from captions") == ("left",)
+    with open_store(dag, store.root) as connection:
+        assert connection.sql("select caption from captions").fetchall() == [("left",)]
 
 
 def test_a_database_is_attached_under_any_name(dag, store, tmp_path):

@@ -94,11 +94,9 @@ def _facts(ids: list[str]) -> dict[str, list]:
 
 
 def _images(ids: list[str]) -> dict[str, list]:
-    uris = dict(zip(_listing()["image_id"], _listing()["uri"], strict=True))
     return {
         "image_id": ids,
         "variant": ["jpeg_50" if i == BJ else "clean" for i in ids],
-        "uri": [uris[i[:32]] for i in ids],
         **_facts(ids),
         "error": ["cannot be decoded" if i == D else None for i in ids],
     }

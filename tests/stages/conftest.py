@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline import tables
 from pipeline.models.captioners.captioner import Caption
+from tests.helpers.images import images_table
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 TEXTS = {"red": (1, 0, 0, 1), "green": (0, 1, 0, 1), "blue": (0, 0, 1, 1)}
@@ -125,7 +126,7 @@ def images(tmp_path: Path) -> Callable[..., pa.Table]:
                     "error": None,
                 }
             )
-        return tables.build("images", {name: [row[name] for row in rows] for name in rows[0]})
+        return images_table({name: [row[name] for row in rows] for name in rows[0]})
 
     return write
 

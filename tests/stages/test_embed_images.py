@@ -51,9 +51,9 @@ def test_any_number_of_images_that_cannot_be_prepared_are_failed_rows(images, cl
     table = run({"images": listed}, parameters, (clip,))
     errors = dict(zip(table["image_id"].to_pylist(), table["error"].to_pylist(), strict=True))
     assert [name for name, why in errors.items() if why is None] == [f"good{n}" for n in range(5)]
-    assert errors["bad0"] == "out of memory"
+    assert errors["bad0"] == "transient: out of memory"
     assert errors["bad1"] == "OverflowError: signed integer is greater than maximum"
-    assert errors["bad2"].startswith("OSError: Base class")
+    assert errors["bad2"].startswith("transient: OSError: Base class")
     assert "cannot hold 1x80000008 pixels" in errors["empty8"]
 
 

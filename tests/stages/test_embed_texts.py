@@ -1,12 +1,14 @@
 import hashlib
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
 from pipeline import tables
-from pipeline.stages.embed_texts import STAGE, EmbedTextsParameters, run, text_id
+from pipeline.stages.embed_texts import STAGE, EmbedTextsParameters, run
 from pipeline.stages.shared.batching import NOT_FINITE
+from pipeline.stages.shared.phrases import text_id
 
 CLIP = {"model": "local-dir:/models/clip"}
 
@@ -18,7 +20,10 @@ def _run(clip, captions, phrases, **parameters):
         ),
         "objects": tables.build("objects", {"image_id": ["0"] * len(phrases), "phrase": phrases}),
     }
-    table = run(inputs, EmbedTextsParameters(clip=CLIP, **parameters), (clip,))
+    given = EmbedTextsParameters(clip=CLIP, **parameters)
+    needed = STAGE.texts(inputs, given).select(["text_id", "text"])
+    once = needed.take(pc.index_in(pc.unique(needed["text_id"]), value_set=needed["text_id"]))
+    table = run({"texts": once}, given, (clip,))
     tables.check("text_embeddings", table)
     return table
 

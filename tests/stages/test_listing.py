@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from pipeline import tables
-from pipeline.corpus.files import files_table, list_files
+from pipeline.corpus.files import FILES, list_files
 from pipeline.errors import UserError
 from pipeline.spec import output_parameters
 from pipeline.stages import listing
@@ -12,7 +12,7 @@ from pipeline.stages.registry import get_stage
 
 
 def run(root, layout="forensynths", **parameters):
-    files = files_table(list_files(root).files)
+    files = list_files(root).files
     return listing.run({"files": files}, listing.Listing(layout=layout, **parameters))
 
 
@@ -45,6 +45,7 @@ def test_labels_and_facts(tmp_path):
         "orientation": 1,
         "jpeg_quality": 80,
         "sha256": digest,
+        "stamp": str(path.stat().st_mtime_ns),
         "error": None,
     }
     assert (real["label"], real["format"], real["jpeg_quality"]) == (0, "PNG", None)
@@ -95,7 +96,10 @@ def test_nothing_is_dropped(tmp_path, monkeypatch):
     assert (empty["bytes"], empty["label"], empty["width"]) == (0, 0, None)
     assert empty["image_id"] == hashlib.sha256(b"").hexdigest()[:32]
     assert text["error"] == "not an image that can be read: it starts with b'hello'"
-    assert locked["error"] == f"file cannot be read: Permission denied: '{folder / 'd.png'}'"
+    assert (
+        locked["error"]
+        == f"transient: file cannot be read: Permission denied: '{folder / 'd.png'}'"
+    )
     assert (locked["image_id"], locked["sha256"], locked["label"]) == (None, None, 0)
     assert stray["error"].startswith("path does not fit the layout forensynths: ")
     assert (stray["label"], stray["generator"], stray["width"]) == (None, None, 6)
@@ -115,7 +119,7 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
 
 
 def test_an_empty_part_has_the_schema():
-    table = listing.run({"files": files_table([])}, listing.Listing(layout="folder"))
+    table = listing.run({"files": FILES.empty_table()}, listing.Listing(layout="folder"))
     tables.check("listing", table)
     assert table.num_rows == 0
 

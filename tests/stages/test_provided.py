@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.spec import output_parameters
 from pipeline.stages.provided import STAGE, ProvidedParameters, run
 from tests.conftest import draw, rows
+from tests.helpers.images import images_table
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -90,7 +91,7 @@ def test_a_path_is_the_whole_path_below_the_root(tmp_path, write):
     uris = [
         str(draw(root / name, seed)) for seed, name in enumerate(["x/1.jpg", "y/1.jpg", "1.jpg"])
     ]
-    listed = tables.build("images", {"image_id": ["a", "b", "c"], "uri": uris})
+    listed = images_table({"image_id": ["a", "b", "c"], "uri": uris})
     file = write("1.jpg,top", "y/1.jpg,lower", "orpus/x/1.jpg,wrong")
     table = provide(listed, parameters(file, root))
     assert table["caption"].to_pylist() == [None, "lower", "top"]
@@ -161,7 +162,7 @@ def test_a_dag_brings_its_corpus_root_and_a_child_process_keeps_it(tmp_path, cor
     write(f"{uri.relative_to(corpus)},a square")
     node = graph.load(str(dag_file(tmp_path, corpus))).nodes["captions"]
     assert node.parameters.root == str(corpus)
-    listed = tables.build("images", {"image_id": ["a"], "uri": [str(uri)]})
+    listed = images_table({"image_id": ["a"], "uri": [str(uri)]})
     table = poison.in_child(node.stage, node.parameters, {"images": listed})
     assert table["caption"].to_pylist() == ["a square"]
 
@@ -173,7 +174,7 @@ def test_a_run_joins_the_captions_to_the_corpus(tmp_path, corpus, write, item):
     done = item("run", file, "--inline", "--store", tmp_path / "store", cwd=tmp_path)
     assert done.returncode == 1, done.stderr  # one of twelve failed: more than is allowed
     asked = item(
-        "query", file, "select uri, caption, c.error from captions c join images using (image_id)",
+        "query", file, "select uri, caption, c.error from captions c join listing using (image_id)",
         "--format", "json", "--store", tmp_path / "store", cwd=tmp_path,
     )  # fmt: skip
     found = {row["uri"]: (row["caption"], row["error"]) for row in rows(asked)}

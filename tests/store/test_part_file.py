@@ -128,3 +128,13 @@ def test_a_column_that_is_not_there_is_named(path):
     write_part(path, made("captions"), {})
     with pytest.raises(UserError, match="it has no column embedding"):
         read_part(path, ["image_id", "embedding"])
+
+
+def test_a_slice_has_the_content_of_its_rows():
+    columns = {"a": ["x", None, "y", "z", None], "b": [True, None, False, True, None]}
+    whole = pa.table({**columns, "n": pa.array([1, None, 3, 4, 5], pa.int8())})
+    for start in range(4):
+        some = whole.slice(start, 2)
+        alone = pa.Table.from_pylist(some.to_pylist(), whole.schema)
+        assert part_file.content(some) == part_file.content(alone)
+        assert part_file.content(some) != part_file.content(whole)

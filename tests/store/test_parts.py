@@ -9,7 +9,15 @@ import pytest
 from pipeline import tables
 from pipeline.dag.graph import load
 from pipeline.errors import UserError
-from pipeline.store.parts import Store, members, part_name, part_number, part_tag
+from pipeline.store.parts import (
+    Store,
+    clean_part,
+    members,
+    part_name,
+    part_number,
+    part_tag,
+    tagged,
+)
 
 
 @pytest.fixture
@@ -44,20 +52,11 @@ def test_part_names_tell_number_and_members():
 
 
 def test_part_names_tell_their_tag():
-    tag = "all.resize_0.5+jpeg_75.share_0.1.v1"
-    name = part_name(42, ["a", "b"], tag)
-    assert name == f"part-00042-{tag}-{members(['a', 'b'])}.parquet"
-    assert (part_number(name), part_tag(name)) == (42, tag)
-    assert part_tag(part_name(42, ["a", "b"])) == ""
-
-
-def test_current_parts_are_clean_or_have_a_tag_that_is_asked_for(store, node):
-    names = [part_name(0, ["a"]), part_name(0, ["a-x"], "test.x_1.v1"), part_name(1, ["b"])]
-    for name in names:
-        store.write(node.folder, name, embeddings(["a"]), FACTS)
-    assert [path.name for path in store.current(node, node)] == [names[0], names[2]]
-    assert [path.name for path in store.current(node, node, ["test.x_1.v1"])] == sorted(names)
-    assert [path.name for path in store.current(node, node, ["test.y_1.v1"])] == names[::2]
+    clean, tag = part_name(42, ["a", "b"]), "resize_0.5+jpeg_75.v1"
+    name = tagged(clean, tag)
+    assert name == f"part-00042-{members(['a', 'b'])}-{tag}.parquet"
+    assert (part_number(name), part_tag(name), clean_part(name)) == (42, tag, clean)
+    assert (part_tag(clean), tagged(clean, ""), clean_part(clean)) == ("", clean, clean)
 
 
 def test_a_part_round_trips_with_its_facts(store, node):
@@ -94,21 +93,6 @@ def test_a_failed_write_leaves_nothing_and_says_what_to_do(store, node, monkeypa
     assert sorted(os.listdir(store.folder(node))) == ["_recipe.json"]
 
 
-def test_statistics_tell_that_a_part_has_none_of_some_values(store, node):
-    for name, ids in (("some.parquet", ["b", "c"]), ("no.parquet", [None, None])):
-        store.write(node.folder, name, pa.table({"key": pa.array(ids, pa.string())}), FACTS)
-    may = {
-        value: store.may_have(node.folder, "some.parquet", "key", [value])
-        for value in ("b", "zz", "aa", "bb")
-    }
-    assert may == {"b": True, "zz": False, "aa": False, "bb": True}
-    assert store.may_have(node.folder, "some.parquet", "key", ["zz", "c"])
-    assert not store.may_have(node.folder, "no.parquet", "key", ["b"])
-    (store.folder(node) / "bad.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match="a cached part cannot be read"):
-        store.may_have(node.folder, "bad.parquet", "key", ["b"])
-
-
 def test_recipe_is_readable_and_complete(store, node):
     recipe = json.loads((store.folder(node) / "_recipe.json").read_text())
     assert recipe["node"] == "image_embeddings" and recipe["stage"] == "embed_images"
@@ -141,7 +125,6 @@ def test_a_part_that_lacks_a_column_is_named(store, node):
     with pytest.raises(UserError, match="it has no column norm") as caught:
         store.read(node.folder, "part.parquet", ["image_id", "norm"])
     assert caught.value.where.endswith("part.parquet")
-    assert store.may_have(node.folder, "part.parquet", "norm", ["x"])  # nothing is known of it
 
 
 def test_unused_nodes_are_listed_and_deleted(store, node):
@@ -161,17 +144,18 @@ def test_unused_nodes_are_listed_and_deleted(store, node):
 
 
 def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
-    names = [part_name(0, ["a"]), part_name(0, ["a-x"], "test.jpeg_50.v1")]
-    names += [part_name(number, ["b-x"], "all.blur_1.v1") for number in (0, 1)]
+    clean = [part_name(number, ["a"]) for number in (0, 1)]
+    names = [clean[0], tagged(clean[0], "jpeg_50.v1")]
+    names += [tagged(name, "blur_1.v1") for name in clean]
     for name in names:
         store.write(node.folder, name, embeddings(["a"]), FACTS)
-    tags = {"test.jpeg_50.v1", "all.blur_1.v1"}
+    tags = {"jpeg_50.v1", "blur_1.v1"}
     assert store.unused({node.folder: tags}) == []
-    (found,) = store.unused({node.folder: {"test.jpeg_50.v1"}})
-    assert (found.folder, found.tag) == (node.folder, "all.blur_1.v1")
-    assert found.about == "all.blur_1.v1 in image_embeddings of small"
+    (found,) = store.unused({node.folder: {"jpeg_50.v1"}})
+    assert (found.folder, found.tag) == (node.folder, "blur_1.v1")
+    assert found.about == "blur_1.v1 in image_embeddings of small"
     store.delete(found)
-    assert [path.name for path in store.parts(node)] == names[:2]
+    assert {path.name for path in store.parts(node)} == set(names[:2])
 
 
 def test_a_folder_in_which_a_run_computes_is_not_deleted(store, node):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline.dag.graph import load
+from pipeline.store.contents import asked
 from pipeline.store.parts import Store, part_tag
 from tests.conftest import draw, make_corpus, make_dag, rows
 
@@ -54,10 +55,10 @@ def contents(dag_path, store_path, tags):
     """The rows of each table's clean parts, or of those in variants, by part."""
     dag, store = load(str(dag_path)), Store(store_path)
     return {
-        (name, path.name): store.read(dag.nodes[name].folder, path.name)
+        (name, one.part): store.read(dag.nodes[name].folder, one.part)
         for name in TABLES
-        for path in store.current(dag.nodes[name], dag.nodes["images"], dag.corpus.tags)
-        if bool(part_tag(path.name)) == tags
+        for one in asked(dag, store)
+        if bool(part_tag(one.part)) == tags
     }
 
 
@@ -87,7 +88,10 @@ def test_tables_show_how_many_rows_are_of_variants(here, finished, item):
 
 
 def test_the_broken_image_is_a_failed_row_in_each_variant(here, finished, item):
-    sql = "select variant, error from images where ends_with(uri, 'flow/1_fake/9.jpg') order by 1"
+    sql = (
+        "select variant, images.error from images join listing on content_id = listing.image_id "
+        "where ends_with(uri, 'flow/1_fake/9.jpg') order by 1"
+    )
     found = rows(item("query", "perturbed.yaml", sql, "--format", "json", cwd=here))
     assert [row["variant"] for row in found] == ["clean", "jpeg_50", "noise_0.01"]
     assert [row["error"] is None for row in found] == [True, False, False]
@@ -115,7 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_tables(here, finished, item, tmp_path)
     command += ["--until", "features", "--store", str(store)]
     run = subprocess.Popen(command, cwd=here, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(store.glob("caption/*/*.v1-*.parquet"))) < 1 and time.monotonic() < deadline:
+    while len(list(store.glob("caption/*/*.v1.parquet"))) < 1 and time.monotonic() < deadline:
         assert run.poll() is None, "the run ended before it could be killed"
         time.sleep(0.02)
     os.kill(run.pid, signal.SIGKILL)
@@ -162,5 +166,5 @@ def test_gc_keeps_what_a_dag_asks_for_and_no_more(here, finished, item):
     both = item("gc", "plain.yaml", "perturbed.yaml", cwd=here)
     assert "0 node folders, and 0 variants in others" in both.stdout
     plain = item("gc", "plain.yaml", cwd=here)
-    assert "test.jpeg_50.v1 in captions of plain" in plain.stdout
+    assert "jpeg_50.v1 in captions of plain" in plain.stdout
     assert "0 node folders, and 18 variants in others" in plain.stdout  # of all but the listing

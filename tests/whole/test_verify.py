@@ -12,6 +12,7 @@ from pipeline.engine.progress import Reporter
 from pipeline.engine.run import Options, run
 from pipeline.errors import UserError
 from pipeline.store import part_file
+from pipeline.store.contents import asked
 from pipeline.store.parts import Store, read_part, write_part
 from pipeline.store.todo import check_not_stale
 from pipeline.store.verify import set_aside, verify
@@ -71,7 +72,7 @@ def test_damage_is_named(made, node):
     data[len(data) // 3] ^= 4
     path.write_bytes(data)
     (fault,) = faults(dag, store)
-    assert (fault.node, fault.path, fault.corpus) == (node, path, node in ("listing", "images"))
+    assert (fault.node, fault.path) == (node, path)
     assert "not what was written" in fault.why
 
 
@@ -119,7 +120,7 @@ def test_what_is_set_aside_is_computed_again_and_what_depends_on_it_too(made):
     after = {"objects", "text_embeddings", "misalignment", "features"}  # what reads captions
     assert {fault.node for fault in faults(dag, store)} == after
     with pytest.raises(UserError, match=r"made from other rows.*of objects"):
-        check_not_stale(store, list(dag.nodes.values()))
+        check_not_stale(store, list(dag.nodes.values()), asked(dag, store))
     computed(dag, store)  # follows the captions that are there
     assert faults(dag, store) == []
     assert read_part(first(dag, store, "objects"))[0]["phrase"].to_pylist().count("dog") == 5
@@ -148,11 +149,17 @@ def test_inputs_that_do_not_belong_together_are_a_finding_and_no_traceback(made)
     assert ("misalignment", "it cannot be computed again from its inputs") in found
 
 
-def test_parts_of_the_corpus_are_not_set_aside(made):
+@pytest.mark.parametrize("node", ["listing", "images", "image_embeddings", "features"])
+def test_any_part_that_is_set_aside_comes_back_as_it_was(made, node, monkeypatch):
+    """Of the corpus too: and nothing that is there is computed again."""
     dag, store = made
-    first(dag, store, "images").write_bytes(b"")
-    with pytest.raises(UserError, match="1 parts of images are bad"):
-        set_aside(store, faults(dag, store))
+    before = {path: part_file.facts(path)["commit"] for path in store.all_parts()}
+    path = first(dag, store, node)
+    path.write_bytes(b"")
+    set_aside(store, faults(dag, store))
+    computed(dag, store)
+    after = {path: part_file.facts(path)["commit"] for path in store.all_parts()}
+    assert faults(dag, store) == [] and after == before
 
 
 def test_on_the_command_line(whole, tmp_path, item):

@@ -1,5 +1,6 @@
 """The guard of a run on Dask: reports what has stalled, ends its worker, calls the task back."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
@@ -13,6 +14,8 @@ from pipeline.engine.health.workers import WorkerView
 from pipeline.engine.task import Outcome, Task
 from pipeline.errors import UserError
 
+# is told how many images each node has made in parts that are not finished, and who loads models
+Going = Callable[[Mapping[str, int], Collection[str]], None]
 Recall = Callable[[Sequence[str]], dict[str, Task]]  # takes tasks of ours out of flight, by key
 
 _LOOK = 5.0  # seconds between two looks at the workers, at most
@@ -20,18 +23,28 @@ IDLE_WAIT = 60  # seconds for which tasks may wait, none running, before that is
 GONE_WAIT = 120  # seconds for which a machine's own workers may all be gone
 
 
+def unheard(done: Mapping[str, int], loading: Collection[str]) -> None:
+    """A `Going` that nobody listens to."""
+
+
 class Guard:
     """Watches the tasks that an executor has in flight.
 
     `stall` is in seconds (None: whatever hangs is left to itself), `say` gets lines for the user.
     `here`: the workers belong to this run and this machine alone, so that nobody else brings any.
+    `going` is told at each look how far the tasks in flight are.
     `again` has tasks that are to be sent again, through no fault of theirs.
     """
 
     def __init__(
-        self, client: Any, stall: float | None, say: Callable[[str], None], here: bool = False
+        self,
+        client: Any,
+        stall: float | None,
+        say: Callable[[str], None],
+        here: bool = False,
+        going: Going = unheard,
     ):
-        self._client, self._say, self._here = client, say, here
+        self._client, self._say, self._here, self._going = client, say, here, going
         self._watch = Watch(stall)
         self._period = min(_LOOK, (stall or _LOOK) / 4)
         self._looked = self._peopled = self._busy = monotonic()
@@ -51,6 +64,7 @@ class Guard:
         answer; UserError when all workers of this machine are gone for good.
         """
         self._view = workers.view(self._client)
+        self._tell(tasks)
         self._check_any()
         self._check_idle(tasks)
         stalls = self._watch.look(self._view, tasks)
@@ -67,6 +81,15 @@ class Guard:
                 found.append((tasks[key], error))
         self._looked = monotonic()
         return found
+
+    def _tell(self, tasks: Mapping[str, Task]) -> None:
+        done: Counter[str] = Counter()
+        loading = set()
+        for worker in self._view:
+            for counts in (some for key, some in worker.done.items() if key in tasks):
+                done.update(counts)
+            loading |= {node for key, (_, node, loads) in worker.running.items() if loads}
+        self._going(done, loading)
 
     def _end(self, worker: WorkerView, recall: Recall, at_fault: Collection[str]) -> str:
         """Ends a worker once its tasks are recalled; those not `at_fault` are to be sent again."""

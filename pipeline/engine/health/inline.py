@@ -1,24 +1,28 @@
 """Where tasks run in this process, a thread beside them says what hangs: nobody else could."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
 from pipeline import pulse
 from pipeline.engine.health import durations
+from pipeline.engine.health.guard import Going, unheard
 
 _LOOK = 5.0  # seconds between two looks, at most
 
 
 @contextmanager
-def reporting(stall: float | None, say: Callable[[str], None]) -> Iterator[None]:
-    """Within it, each silence of `stall` seconds (None: none) is said once, with where it is."""
-    if stall is None:
-        yield
-        return
+def reporting(
+    stall: float | None, say: Callable[[str], None], going: Going = unheard
+) -> Iterator[None]:
+    """Within it, each silence of `stall` seconds (None: none) is said once, with where it is.
+
+    `going` is told how far the task at hand is.
+    """
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(stall, say, over), daemon=True)
+    thread = threading.Thread(target=_watch, args=(stall, say, going, over), daemon=True)
     thread.start()
     try:
         yield
@@ -27,12 +31,18 @@ def reporting(stall: float | None, say: Callable[[str], None]) -> Iterator[None]
         thread.join()
 
 
-def _watch(stall: float, say: Callable[[str], None], over: threading.Event) -> None:
+def _watch(
+    stall: float | None, say: Callable[[str], None], going: Going, over: threading.Event
+) -> None:
     seen: dict[str, int] = {}
     changed: dict[str, float] = {}
     said: set[str] = set()
-    while not over.wait(min(_LOOK, stall / 4)):
+    while not over.wait(min(_LOOK, (stall or _LOOK) / 4)):
         signs = pulse.signs()
+        done: Counter[str] = Counter()
+        for counts in pulse.counts().values():
+            done.update(counts)
+        going(done, {node for _, node, loads in signs.values() if loads})
         for key in set(seen) - set(signs):
             del seen[key], changed[key]
             said.discard(key)
@@ -40,7 +50,7 @@ def _watch(stall: float, say: Callable[[str], None], over: threading.Event) -> N
             if seen.get(key) != beats:
                 seen[key], changed[key] = beats, monotonic()
                 said.discard(key)
-            elif key not in said and monotonic() - changed[key] > stall:
+            elif stall and key not in said and monotonic() - changed[key] > stall:
                 said.add(key)
                 where = pulse.stack(key) or "between two steps"
                 say(

@@ -10,7 +10,7 @@ from pipeline import pulse
 from pipeline.engine.health.device_fault import DeviceFault
 from pipeline.engine.task import Outcome, Task, execute
 
-METRIC = "item"  # the name of the signs among a worker's metrics
+METRIC, DONE = "item", "item done"  # the names of signs and counts among a worker's metrics
 
 _lost: list[str] = []  # why this process has no device any more
 
@@ -21,7 +21,7 @@ def attended(task: Task) -> Outcome:
 
     worker = get_worker()
     # a new dictionary: the event loop may be going through the old one
-    worker.metrics = {**worker.metrics, METRIC: _signs}
+    worker.metrics = {**worker.metrics, METRIC: _signs, DONE: _counts}
     if _lost and not task.careful:  # careful ones ask children, which have the device anew
         raise DeviceFault(_lost[0], str(worker.name), first=False)
     with pulse.task(worker.get_current_task()):
@@ -35,3 +35,7 @@ def attended(task: Task) -> Outcome:
 
 def _signs(worker: Any) -> dict[str, pulse.Sign]:
     return pulse.signs()
+
+
+def _counts(worker: Any) -> dict[str, dict[str, int]]:
+    return pulse.counts()

@@ -1,11 +1,11 @@
 """The workers of a Dask client as its scheduler sees them, and the end of one beyond help."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
 from pipeline import pulse
-from pipeline.engine.health.on_worker import METRIC
+from pipeline.engine.health.on_worker import DONE, METRIC
 
 ANSWER_WAIT = 15  # seconds that the scheduler has for an answer
 _STACK_WAIT = 5  # seconds that a worker has to say where it is
@@ -17,8 +17,8 @@ class WorkerView:
     """One worker: its place, its last heartbeat (a time that changes), and the tasks it has.
 
     `running` has, by key, the last sign (`pipeline.pulse`) of each task of this package that runs
-    there, `processing` the keys of all that it was given. `status` is Dask's word:
-    `running`, or why it begins nothing.
+    there, `done` what these have counted, `processing` the keys of all that it was given. `status`
+    is Dask's word: `running`, or why it begins nothing.
     """
 
     address: str
@@ -27,6 +27,7 @@ class WorkerView:
     heartbeat: float
     running: dict[str, pulse.Sign]
     processing: tuple[str, ...]
+    done: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -50,6 +51,7 @@ def _rows(dask_scheduler: Any) -> list[tuple[Any, ...]]:
             worker.last_seen,
             dict(worker.metrics.get(METRIC, {})),
             tuple(task.key for task in worker.processing),
+            dict(worker.metrics.get(DONE, {})),
         )
         for worker in dask_scheduler.workers.values()
     ]

@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass
 from pipeline.engine.task import Room, Task, always
+from pipeline.store.contents import Asked
 from pipeline.store.parts import Store
 from pipeline.store.todo import current_parts
 
@@ -23,16 +24,17 @@ class Schedule:
         self,
         store: Store,
         nodes: Sequence[Node],
-        parts: Sequence[str],
+        asked: Sequence[Asked],
         dag_nodes: Mapping[str, Node],
     ):
         self._store = store
         self._nodes = list(nodes)
-        self._parts = list(parts)
+        self._asked = {one.part: one for one in asked}
+        self._parts = list(self._asked)
         self._number = {part: number for number, part in enumerate(self._parts)}
         self._names = dag_nodes
         self._units = joint_pass.group(self._nodes)
-        self._committed = current_parts(store, list(dag_nodes.values()))
+        self._committed = current_parts(store, list(dag_nodes.values()), asked)
         self._ready: list[list[int]] = [[] for _ in self._units]  # of each unit, numbers of parts
         self._queued: set[tuple[int, int]] = set()
         for rank in range(len(self._units)):
@@ -42,6 +44,10 @@ class Schedule:
     def missing(self, node: Node) -> int:
         """How many parts of `node` are not current."""
         return sum(part not in self._committed[node.name] for part in self._parts)
+
+    def done(self, node: Node) -> set[str]:
+        """The parts of `node` that are current."""
+        return self._committed[node.name] & set(self._parts)
 
     def waits_for(self, node: Node) -> list[str]:
         """The inputs of `node` that lack parts which `node` lacks too."""
@@ -60,8 +66,9 @@ class Schedule:
             nodes = self._lacking(rank, part)
             if has_room(nodes):
                 heappop(numbers)
-                sources = {name: self._names[name].folder for name in joint_pass.outside(nodes)}
-                return Task(self._store.root, nodes, part, tuple(sorted(sources.items())))
+                needed = joint_pass.outside(nodes) | {"images"}
+                sources = tuple((name, self._names[name].folder) for name in sorted(needed))
+                return Task(self._store.root, nodes, part, sources, self._asked[part])
         return None
 
     def finish(self, node: str, part: str) -> None:

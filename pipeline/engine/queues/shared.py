@@ -12,8 +12,8 @@ from time import monotonic, sleep
 from pipeline.engine.drive import Queue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt, Room, Task, always, receipt
-from pipeline.store.claims import AGAIN, REPEAT, Claims, Holder
 from pipeline.store.parts import Store
+from pipeline.store.sharing.claims import AGAIN, REPEAT, Claims, Holder
 from pipeline.store.todo import is_current
 
 
@@ -91,7 +91,11 @@ class SharedQueue:
 
     def _committed(self, task: Task) -> bool:
         """Whether other runs have brought all of a task's parts up to date: then it is done."""
-        if not all(is_current(self._store, node, task.part, task.folders) for node in task.nodes):
+        if task.asked is None:
+            done = [self._store.has(node, task.part) for node in task.nodes]
+        else:
+            done = [is_current(self._store, n, task.asked, task.folders) for n in task.nodes]
+        if not all(done):
             return False
         for node in task.nodes:
             self._queue.finish(node.name, task.part)

@@ -9,7 +9,7 @@ failed: an error here is one there.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from pipeline.head.rows.presets import expand
 from pipeline.head.rows.selection import ADVICE, experiment_rows, read_sides, select
 from pipeline.query import open_store, views
 from pipeline.query.part_sql import Tables, literal, no_rows
+from pipeline.store.contents import asked
+from pipeline.store.snapshot import Changes
 from pipeline.store.todo import current_parts
 from pipeline.tables import COLUMNS as TABLES
 
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 
     from pipeline.dag.graph import Dag, Draft
     from pipeline.store.parts import Store
-
-Files = Sequence[tuple[str, str]]  # (uri, path below the root)
 
 _SIDES = ("train", "validation", "test")
 _FACTS = {name for name, view in COLUMNS.items() if view == "listing"} - set(OF_PATHS)
@@ -45,8 +45,8 @@ _BY_GENERATOR = ("leave_one_out", "train_x_test")  # what they expand to follows
 _DECISIVE = ("train", "validation", "test", "variant", "test_by", "allow_overlap")
 
 
-def bind(graph: "Dag", store: "Store", files: Files) -> list[str]:
-    """Checks the experiments of a DAG; `files` are those of the corpus that are not listed yet.
+def bind(graph: "Dag", store: "Store", changes: Changes) -> list[str]:
+    """Checks the experiments of a DAG; `changes` are those of the corpus that are not listed yet.
 
     Returns the experiments of which not every selection could be checked. Raises UserError, with
     the DAG file and the key, for what `selection.select` and `presets.expand` refuse.
@@ -60,26 +60,26 @@ def bind(graph: "Dag", store: "Store", files: Files) -> list[str]:
 
     def computed() -> "DuckDBPyConnection | None":
         """The real rows, when all of them are there."""
-        if files or not _complete(graph, store):
+        if changes or not _complete(graph, store):
             return None
         return open_store.connect(graph, store, runs=False)
 
-    return _bind(graph.path, graph.corpus, graph.experiments, outputs, files, computed)
+    return _bind(graph.path, graph.corpus, graph.experiments, outputs, changes, computed)
 
 
-def bind_draft(draft: "Draft", files: Files) -> list[str]:
+def bind_draft(draft: "Draft", files: pa.Table) -> list[str]:
     """The same for a DAG whose models are not there, from all the files of its corpus."""
     outputs = {name: (stage.output, []) for name, (stage, _, _) in draft.nodes.items()}
     outputs |= {name: (name, []) for name in ("listing", "images")}
-    file = draft.file
-    return _bind(draft.path, file.corpus, file.experiments, outputs, files, lambda: None)
+    file, changes = draft.file, Changes(files, {}, 0, 0)
+    return _bind(draft.path, file.corpus, file.experiments, outputs, changes, lambda: None)
 
 
 def _complete(graph: "Dag", store: "Store") -> bool:
     """Whether every node has every part, made from what its inputs hold now."""
-    images = graph.nodes["images"]
-    names = {path.name for path in store.current(images, images, graph.corpus.tags)}
-    current = current_parts(store, list(graph.nodes.values()))
+    found = asked(graph, store)
+    names = {one.part for one in found}
+    current = current_parts(store, list(graph.nodes.values()), found)
     return bool(names) and all(names <= current[node.name] for node in graph.computed)
 
 
@@ -88,11 +88,11 @@ def _bind(
     corpus: Corpus,
     experiments: Mapping[str, Experiment],
     outputs: Tables,
-    files: Files,
+    changes: Changes,
     computed: "Callable[[], DuckDBPyConnection | None]",
 ) -> list[str]:
-    unchecked = []
-    with _assumed(corpus, outputs, files) as connection:
+    unchecked, files = [], len(changes.new)
+    with _assumed(corpus, outputs, changes) as connection:
         binding = _Binding(connection, _FEATURES | _ELSEWHERE | (_FACTS if files else set()))
         for name, experiment in experiments.items():
             try:
@@ -161,20 +161,23 @@ def _distinct(runs: Iterable[Experiment]) -> list[Experiment]:
     return list({tuple(getattr(one, key) for key in _DECISIVE): one for one in runs}.values())
 
 
-def _assumed(corpus: Corpus, outputs: Tables, files: Files) -> "DuckDBPyConnection":
+def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConnection":
     """A confined connection with the store's views, on which every listed image has features.
 
-    They are null, like all that is not known of `files`. The ids of these are made up.
+    They are null, like all that is not known of new files. The ids of these are made up.
     """
     connection = views.connect(outputs)
-    if files:
-        connection.register("item_files", _of_paths(corpus, files))
+    if changes:
+        connection.register("item_files", _of_paths(corpus, changes.new))
+        connection.register("item_gone", pa.table({"uri": changes.uris}))
         connection.execute(
             "create or replace view listing as from store.listing "
+            "where uri not in (select uri from item_gone) "
             "union all by name select *, md5(uri) as image_id from item_files"
         )
     parts = []
-    for split, variant in [(ALL, CLEAN), *corpus.tags.values()]:
+    asked_for = [(split, name) for name, some in corpus.splits_of.items() for split in some]
+    for split, variant in [(ALL, CLEAN), *asked_for]:
         where = "" if split == ALL else f" and split = {literal(split)}"
         suffix = literal(variant_id("", variant))
         parts.append(
@@ -194,17 +197,17 @@ def _assumed(corpus: Corpus, outputs: Tables, files: Files) -> "DuckDBPyConnecti
     return connection
 
 
-def _of_paths(corpus: Corpus, files: Files) -> pa.Table:
+def _of_paths(corpus: Corpus, files: pa.Table) -> pa.Table:
     """What the listing will say of files, as far as it follows from their paths."""
     rows = []
-    for uri, path in files:
+    for uri, path in zip(files["uri"].to_pylist(), files["path"].to_pylist(), strict=True):
         try:
             found = labels(corpus.layout, path, corpus.dataset)
         except Misfit:
             found = Labels(dataset=corpus.dataset)
         rows.append((uri, *(getattr(found, name) for name in OF_PATHS[1:])))
     types = [TABLES["listing"][name] for name in OF_PATHS]
-    columns = zip(*rows, strict=True)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
     arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
     return pa.Table.from_arrays(arrays, names=list(OF_PATHS))
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pipeline import pulse, tables
 from pipeline.corpus.decode import Beside
-from pipeline.errors import UserError
+from pipeline.errors import UserError, transient
 from pipeline.models.transfer import pin
 from pipeline.models.turns import turn
 
@@ -151,7 +151,7 @@ def infer(
 
     def refuse(row: Any, why: str) -> None:
         limit.forgive()
-        errors[row] = why
+        errors[row] = transient(why)
         refused.append(why)
 
     for rows, batch in _batches(items, limit, errors):

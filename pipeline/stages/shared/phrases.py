@@ -1,5 +1,9 @@
 """Phrases and the text around them, as every stage that embeds or looks up a phrase writes them."""
 
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,6 +13,27 @@ def check_template(template: str) -> str:
     if template.count("{}") != 1:
         raise ValueError("a phrase template has exactly one {}, where the phrase goes")
     return template
+
+
+def text_id(text: str) -> str:
+    """The first 32 hex digits of the SHA-256 of the text's UTF-8 bytes."""
+    return sha256(text.encode()).hexdigest()[:32]
+
+
+def texts_of(inputs: Mapping[str, pa.Table], parameters: Any) -> pa.Table:
+    """The texts that images need, columns image_id, text_id, text: captions, then phrases.
+
+    `inputs`: captions and objects; `parameters` have the `phrase_template`.
+    """
+    phrases = fill(parameters.phrase_template, inputs["objects"]["phrase"])
+    needed = pa.concat_tables(
+        pa.table({"image_id": inputs[name]["image_id"], "text": column})
+        for name, column in (("captions", inputs["captions"]["caption"]), ("objects", phrases))
+    )
+    needed = needed.filter(pc.greater(pc.binary_length(needed["text"]), 0))
+    coded = needed["text"].combine_chunks().dictionary_encode()  # one digest for each text
+    ids = pa.array([text_id(text) for text in coded.dictionary.to_pylist()], pa.string())
+    return needed.add_column(1, "text_id", ids.take(coded.indices))
 
 
 def fill(template: str, phrases: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -15,6 +15,7 @@ from pipeline.stages import registry
 from pipeline.store.parts import Store
 from tests.engine.health.made_up import on_path
 from tests.helpers.queues import Tasks
+from tests.helpers.stores import members
 
 PARTS, ROWS = 3, 2
 
@@ -64,5 +65,7 @@ def bench(write_dag, fake_models, tmp_path, monkeypatch):
         ids = [f"{part}-{row}" for row in range(ROWS)]
         name = f"part-{part:05}-{part:08x}.parquet"
         store.write(captions.folder, name, tables.build("captions", {"image_id": ids}), {})
-        tasks.append(Task(store.root, (node,), name, (("captions", captions.folder),)))
+        asked = members(store, dag.nodes["images"], name, ids)
+        sources = tuple((one, dag.nodes[one].folder) for one in ("captions", "images"))
+        tasks.append(Task(store.root, (node,), name, sources, asked))
     return Bench(folder, store, node, tasks)

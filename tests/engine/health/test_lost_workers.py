@@ -50,7 +50,8 @@ def test_a_worker_that_leaves_between_tasks_is_not_missed(bench):
         queue = Tasks(list(bench.tasks), {1: leave})
         driven(queue, cluster.scheduler_address, said)
         assert len(cluster.scheduler.workers) == 1
-    assert sorted(queue.finished) == parts and bench.rows() == {} and said == []
+    assert said == []
+    assert sorted(queue.finished) == parts and bench.rows() == {}
 
 
 def test_that_no_worker_is_left_is_said_and_the_next_one_goes_on(bench, monkeypatch):

@@ -8,14 +8,16 @@ from pipeline.engine.machine import uses_device
 from pipeline.engine.queues.schedule import Schedule
 from pipeline.store.parts import Store
 from pipeline.store.todo import inputs_of
+from tests.helpers.stores import members
 
-FACTS = {"rows_in": 1, "rows_ok": 1, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
+FACTS = {"rows_in": 1, "rows_ok": 1, "rows_failed": 0, "transient": 0}
 PARTS = ["part-00000-00000000.parquet", "part-00001-00000001.parquet"]
 
 
 def commit(store, node, part):
     store.open_node(node, "small")
-    table = tables.build(node.stage.output, {}, 2)
+    key = {} if node.stage.key == "text_id" else {"image_id": ["a"]}
+    table = tables.build(node.stage.output, key, 2)
     above = {i: next(store.root.glob(f"*/{node.recipe['inputs'][i]}")) for i in inputs_of(node)}
     commits = {i: store.commit(f"{at.parent.name}/{at.name}", part) for i, at in above.items()}
     store.write(node.folder, part, table, {**FACTS, "inputs": json.dumps(commits)})
@@ -42,14 +44,16 @@ def dag(write_dag, fake_models):
 
 @pytest.fixture
 def store(dag, tmp_path):
-    made = Store(tmp_path / "store")
-    for part in PARTS:
-        commit(made, dag.nodes["images"], part)
-    return made
+    return Store(tmp_path / "store")
 
 
-def test_tasks_become_ready_as_their_inputs_commit(dag, store):
-    schedule = Schedule(store, dag.computed, PARTS, dag.nodes)
+@pytest.fixture
+def asked(dag, store):
+    return [members(store, dag.nodes["images"], part, ["a"]) for part in PARTS]
+
+
+def test_tasks_become_ready_as_their_inputs_commit(dag, store, asked):
+    schedule = Schedule(store, dag.computed, asked, dag.nodes)
     first = schedule.pop()
     assert sorted(names(first)[0]) == sorted(JOINT)
     assert first.sources == (("images", dag.nodes["images"].folder),)
@@ -65,17 +69,17 @@ def test_tasks_become_ready_as_their_inputs_commit(dag, store):
     assert drain(schedule) == [(["features"], PARTS[0])]
 
 
-def test_committed_parts_are_never_handed_out_again(dag, store):
+def test_committed_parts_are_never_handed_out_again(dag, store, asked):
     commit(store, dag.nodes["captions"], PARTS[0])
-    schedule = Schedule(store, [dag.nodes["captions"], dag.nodes["objects"]], PARTS, dag.nodes)
+    schedule = Schedule(store, [dag.nodes["captions"], dag.nodes["objects"]], asked, dag.nodes)
     assert drain(schedule) == [(["captions"], PARTS[1]), (["objects"], PARTS[0])]
     assert schedule.missing(dag.nodes["captions"]) == 1
 
 
-def test_a_joint_task_has_only_the_nodes_that_the_part_lacks(dag, store):
+def test_a_joint_task_has_only_the_nodes_that_the_part_lacks(dag, store, asked):
     commit(store, dag.nodes["captions"], PARTS[0])
     commit(store, dag.nodes["objects"], PARTS[0])
-    schedule = Schedule(store, dag.computed, PARTS, dag.nodes)
+    schedule = Schedule(store, dag.computed, asked, dag.nodes)
     joint, text, whole = schedule.pop(), schedule.pop(), schedule.pop()
     tasks = {names(task)[1]: task for task in (joint, text, whole) if len(task.nodes) > 1}
     assert sorted(names(tasks[PARTS[0]])[0]) == [
@@ -88,16 +92,16 @@ def test_a_joint_task_has_only_the_nodes_that_the_part_lacks(dag, store):
     assert (["text_embeddings"], PARTS[0]) in [names(task) for task in (joint, text, whole)]
 
 
-def test_only_a_node_whose_inputs_are_missing_hands_out_nothing(dag, store):
-    schedule = Schedule(store, [dag.nodes["objects"]], PARTS, dag.nodes)
+def test_only_a_node_whose_inputs_are_missing_hands_out_nothing(dag, store, asked):
+    schedule = Schedule(store, [dag.nodes["objects"]], asked, dag.nodes)
     assert drain(schedule) == [] and schedule.missing(dag.nodes["objects"]) == 2
     assert schedule.waits_for(dag.nodes["objects"]) == ["captions"]
 
 
-def test_what_waits_for_a_gpu_does_not_hold_up_what_needs_none(dag, store):
+def test_what_waits_for_a_gpu_does_not_hold_up_what_needs_none(dag, store, asked):
     for node in dag.computed[:-2]:
         commit(store, node, PARTS[0])
-    schedule = Schedule(store, dag.computed, PARTS, dag.nodes)
+    schedule = Schedule(store, dag.computed, asked, dag.nodes)
 
     def no_gpu_is_free(nodes):
         return not any(uses_device(node) for node in nodes)

@@ -1,9 +1,11 @@
 """Tasks of many runs on one store: each is computed by one of them, and nobody waits in vain."""
 
+import json
 import os
 import time
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from pipeline import tables
@@ -15,8 +17,11 @@ from pipeline.engine.queues.schedule import Schedule
 from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Outcome, Task, execute, receipt
-from pipeline.store.claims import Claims
+from pipeline.store.contents import Asked
 from pipeline.store.parts import Store
+from pipeline.store.sharing.claims import Claims
+from pipeline.store.todo import inputs_of
+from tests.helpers.stores import members
 
 FACTS = {
     "rows_in": 1,
@@ -25,13 +30,26 @@ FACTS = {
     "seconds_read": 0,
     "seconds_infer": 0,
     "seconds_write": 0,
+    "transient": 0,
 }
 PARTS = [f"part-0000{number}-0000000{number}.parquet" for number in range(4)]
 
 
 def commit(store, node, part):
     store.open_node(node, "small")
-    store.write(node.folder, part, tables.build(node.stage.output, {}, 2), FACTS)
+    table = tables.build(node.stage.output, {"image_id": ["a"]}, 2)
+    folders = [path.parent for path in store.root.glob(f"*/*/{part}")]
+    known = {folder.parent.name: folder for folder in folders}
+    stages = {"images": "images", "captions": "caption", "objects": "parse"}
+    above = {i: known.get(stages.get(i, i)) for i in inputs_of(node)}
+    commits = {i: store.facts(at / part)["commit"] for i, at in above.items() if at}
+    store.write(node.folder, part, table, {**FACTS, "inputs": json.dumps(commits)})
+
+
+def one(part):
+    """The image of a part, as it is asked for."""
+    ids = pa.array(["a"], pa.string())
+    return Asked(part, "clean", ids, ids, 1)
 
 
 class Run:
@@ -45,7 +63,7 @@ class Run:
         self.stop = stop or Stop()
         self.claims = Claims(store.root, self.said.append, self.stop.asked)
         self.queue = SharedQueue(
-            Schedule(store, nodes, PARTS, dag.nodes),
+            Schedule(store, nodes, [one(part) for part in PARTS], dag.nodes),
             store,
             self.claims,
             self.stop,
@@ -75,7 +93,7 @@ def store(dag, tmp_path):
     made = Store(tmp_path / "store")
     made.create()
     for part in PARTS:
-        commit(made, dag.nodes["images"], part)
+        members(made, dag.nodes["images"], part, ["a"])
     return made
 
 

@@ -14,7 +14,9 @@ from pipeline.engine.queues import index
 from pipeline.errors import UserError
 from pipeline.head.rows.bind import bind, bind_draft
 from pipeline.setup.doctor import examine
+from pipeline.store.contents import asked
 from pipeline.store.parts import Store, write_part
+from pipeline.store.snapshot import compare
 from tests.conftest import draw
 
 RIGHT = {"train": "generator = 'gan'", "test": "generator = 'flow'"}
@@ -148,9 +150,9 @@ def test_until_a_node_no_experiment_is_asked(dag, item_here):
 def test_files_stand_for_made_up_ids_in_messages(dag):
     path = dag(train="split = 'test'")
     graph = load(str(path))
-    files = index.new_files(graph, Store(path.parent / "none"), index.find(graph))
+    store = Store(path.parent / "none")
     with pytest.raises(UserError, match=r"such as .*flow/.*\.jpg"):
-        bind(graph, Store(path.parent / "none"), files)
+        bind(graph, store, compare(graph, store, index.find(graph)))
 
 
 def test_without_its_models_a_dag_is_bound_to_paths(dag, tmp_path):
@@ -159,8 +161,7 @@ def test_without_its_models_a_dag_is_bound_to_paths(dag, tmp_path):
     checks = {c.what: c for c in examine(str(path), gone, tmp_path / "store", load=False)}
     assert not checks["experiments"].ok and "generatr" in checks["experiments"].found
     draft = read(str(dag()), gone)
-    files = [(file.uri, file.path) for file in list_files(draft.file.corpus.root).files]
-    assert bind_draft(draft, files) == []
+    assert bind_draft(draft, list_files(draft.file.corpus.root).files) == []
 
 
 def test_computed_features_decide(dag, item_here, tmp_path, monkeypatch):
@@ -168,10 +169,10 @@ def test_computed_features_decide(dag, item_here, tmp_path, monkeypatch):
     path = dag(train="generator = 'gan' and num_objects > 5")
     graph, store = load(str(path)), Store(tmp_path / "store")
     assert item_here("run", path, "--inline", "--until", "images")[0] == 0
-    assert bind(graph, store, []) == ["one"]
-    images = graph.nodes["images"]
-    for part in store.current(images, images):
-        ids = store.read(images.folder, part.name)["image_id"]
+    none = compare(graph, store, index.find(graph))
+    assert not none and bind(graph, store, none) == ["one"]
+    for one in asked(graph, store):
+        ids = one.ids
         for node in graph.computed:
             columns = {"image_id": ids} if "image_id" in tables.COLUMNS[node.stage.output] else {}
             if node.name == "features":
@@ -179,19 +180,18 @@ def test_computed_features_decide(dag, item_here, tmp_path, monkeypatch):
             width = 4 if tables.EMBEDDING in tables.COLUMNS[node.stage.output].values() else None
             store.open_node(node, "small")
             made_from = {
-                input_: store.commit(graph.nodes[name].folder, part.name)
+                input_: store.commit(graph.nodes[name].folder, one.part)
                 for input_, name in node.inputs.items()
-                if name not in ("listing", "images")
             }
-            facts = {"inputs": json.dumps(made_from)}
+            facts = {"inputs": json.dumps(made_from), "rows_in": len(ids), "transient": 0}
             write_part(
-                store.folder(node) / part.name,
+                store.folder(node) / one.part,
                 tables.build(node.stage.output, columns, width),
                 facts,
             )
     with pytest.raises(UserError, match="the predicate selects no usable image"):
-        bind(graph, store, [])
-    assert bind(load(str(dag(train="generator = 'gan' and num_objects = 1"))), store, []) == []
+        bind(graph, store, none)
+    assert bind(load(str(dag(train="generator = 'gan' and num_objects = 1"))), store, none) == []
 
 
 @pytest.mark.parametrize("shipped", ["demo", "demo-robustness"])

@@ -127,7 +127,7 @@ def test_a_single_item_without_memory_for_it_costs_no_other(place):
     errors = [None] * 20
     found = list(infer(_items(20), 8, Adapter(), model, errors))
     assert found == [(row, row + 1) for row in range(20) if row != place]
-    why = "out of memory with nothing else at hand: it was not said for how much"
+    why = "transient: out of memory with nothing else at hand: it was not said for how much"
     assert errors == [why if row == place else None for row in range(20)]
     assert sizes[-2:] == [8, 4]  # and batches are as large as before
 

@@ -1,21 +1,19 @@
-"""Which parts variants get, that clean parts and fingerprints stay, and what plans say of them."""
+"""What a corpus asks for, clean and in variants: parts and fingerprints that stay; plans."""
 
 import duckdb
 import pyarrow.compute as pc
 import pytest
 
 from pipeline.dag.graph import load
-from pipeline.engine.drive import drive
-from pipeline.engine.executors import Inline
-from pipeline.engine.queues import index, variant_parts
-from pipeline.engine.run import totals
 from pipeline.engine.task import execute
 from pipeline.errors import UserError
 from pipeline.plan.plan import plan
 from pipeline.query import open_store
+from pipeline.store.contents import asked, check_variants
 from pipeline.store.parts import Store, part_tag
+from pipeline.store.totals import totals
 from tests.conftest import draw
-from tests.helpers.queues import Alone
+from tests.helpers.stores import computed, listed, schedule
 
 JPEG = "corpus.variants={test: [jpeg_50]}"
 
@@ -32,30 +30,30 @@ def opened(write_dag, corpus, fake_models, tmp_path):
 
     def make(*overrides, store="store"):
         dag, store = load(str(path), list(overrides)), Store(tmp_path / store)
-        store.create()
-        for node in ("listing", "images"):
-            store.open_node(dag.nodes[node], "small")
-        files = index.new_files(dag, store, index.find(dag))
-        for task in index.listing_queue(dag, store, files).tasks:
-            execute(task)
-        index.write_images(dag, store)
+        listed(dag, store)
         return dag, store
 
     return make
 
 
+def variants(dag, store):
+    """What is asked for in variants."""
+    return [one for one in asked(dag, store) if part_tag(one.part)]
+
+
 def make(dag, store):
-    """Makes the variants that are not there yet; returns their names."""
-    lacking = variant_parts.missing(dag, store, variant_parts.wanted(dag, store))
-    queue = Alone(variant_parts.VariantQueue(dag, store, lacking))
-    assert drive(queue, Inline(), lambda receipt: None, lambda *why: pytest.fail(str(why))) == 0
-    return [part.name for part in lacking]
+    """Makes the variants that are not there yet; returns the names of their parts."""
+    before = {path.name for path in store.parts(dag.nodes["images"])}
+    computed(dag, store, [dag.nodes["images"]])
+    return [p.name for p in store.parts(dag.nodes["images"]) if p.name not in before]
 
 
 def images(dag, store):
-    node = dag.nodes["images"]
-    paths = store.current(node, node, dag.corpus.tags)
-    return {path.name: store.read(node.folder, path.name) for path in paths}
+    node, there = dag.nodes["images"], {}
+    for one in asked(dag, store):
+        if store.has(node, one.part):
+            there[one.part] = store.read(node.folder, one.part)
+    return there
 
 
 def test_adding_variants_changes_no_fingerprint_and_no_clean_part(opened):
@@ -77,62 +75,85 @@ def test_the_shipped_dag_shares_every_node_with_the_demo():
     assert {name: node.folder for name, node in demo.nodes.items()} == {
         name: node.folder for name, node in robustness.nodes.items()
     }
-    assert len(robustness.corpus.tags) == 9 and not demo.corpus.tags
+    assert len(robustness.corpus.splits_of) == 9 and not demo.corpus.splits_of
 
 
 def test_a_part_a_clean_part_that_has_images_of_the_split(opened):
     dag, store = opened(JPEG)
     assert len(images(dag, store)) == 3  # of 5, 5 and 4 images; the last two are of train
     made = make(dag, store)
-    assert [name[:27] for name in made] == [f"part-0000{n}-test.jpeg_50.v1-" for n in range(3)]
+    clean = [path.name for path in store.parts(dag.nodes["images"]) if not part_tag(path.name)]
+    assert made == [name.replace(".parquet", "-jpeg_50.v1.parquet") for name in clean]
     rows = images(dag, store)
     assert [rows[name].num_rows for name in made] == [5, 5, 2]
-    assert variant_parts.missing(dag, store, variant_parts.wanted(dag, store)) == []
+    assert make(dag, store) == []
     train, _ = opened("corpus.variants={train: [jpeg_50]}")
-    assert [rows.name[:10] for rows in variant_parts.wanted(train, store)] == ["part-00002"]
+    assert [one.part[:10] for one in variants(train, store)] == ["part-00002"]
     every, _ = opened("corpus.variants={all: [jpeg_50, blur_1]}")
-    assert [len(part.ids) for part in variant_parts.wanted(every, store)] == [5, 5, 5, 5, 4, 4]
+    assert sorted(len(one.ids) for one in variants(every, store)) == [4, 4, 5, 5, 5, 5]
 
 
-def test_a_copy_counts_in_the_split_of_its_first_listing(opened, corpus):
-    first = corpus / "test" / "gan" / "0_real" / "0.jpg"
-    (corpus / "train" / "gan" / "0_real" / "0.jpg").write_bytes(first.read_bytes())
+def test_more_of_a_variant_adds_rows_to_its_parts(opened):
     dag, store = opened(JPEG)
-    ids = [image_id for part in variant_parts.wanted(dag, store) for image_id in part.ids]
-    assert len(ids) == len(set(ids)) == 12
+    make(dag, store)
+    every, _ = opened("corpus.variants={all: [jpeg_50]}")
+    calls = count_perturbed(every, store)
+    assert calls == 2  # those of train
+    assert sum(table.num_rows for table in images(every, store).values()) == 2 * 14
+
+
+def count_perturbed(dag, store):
+    """How many images are perturbed when what is asked for is made."""
+    from pipeline.stages import images as stage
+
+    with pytest.MonkeyPatch.context() as patch:
+        seen, original = [], stage.perturb
+        patch.setattr(stage, "perturb", lambda *given: (seen.append(given), original(*given))[1])
+        make(dag, store)
+    return len(seen)
+
+
+def test_a_copy_counts_in_the_splits_of_all_its_places(opened, corpus):
+    first = corpus / "test" / "gan" / "0_real" / "0.jpg"
+    (corpus / "train" / "gan" / "0_real" / "copy.jpg").write_bytes(first.read_bytes())
+    dag, store = opened("corpus.variants={train: [jpeg_50]}")
+    ids = [image_id for one in variants(dag, store) for image_id in one.ids.to_pylist()]
+    assert len(ids) == len(set(ids)) == 3
 
 
 def test_a_share_is_chosen_by_content(opened):
+    def ids(dag, store):
+        return {image_id for one in variants(dag, store) for image_id in one.ids.to_pylist()}
+
     whole, store = opened(JPEG)
-    every = {i for part in variant_parts.wanted(whole, store) for i in part.ids}
     half, _ = opened(JPEG, "corpus.variant_share=0.5")
-    parts = variant_parts.wanted(half, store)
-    chosen = {i for part in parts for i in part.ids}
-    assert chosen < every and len(chosen) > 1
-    assert {part_tag(part.name) for part in parts} == {"test.jpeg_50.share_0.5.v1"}
+    chosen = ids(half, store)
+    assert chosen < ids(whole, store) and len(chosen) > 1
     other, elsewhere = opened(JPEG, "corpus.variant_share=0.5", "corpus.part_size=3", store="b")
-    assert {i for p in variant_parts.wanted(other, elsewhere) for i in p.ids} == chosen
+    assert ids(other, elsewhere) == chosen
+    make(whole, store)
+    sql = "select image_id from images where variant = 'jpeg_50'"
+    assert {one for (one,) in open_store.connect(half, store).sql(sql).fetchall()} == chosen
 
 
 def test_a_split_without_images_is_an_error_unless_a_sample_explains_it(opened):
     dag, store = opened("corpus.variants={val: [jpeg_50]}")
     with pytest.raises(UserError, match="no image is of the split 'val'"):
-        variant_parts.without_images(dag, variant_parts.wanted(dag, store))
+        check_variants(dag, asked(dag, store))
     with pytest.raises(UserError, match="no image is of the split 'val'"):
         plan(dag, store)
     dag, store = opened(JPEG, "corpus.variant_share=0.00001")
-    lost = variant_parts.without_images(dag, variant_parts.wanted(dag, store))
+    lost = check_variants(dag, asked(dag, store))
     assert lost == ["test: jpeg_50"]
 
 
 def test_a_killed_run_goes_on_with_the_parts_that_are_missing(opened):
     dag, store = opened("corpus.variants={test: figure4}")
-    names = [part.name for part in variant_parts.wanted(dag, store)]
-    queue = Alone(variant_parts.VariantQueue(dag, store, variant_parts.wanted(dag, store)))
+    queue = schedule(dag, store, [dag.nodes["images"]])
     for _ in range(10):
         execute(queue.pop())
     kept = {p: p.stat().st_mtime_ns for p in store.parts(dag.nodes["images"])}
-    assert make(dag, store) == names[10:]
+    assert len(make(dag, store)) == 17
     after = {p: p.stat().st_mtime_ns for p in store.parts(dag.nodes["images"])}
     assert kept.items() <= after.items()
     assert len(after) == 3 + 27
@@ -155,8 +176,6 @@ def test_two_dags_on_one_store_see_their_own_variants_each(opened, tmp_path):
         open_store.save(dag, store, tmp_path / f"{variant}.duckdb")
         with duckdb.connect(tmp_path / f"{variant}.duckdb", read_only=True) as connection:
             assert connection.sql(sql).fetchall() == found
-            counted = "select sum(rows_in) from receipts where node = 'images'"
-            assert connection.sql(counted).fetchall() == [(14 + count,)]
 
 
 def test_plan_says_how_much_is_to_do_and_why(opened):
@@ -164,7 +183,7 @@ def test_plan_says_how_much_is_to_do_and_why(opened):
     steps = {step.node: step for step in plan(dag, store)}
     assert (steps["images"].parts_done, steps["images"].parts) == (3, 6)
     assert steps["images"].images == 12
-    assert steps["images"].reason == "3 parts of variant jpeg_50 not computed yet"
+    assert steps["images"].reason == "12 images in variant jpeg_50 not computed yet"
     assert (steps["captions"].parts_done, steps["captions"].parts) == (0, 6)
     assert steps["captions"].images == 14 + 12
     make(dag, store)
@@ -173,7 +192,7 @@ def test_plan_says_how_much_is_to_do_and_why(opened):
     more, _ = opened("corpus.variants={test: figure4}")
     steps = {step.node: step for step in plan(more, store)}
     assert steps["images"].images == 9 * 12 - 12
-    why = "24 parts of variants noise_0.001, noise_0.005 and 6 more not computed yet"
+    why = "96 images in variants noise_0.001, noise_0.005 and 6 more not computed yet"
     assert steps["images"].reason == why
 
 
@@ -183,8 +202,6 @@ def test_plan_knows_what_new_files_will_give_before_they_are_read(opened, write_
     before = {step.node: step for step in plan(listed, Store(tmp_path / "none"))}
     assert before["listing"].images == 14
     assert before["images"].images == 14 + 12
-    for name in ("images", "captions"):
-        assert before[name].parts == after[name].parts == 6
     assert before["captions"].images == after["captions"].images
 
 
@@ -205,7 +222,7 @@ def test_an_image_on_which_perturbing_breaks_is_a_failed_row_that_knows_its_file
     from pipeline.stages import images as stage
 
     dag, store = opened(JPEG)
-    bad = variant_parts.wanted(dag, store)[0].ids[2]
+    bad = variants(dag, store)[0].ids[2].as_py()[:32]
     original = stage.perturb
 
     def breaking(image, variant, content_id):
@@ -219,4 +236,4 @@ def test_an_image_on_which_perturbing_breaks_is_a_failed_row_that_knows_its_file
     (failed,) = rows.filter(pc.is_valid(rows["error"])).to_pylist()
     assert failed["image_id"] == f"{bad}-jpeg_50" and "out of luck" in failed["error"]
     assert failed["variant"] == "jpeg_50"
-    assert failed["uri"].endswith(".jpg") and failed["sha256"].startswith(bad)
+    assert failed["sha256"].startswith(bad)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.store import claims as claims_module
-from pipeline.store import lease
-from pipeline.store.claims import Claims, living, stopping
+from pipeline.store.sharing import claims as claims_module
+from pipeline.store.sharing import lease
+from pipeline.store.sharing.claims import Claims, living, stopping
 
 NODE, OTHER = "caption/0123456789abcdef", "embed_images/0123456789abcdef"
 PART = "part-00003-0badcafe.parquet"

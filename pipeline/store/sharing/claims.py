@@ -2,7 +2,7 @@
 
 A claim is a file `.claim-<key>` in a node's folder that names a run; the key is a part's name, or
 `index`. Making it is atomic (O_CREAT | O_EXCL), also over NFS: of many runs exactly one succeeds.
-It lasts as long as the run's lease (`pipeline.store.lease`), whose beat renews all of a run's
+It lasts as long as the run's lease (`store.sharing.lease`), whose beat renews all of a run's
 claims. Temporary files of a part belong to whoever has its claim: nobody else removes them.
 """
 
@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from pipeline.errors import refusals_explained
-from pipeline.store import lease
-from pipeline.store.lease import BEAT, Lease, Watch
+from pipeline.store.sharing import lease
+from pipeline.store.sharing.lease import BEAT, Lease, Watch
 
 AGAIN = 1.0  # seconds until a claim of another run is looked at again
 REPEAT = 300.0  # seconds until the user is told again for whom we wait

@@ -1,0 +1,147 @@
+"""The contents that a corpus asks for: of which parts they are, and where each one lies now.
+
+`images` has every content that this store ever met, in the order in which it met them, whatever
+corpus it came from. What a corpus asks for are those that its listing names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.corpus.variants import ALL, CHANCE, CLEAN, chosen, least_out, tag, variant_id
+from pipeline.dag.graph import Dag
+from pipeline.errors import UserError
+from pipeline.store.parts import Store, part_tag, tagged
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The images of one part, in one variant, that a corpus asks for.
+
+    `part`: the name of their file in every node's folder. `ids`: their image ids, in the part's
+    order, string [n]. `uris`: where each lies, string [n]. `members`: how many the part has.
+    """
+
+    part: str
+    variant: str
+    ids: pa.Array
+    uris: pa.Array
+    members: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether no member is left out."""
+        return len(self.ids) == self.members
+
+    @property
+    def files(self) -> pa.Table:
+        """What a worker must know of them: image_id and uri."""
+        return pa.table({"image_id": self.ids, "uri": self.uris})
+
+
+def asked(dag: Dag, store: Store, listing: pa.Table | None = None) -> list[Asked]:
+    """What the corpus asks for, clean parts in order of their numbers, then those in variants.
+
+    None of a part of which no content is listed. Contents that are not registered yet are left out.
+    `listing`: rows as of `listed`, where it is not to be the store's.
+    """
+    rows = listed(dag, store) if listing is None else listing
+    rows = rows.filter(pc.is_valid(rows["image_id"])).combine_chunks()
+    once = _first_places(rows)
+    parts = clean_parts(dag, store)
+    names = [name for name, _ in parts]
+    ends = np.cumsum([len(ids) for _, ids in parts])
+    known = pa.concat_arrays([ids for _, ids in parts]) if parts else pa.array([], pa.string())
+    at = pc.index_in(known, value_set=once["image_id"])
+    uris = once["uri"].combine_chunks().take(at)
+    found: list[Asked] = []
+    for variant, splits in {CLEAN: (ALL,), **dag.corpus.splits_of}.items():
+        mask = pc.is_valid(at)
+        if ALL not in splits:
+            chosen_rows = rows.filter(pc.is_in(rows["split"], value_set=pa.array(splits)))
+            mask = pc.is_in(known, value_set=chosen_rows["image_id"])
+        for name, end, (_, own) in zip(names, ends, parts, strict=True):
+            here = slice(end - len(own), end)
+            kept = mask[here]
+            ids, places = own.filter(kept), uris[here].filter(kept)
+            if variant != CLEAN:
+                ids, places = _in_variant(ids, places, variant, dag.corpus.variant_share)
+            if len(ids):
+                found.append(Asked(tagged(name, tag(variant)), variant, ids, places, len(own)))
+    return found
+
+
+def listed(dag: Dag, store: Store) -> pa.Table:
+    """The rows of the listing: uri, image_id, split; the latter only where it matters."""
+    node = dag.nodes["listing"]
+    columns = ["uri", "image_id", *(["split"] if dag.corpus.variants else [])]
+    tables = [store.read(node.folder, path.name, columns) for path in store.parts(node)]
+    none = pa.table({name: pa.array([], pa.string()) for name in columns})
+    return pa.concat_tables([none, *tables])
+
+
+def _first_places(rows: pa.Table) -> pa.Table:
+    """Each content once, at the first of its places by name."""
+    if pc.count_distinct(rows["image_id"]).as_py() == len(rows):
+        return rows
+    rows = rows.sort_by("uri")
+    return rows.take(pc.index_in(pc.unique(rows["image_id"]), value_set=rows["image_id"]))
+
+
+def clean_parts(dag: Dag, store: Store) -> list[tuple[str, pa.Array]]:
+    """(name, image ids) of each part of contents."""
+    node = dag.nodes["images"]
+    found = []
+    for path in store.parts(node):
+        if not part_tag(path.name):
+            ids = store.read(node.folder, path.name, ["image_id"])["image_id"]
+            found.append((path.name, ids.combine_chunks()))
+    return found
+
+
+def _in_variant(
+    ids: pa.Array, uris: pa.Array, variant: str, share: float
+) -> tuple[pa.Array, pa.Array]:
+    if share < 1:
+        kept = pc.is_in(ids, value_set=pa.array(chosen(ids.to_pylist(), share), pa.string()))
+        ids, uris = ids.filter(kept), uris.filter(kept)
+    return pc.binary_join_element_wise(ids, variant_id("", variant), ""), uris
+
+
+def asked_sql(dag: Dag) -> str:
+    """The image ids that `asked` gives, as SQL over `store.listing`, where it lies at any time."""
+    selects = ["select image_id from store.listing where image_id is not null"]
+    for variant, splits in dag.corpus.splits_of.items():
+        where = "image_id is not null"
+        if ALL not in splits:
+            where += f" and split in ({', '.join(repr(split) for split in splits)})"
+        if dag.corpus.variant_share < 1:
+            bound = least_out(dag.corpus.variant_share)
+            where += f" and sha256('{CHANCE}' || image_id) < '{bound}'"
+        suffix = variant_id("", variant)
+        selects.append(f"select image_id || '{suffix}' from store.listing where {where}")
+    return " union all ".join(selects)
+
+
+def check_variants(dag: Dag, found: Sequence[Asked]) -> list[str]:
+    """The variants, as `split: variant`, that no image has among `found`.
+
+    UserError when that is no matter of a small share or a limit: the corpus has no such split.
+    """
+    made = {one.variant for one in found}
+    lost = [
+        f"{split}: {name}"
+        for name, splits in dag.corpus.splits_of.items()
+        for split in splits
+        if name not in made
+    ]
+    if lost and dag.corpus.variant_share == 1 and dag.corpus.limit is None:
+        raise UserError(
+            f"no image is of the split '{lost[0].partition(':')[0]}', to make variants of",
+            f"{dag.path}: corpus.variants",
+            "name a split that the corpus has, or `all`: it stands for every image",
+        )
+    return lost

@@ -1,0 +1,111 @@
+"""Registering contents: those that a listing names become members of parts, for good."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import tables
+from pipeline.dag.graph import Dag, Node
+from pipeline.stages.images import described
+from pipeline.store.contents import clean_parts, listed
+from pipeline.store.parts import Store, part_name, part_number, part_tag
+from pipeline.store.rows import Rows, counts
+from pipeline.tables import MADE_FROM
+
+
+def lacks_contents(dag: Dag, store: Store) -> bool:
+    """Whether the listing names contents that are in no part."""
+    known = pa.chunked_array([ids for _, ids in clean_parts(dag, store)], pa.string())
+    ids = listed(dag, store)["image_id"].drop_null()
+    return not pc.all(pc.is_in(ids, value_set=known), min_count=0).as_py()
+
+
+def register(dag: Dag, store: Store) -> int:
+    """Appends the listed contents that the store has not met yet, as new parts; how many.
+
+    They come in the order of the listing, `part_size` to a part. No image is read. What could not
+    be used, and can be by what the listing says now, has its row replaced. To be called by one run
+    at a time.
+    """
+    listing, images = dag.nodes["listing"], dag.nodes["images"]
+    _mend(dag, store)
+    _recover(dag, store)
+    known = dict(clean_parts(dag, store))
+    everything = pa.chunked_array(list(known.values()), pa.string())
+    new = []
+    for path in store.parts(listing):
+        ids = store.read(listing.folder, path.name, ["image_id"])["image_id"]
+        if pc.any(pc.invert(pc.is_in(ids.drop_null(), value_set=everything))).as_py():
+            new.append(store.read(listing.folder, path.name))
+    if not new:
+        return 0
+    rows = described(pa.concat_tables(new))
+    rows = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=everything)))
+    taken = {part_number(name) for name in known}
+    free = (number for number in range(len(taken) + len(rows)) if number not in taken)
+    for start in range(0, len(rows), dag.corpus.part_size):
+        some = rows.slice(start, dag.corpus.part_size).combine_chunks()
+        some = some.append_column(MADE_FROM, pa.array([0] * len(some), pa.int64()))
+        name = part_name(next(free), some["image_id"].to_pylist())
+        write_given(store, images, name, some)
+    return len(rows)
+
+
+def _mend(dag: Dag, store: Store) -> None:
+    """Replaces the rows of contents that could not be used when they were met, and can be now."""
+    node = dag.nodes["images"]
+    for path in store.parts(node):
+        if part_tag(path.name) or store.facts(path)["rows_failed"] == "0":
+            continue
+        rows = store.read(node.folder, path.name)
+        failed = rows.filter(pc.is_valid(rows["error"]))["image_id"]
+        now = _described(dag, store, failed)
+        now = now.filter(pc.is_null(now["error"]))
+        if len(now):
+            made = Rows("image_id", rows)
+            keys = now["image_id"].combine_chunks()
+            made.put(keys, now, pa.array([0] * len(keys), pa.int64()))
+            whole = made.table(rows["image_id"].combine_chunks())
+            write_given(store, node, path.name, whole)
+
+
+def _recover(dag: Dag, store: Store) -> None:
+    """Makes parts of contents again that are gone, and whose images other nodes still have.
+
+    Without them all that was computed of these would be computed again, in other parts.
+    """
+    images = dag.nodes["images"]
+    there = {path.name for path in store.parts(images)}
+    for node in dag.computed:
+        for path in store.parts(node) if node.stage.key == "image_id" else ():
+            if path.name in there or part_tag(path.name):
+                continue
+            ids = pc.unique(store.read(node.folder, path.name, ["image_id"])["image_id"])
+            rows = _described(dag, store, ids)
+            if _named(ids, path) == path.name == _named(rows["image_id"], path):
+                there.add(path.name)
+                rows = rows.append_column(MADE_FROM, pa.array([0] * len(rows), pa.int64()))
+                write_given(store, images, path.name, rows)
+
+
+def _named(ids: pa.Array | pa.ChunkedArray, path: Path) -> str:
+    return part_name(part_number(path.name), ids.to_pylist())
+
+
+def _described(dag: Dag, store: Store, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The rows of these contents, in their order, as far as they are listed."""
+    node, found = dag.nodes["listing"], []
+    for path in store.parts(node):
+        rows = store.read(node.folder, path.name)
+        found.append(rows.filter(pc.is_in(rows["image_id"], value_set=ids)))
+    none = tables.schema("listing").empty_table()
+    rows = described(pa.concat_tables([none, *found]))
+    return rows.take(pc.index_in(ids, value_set=rows["image_id"]).drop_null())
+
+
+def write_given(store: Store, node: Node, name: str, rows: pa.Table) -> None:
+    """Writes a part whose rows follow from what is known already."""
+    spent = {"seconds_read": 0, "seconds_infer": 0}
+    facts = {"node": node.name, **counts(node.stage.key, rows), **spent}
+    store.write(node.folder, name, rows, facts)

@@ -1,0 +1,189 @@
+"""The listing as a mirror of the corpus: what has changed in it since it was last looked at.
+
+A file is what it was when its size and its time of change (or etag) are; then it is not opened. A
+row that failed for now, and one of a filesystem that tells no time of change, is made anew.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.corpus.files import Found
+from pipeline.dag.graph import Dag, Node
+from pipeline.stages.listing import relabelled
+from pipeline.store.contents import listed
+from pipeline.store.parts import Store, part_name, part_number
+from pipeline.store.register import write_given
+from pipeline.store.rows import transient
+
+_KNOWN = ["uri", "bytes", "stamp", "error"]
+_LABELS = ("label", "generator", "dataset", "split", "class_name")
+_SAID = ["image_id", *_LABELS]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between a corpus and its listing.
+
+    `new`: the files to describe, the changed ones among them (schema `corpus.files.FILES`), in the
+    order of their paths. `outdated`: part of the listing -> the rows in it that are no more true.
+    `changed`: how many files are listed with another content. `again`: how many are tried again.
+    """
+
+    new: pa.Table
+    outdated: dict[str, pa.Array]
+    changed: int
+    again: int
+
+    def __bool__(self) -> bool:
+        return bool(len(self.new) or self.outdated)
+
+    @property
+    def uris(self) -> pa.Array:
+        """The uris whose rows are no more true."""
+        return pa.concat_arrays([pa.array([], pa.string()), *self.outdated.values()])
+
+
+def compare(dag: Dag, store: Store, found: Found) -> Changes:
+    """How the files that were found differ from those that are listed. Opens none of them."""
+    files = sampled(found.files, dag.corpus.limit)
+    parts = _known(dag.nodes["listing"], store, _KNOWN)
+    rows = pa.concat_tables([table for _, table in parts]) if parts else None
+    if rows is None:
+        return Changes(files, {}, 0, 0)
+    at = pc.index_in(files["uri"], value_set=rows["uri"]).combine_chunks()
+    there = rows.take(at)
+    failed = transient(there)
+    good = pc.and_(_unchanged(there, files), pc.invert(failed))
+    again = pc.sum(failed).as_py() or 0
+    changed = (pc.sum(pc.and_(pc.is_valid(there["uri"]), pc.invert(good))).as_py() or 0) - again
+    true = np.zeros(len(rows), bool)
+    true[at.filter(good.combine_chunks()).to_numpy()] = True
+    outdated, start = {}, 0
+    for name, table in parts:
+        lost = ~true[start : start + len(table)]
+        start += len(table)
+        if lost.any():
+            outdated[name] = table["uri"].combine_chunks().filter(pa.array(lost))
+    return Changes(files.filter(pc.invert(good)), outdated, changed, again)
+
+
+def sampled(files: pa.Table, limit: int | None) -> pa.Table:
+    """`limit` of the files, evenly spaced, so that a small sample has every folder in it."""
+    if limit is None or limit >= len(files):
+        return files
+    return files.take(pa.array(np.arange(limit) * len(files) // limit))
+
+
+def drop_outdated(dag: Dag, store: Store, changes: Changes) -> pa.Table:
+    """Takes the rows that are no more true out of the listing; returns what they said."""
+    node = dag.nodes["listing"]
+    said = []
+    for name, uris in changes.outdated.items():
+        table = store.read(node.folder, name)
+        lost = pc.is_in(table["uri"], value_set=uris)
+        said.append(table.filter(lost).select(_SAID))
+        kept = table.filter(pc.invert(lost))
+        if len(kept):
+            write_given(store, node, name, kept)
+        else:
+            store.remove(node, name)
+    return pa.concat_tables(said) if said else pa.table({name: [] for name in _SAID})
+
+
+def take_over(dag: Dag, store: Store, new: pa.Table) -> pa.Table:
+    """Lists those of the new files that another listing of the same root has; returns the others.
+
+    With another layout, dataset or limit a corpus has another listing; its files are the same.
+    """
+    node = dag.nodes["listing"]
+    found, rest = _elsewhere(dag, store, new)
+    for rows in found:
+        taken = {part_number(path.name) for path in store.parts(node)}
+        number = next(number for number in range(len(taken) + 1) if number not in taken)
+        write_given(store, node, part_name(number, rows["uri"].to_pylist()), rows)
+    return rest
+
+
+def foreseen(dag: Dag, store: Store, changes: Changes) -> tuple[pa.Table, pa.Table]:
+    """(rows as of `contents.listed`, files that must be described), if the corpus were listed."""
+    rows = listed(dag, store)
+    rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=changes.uris)))
+    found, rest = _elsewhere(dag, store, changes.new)
+    return pa.concat_tables([rows, *(some.select(rows.column_names) for some in found)]), rest
+
+
+def _elsewhere(dag: Dag, store: Store, new: pa.Table) -> tuple[list[pa.Table], pa.Table]:
+    """(rows of new files that other listings of the same root have, the other files)."""
+    node, found = dag.nodes["listing"], []
+    for recipe in store.recipes("listing"):
+        same_root = recipe.get("parameters", {}).get("root") == dag.corpus.root
+        same_stage = recipe.get("version") == node.recipe["version"]
+        if recipe["fingerprint"] == node.fingerprint or not same_root or not same_stage:
+            continue
+        folder = f"listing/{recipe['fingerprint']}"
+        for path in store.parts_of(folder) if len(new) else ():
+            other = store.read(folder, path.name)
+            at = pc.index_in(new["uri"], value_set=other["uri"]).combine_chunks()
+            other = other.take(at)
+            same = pc.and_(_unchanged(other, new), pc.invert(transient(other)))
+            if pc.any(same).as_py():
+                paths = new["path"].filter(same).to_pylist()
+                found.append(relabelled(other.filter(same), paths, node.parameters))
+                new = new.filter(pc.invert(same))
+    return found, new
+
+
+def _unchanged(rows: pa.Table, files: pa.Table) -> pa.ChunkedArray:
+    """Which rows of a listing tell of the file beside them: bool, not null."""
+    same = [pc.equal(rows[name], files[name]) for name in ("bytes", "stamp")]
+    return pc.fill_null(pc.and_(*same), False)
+
+
+def _known(node: Node, store: Store, columns: list[str]) -> list[tuple[str, pa.Table]]:
+    paths = store.parts(node)
+    return [(path.name, store.read(node.folder, path.name, columns)) for path in paths]
+
+
+def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
+    """What has changed, in words: `+12 -3 ~1, 2 moved, 1 of them relabelled`.
+
+    `before`: what the rows said that are no more true.
+    """
+    gone = len(before) - changes.changed - changes.again
+    text = f"+{len(changes.new) - changes.changed - changes.again} -{gone} ~{changes.changed}"
+    if changes.again:
+        text += f", {changes.again} tried again"
+    moved, labels = _moved(dag, store, changes, before)
+    if moved:
+        text += f", {moved} moved"
+    if labels:
+        text += f", {labels} relabelled"
+    return text
+
+
+def _moved(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> tuple[int, int]:
+    """(contents at other places than before, those with other labels there)."""
+    was = _by_content(before)
+    if not was:
+        return 0, 0
+    now: dict[str, Counter] = {}
+    for path in store.parts(dag.nodes["listing"]):
+        rows = store.read(dag.nodes["listing"].folder, path.name, ["uri", *_SAID])
+        rows = rows.filter(pc.is_in(rows["uri"], value_set=changes.new["uri"].combine_chunks()))
+        for image_id, counts in _by_content(rows.select(_SAID)).items():
+            now.setdefault(image_id, Counter()).update(counts)
+    both = was.keys() & now.keys()
+    return len(both), sum(was[one] != now[one] for one in both)
+
+
+def _by_content(rows: pa.Table) -> dict[str, Counter]:
+    found: dict[str, Counter] = {}
+    for row in rows.to_pylist():
+        if row["image_id"] is not None:
+            labels = tuple(row[name] for name in _LABELS)
+            found.setdefault(row["image_id"], Counter())[labels] += 1
+    return found
