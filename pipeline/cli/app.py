@@ -18,7 +18,7 @@ from pipeline.cli.console import (
     print_totals,
     reported,
 )
-from pipeline.cli.experiments import bind_experiments, run_experiments
+from pipeline.cli.experiments import bind_experiments, changes_of, run_experiments
 from pipeline.cli.models import models
 from pipeline.cli.options import (
     DEFAULT_STORE,
@@ -193,13 +193,14 @@ def plan(
 
         draft = _read(dag, overrides, limit)
         graph = fingerprinted(draft)
-        bind_experiments(graph, Store(store))
+        changes = changes_of(graph, Store(store))
+        bind_experiments(graph, Store(store), changes)
         count = estimate.workers_of(graph, workers or planned_gpus(graph))
         rates = None
         if calibrate:
             with Reporter() as reporter:
                 rates = estimate.calibrate(dag, overrides or [], reporter)
-        steps = make_plan(graph, Store(store), count, rates)
+        steps = make_plan(graph, Store(store), count, rates, changes)
         if as_json:
             print_json([vars(step) for step in steps])
         else:

@@ -14,22 +14,27 @@ if TYPE_CHECKING:
     from pipeline.store.snapshot import Changes
 
 
-def bind_experiments(graph: "Dag", cache: "Store", changes: "Changes | None" = None) -> None:
-    """Checks the experiments' SQL before anything is computed: see `pipeline.head.rows.bind`.
-
-    `changes`: what the store does not list yet; None: looks for it.
-    """
-    if not graph.experiments:
-        return
+def changes_of(graph: "Dag", cache: "Store") -> "Changes":
+    """What of the corpus the store does not list yet. UserError where no path fits the layout."""
     from pipeline.engine.queues import index
-    from pipeline.head.rows.bind import bind
     from pipeline.store.snapshot import compare
 
-    if changes is None:
-        found = index.find(graph)
-        index.misfits(graph, found)  # where no path fits the layout, no predicate is at fault
-        changes = compare(graph, cache, found)
-    bind(graph, cache, changes)
+    found = index.find(graph)
+    changes = compare(graph, cache, found)
+    if changes:
+        index.misfits(graph, found)  # no predicate is at fault then
+    return changes
+
+
+def bind_experiments(graph: "Dag", cache: "Store", changes: "Changes") -> None:
+    """Checks the experiments' SQL before anything is computed: see `pipeline.head.rows.bind`.
+
+    `changes`: what the store does not list yet.
+    """
+    if graph.experiments:
+        from pipeline.head.rows.bind import bind
+
+        bind(graph, cache, changes)
 
 
 def run_experiments(

@@ -16,9 +16,9 @@ from pipeline.engine.queues.schedule import Schedule
 from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt
-from pipeline.store.contents import asked, check_variants
+from pipeline.store.contents import Asked, asked, asked_and_lost, check_variants
 from pipeline.store.parts import Store
-from pipeline.store.register import lacks_contents, register
+from pipeline.store.register import register
 from pipeline.store.sharing.claims import Claims
 from pipeline.store.snapshot import Changes, compare, drop_outdated, summary, take_over
 from pipeline.store.totals import NodeTotal, totals
@@ -59,11 +59,11 @@ def run(
         claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
         running = _Lazy(stack, dag, nodes, options, reporter)
         sharing = _Sharing(store, claims, running, options, reporter)
-        unlisted = _index(dag, store, sharing, reporter)
+        unlisted, found = _index(dag, store, sharing, reporter)
         if options.bind is not None and not options.stop.asked():
             options.bind(unlisted)
-        _compute(dag, store, nodes, sharing, reporter)
-    return totals(dag, store, nodes)
+        _compute(dag, store, nodes, found, sharing, reporter)
+    return totals(dag, store, nodes, found)
 
 
 class _Lazy:
@@ -130,8 +130,10 @@ class _Sharing:
             drive.drive(shared, running, counter.part, counter.failure)
 
 
-def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> Changes:
-    """Brings the listing up to date with the corpus; returns what it lacks all the same."""
+def _index(
+    dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter
+) -> tuple[Changes, list[Asked]]:
+    """Brings the listing up to date; returns what it lacks all the same, and what is asked for."""
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     found = index.find(dag)
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
@@ -145,11 +147,12 @@ def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> Cha
         reporter.say(f"{odd} paths do not fit the layout {layout}: their labels are null")
     store.open_node(images, dag.name)
     store.open_node(listing, dag.name, dag.corpus.root)
-    new = bool(changes) or lacks_contents(dag, store)
+    asked_for, lost = ([], 0) if changes else asked_and_lost(dag, store)
+    new = bool(changes or lost)
     with ExitStack() as stack:  # one run at a time: what two list at once would be listed twice
         for node in (listing, images) if new else ():  # every run in this order
             if not stack.enter_context(sharing.claims.alone(node.folder, node.name)):
-                return compare(dag, store, found)  # another run is listing them
+                return compare(dag, store, found), asked(dag, store)  # another run lists them
             sharing.claims.sweep(node.folder)
         changes = compare(dag, store, found)  # another run may have been quicker
         if changes and not sharing.stopping():
@@ -163,13 +166,19 @@ def _index(dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter) -> Cha
             reporter.say(f"the corpus has changed: {summary(dag, store, changes, before)}")
         if new and not sharing.stopping():
             register(dag, store)
-    return compare(dag, store, found) if changes else changes
+    if new:
+        return compare(dag, store, found), asked(dag, store)
+    return changes, asked_for
 
 
 def _compute(
-    dag: Dag, store: Store, nodes: Sequence[Node], sharing: _Sharing, reporter: Reporter
+    dag: Dag,
+    store: Store,
+    nodes: Sequence[Node],
+    found: list[Asked],
+    sharing: _Sharing,
+    reporter: Reporter,
 ) -> None:
-    found = asked(dag, store)
     for variant in check_variants(dag, found) if found else ():
         reporter.say(f"no image is there to be perturbed for corpus.variants, {variant}")
     # what is asked for in variants is made of the images first

@@ -13,7 +13,7 @@ from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.contents import Asked, asked, check_variants
 from pipeline.store.parts import Store
-from pipeline.store.snapshot import compare, foreseen
+from pipeline.store.snapshot import Changes, compare, foreseen
 from pipeline.store.todo import current_parts, facts_of, lacking
 
 
@@ -38,14 +38,19 @@ class Step:
 
 
 def plan(
-    dag: Dag, store: Store, workers: int = 1, calibrated: Mapping[str, Rate] | None = None
+    dag: Dag,
+    store: Store,
+    workers: int = 1,
+    calibrated: Mapping[str, Rate] | None = None,
+    changes: Changes | None = None,
 ) -> list[Step]:
     """What `item run` would compute, node by node. Reads the corpus's file names, no image.
 
-    The cost is that of `workers` workers that do not hinder each other, at the `calibrated` rates
-    of the nodes where they are given, else at those that the store itself has.
+    `changes`: those of the corpus, where they are known. The cost is that of `workers` workers that
+    do not hinder each other, at the `calibrated` rates of the nodes where they are given, else at
+    those that the store itself has.
     """
-    changes = compare(dag, store, index.find(dag))
+    changes = compare(dag, store, index.find(dag)) if changes is None else changes
     listing, new = foreseen(dag, store, changes)
     found = asked(dag, store, listing)
     fresh = len(new)

@@ -48,6 +48,13 @@ def asked(dag: Dag, store: Store, listing: pa.Table | None = None) -> list[Asked
     None of a part of which no content is listed. Contents that are not registered yet are left out.
     `listing`: rows as of `listed`, where it is not to be the store's.
     """
+    return asked_and_lost(dag, store, listing)[0]
+
+
+def asked_and_lost(
+    dag: Dag, store: Store, listing: pa.Table | None = None
+) -> tuple[list[Asked], int]:
+    """(`asked`, how many listed contents are in no part)."""
     rows = listed(dag, store) if listing is None else listing
     rows = rows.filter(pc.is_valid(rows["image_id"])).combine_chunks()
     once = _first_places(rows)
@@ -71,7 +78,7 @@ def asked(dag: Dag, store: Store, listing: pa.Table | None = None) -> list[Asked
                 ids, places = _in_variant(ids, places, variant, dag.corpus.variant_share)
             if len(ids):
                 found.append(Asked(tagged(name, tag(variant)), variant, ids, places, len(own)))
-    return found
+    return found, len(once) - (len(at) - at.null_count)
 
 
 def listed(dag: Dag, store: Store) -> pa.Table:

@@ -8,17 +8,10 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.dag.graph import Dag, Node
 from pipeline.stages.images import described
-from pipeline.store.contents import clean_parts, listed
+from pipeline.store.contents import clean_parts
 from pipeline.store.parts import Store, part_name, part_number, part_tag
 from pipeline.store.rows import Rows, counts
 from pipeline.tables import MADE_FROM
-
-
-def lacks_contents(dag: Dag, store: Store) -> bool:
-    """Whether the listing names contents that are in no part."""
-    known = pa.chunked_array([ids for _, ids in clean_parts(dag, store)], pa.string())
-    ids = listed(dag, store)["image_id"].drop_null()
-    return not pc.all(pc.is_in(ids, value_set=known), min_count=0).as_py()
 
 
 def register(dag: Dag, store: Store) -> int:

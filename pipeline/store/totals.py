@@ -29,12 +29,15 @@ class NodeTotal:
     mixed: str  # versions of libraries in which its parts differ; empty when in none
 
 
-def totals(dag: Dag, store: Store, nodes: Sequence[Node]) -> list[NodeTotal]:
+def totals(
+    dag: Dag, store: Store, nodes: Sequence[Node], found: Sequence[Asked] | None = None
+) -> list[NodeTotal]:
     """The committed rows of each node, from the parts' own metadata.
 
-    Rows are read only of parts of which the corpus asks for some and not for others.
+    Rows are read only of parts of which the corpus asks for some and not for others. `found`: what
+    it asks for, where that is known.
     """
-    found = asked(dag, store)
+    found = asked(dag, store) if found is None else found
     return [_listing(store, n) if n.name == "listing" else _total(store, n, found) for n in nodes]
 
 
