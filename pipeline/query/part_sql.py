@@ -173,10 +173,13 @@ def run_rows(name: str, runs: Sequence[Path] | str) -> str:
     return f"{empty} union all by name select {place}, {others} from {source}"
 
 
-def generated(tables: Tables, canonical: Collection[str | None]) -> dict[str, str]:
+def generated(
+    tables: Tables, canonical: Collection[str | None], where: Mapping[str, str]
+) -> dict[str, str]:
     """`nodes`, `parts`, `receipts` and `failures`: unions over all nodes, read when a query asks.
 
-    `canonical`: the nodes that the tables' own views read.
+    `canonical`: the nodes that the tables' own views read. `where`: which rows of a node count, if
+    not all of its parts' do.
     """
     nodes = [
         f"({position}, {literal(node)}, {literal(table)}, {_number(parts)})"
@@ -187,7 +190,7 @@ def generated(tables: Tables, canonical: Collection[str | None]) -> dict[str, st
     for node, (table, parts) in tables.items():
         if parts:
             files.append(_files(node, table, parts, node in canonical))
-            receipts.append(_receipts(node, parts))
+            receipts.append(_receipts(node, table, parts, where.get(node)))
         key = _KEYS.get(table, "image_id")
         number = "object_no" if table in ("objects", "regions", "object_embeddings") else "null"
         failures.append(
@@ -230,19 +233,35 @@ def _no_receipts() -> str:
     return f"select {', '.join(f'null::{t} as {c}' for c, t in types.items())} where false"
 
 
-def _receipts(node: str, parts: Parts) -> str:
-    """A row a part. The node's name is the DAG's: the part may come from a run of another DAG."""
+def _receipts(node: str, table: str, parts: Parts, where: str | None) -> str:
+    """A row a part. The node's name is the DAG's: the part may come from a run of another DAG.
+
+    With `where` the rows that count are counted; else its footer says how many there are.
+    """
     files = file_list(parts)
     columns = ", ".join(
         f"try_cast(max(decode(value)) filter (where decode(key) = 'item.{name}') as {kind}) "
         f"as {name}"
         for name, kind in {"stage": "varchar", **_RECEIPT}.items()
     )
+    counted, beside = "metadata.* exclude (file_name)", ""
+    if where:
+        key = _KEYS.get(table, "image_id")
+        failed = f"count(distinct {key}) filter (where error is not null)"
+        of_these = {"in": "rows", "failed": "failed", "ok": "rows - failed"}
+        columns_now = (f"coalesce({sql}, 0) as rows_{name}" for name, sql in of_these.items())
+        counted += f" replace ({', '.join(columns_now)})"
+        beside = (
+            f"left join (select filename as file_name, count(distinct {key}) as rows, "
+            f"{failed} as failed from read_parquet({files}, filename = true, "
+            f"hive_partitioning = false) where {where} group by filename) as counts "
+            "using (file_name)"
+        )
     return (
-        f"select {literal(node)} as node, metadata.* exclude (file_name), "
+        f"select {literal(node)} as node, {counted}, "
         "sizes.file_size_bytes::bigint as bytes "
         f"from (select file_name, {columns} from parquet_kv_metadata({files}) group by file_name) "
-        f"as metadata join parquet_file_metadata({files}) as sizes using (file_name)"
+        f"as metadata join parquet_file_metadata({files}) as sizes using (file_name) {beside}"
     )
 
 

@@ -126,7 +126,7 @@ def _fill(
             if table not in tables and table not in several:
                 source = f"from store.{identifier(node)}" if node else no_rows(table)
                 connection.execute(f"create view store.{identifier(table)} as {source}")
-        for name, sql in generated(tables, set(canonical.values())).items():
+        for name, sql in generated(tables, set(canonical.values()), where).items():
             connection.execute(f"create view {name} as {sql}")
         for name in RUN_FILES:
             connection.execute(f"create view store.{name} as {run_rows(name, runs)}")

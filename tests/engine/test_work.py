@@ -171,5 +171,8 @@ def test_two_corpora_share_their_rows_and_see_their_own(bench, corpus, tmp_path)
                 "objects)"
             )
             assert (captions, features) == (images, images)
+            counted = "select distinct rows_in from (select node, sum(rows_in) as rows_in from "
+            counted += "receipts where node in ('captions', 'features') group by node)"
+            assert connection.execute(counted).fetchall() == [(images,)]
             assert connection.execute(used).fetchone() == (texts,)
     assert bench.run() == set()
