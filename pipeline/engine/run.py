@@ -16,7 +16,7 @@ from pipeline.engine.queues.schedule import Schedule
 from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt
-from pipeline.store.contents import Asked, asked, asked_and_lost, check_variants
+from pipeline.store.contents import Asked, asked, asked_and_lost, check_variants, remember
 from pipeline.store.parts import Store
 from pipeline.store.register import register
 from pipeline.store.sharing.claims import Claims
@@ -60,6 +60,7 @@ def run(
         running = _Lazy(stack, dag, nodes, options, reporter)
         sharing = _Sharing(store, claims, running, options, reporter)
         unlisted, found = _index(dag, store, sharing, reporter)
+        remember(dag, store, found)
         if options.bind is not None and not options.stop.asked():
             options.bind(unlisted)
         _compute(dag, store, nodes, found, sharing, reporter)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.store.contents import asked
+from pipeline.store.contents import Share, asked, outline
 from pipeline.store.todo import absent, facts_of
 
 if TYPE_CHECKING:
-    from pipeline.dag.graph import Dag
+    from pipeline.dag.graph import Dag, Node
     from pipeline.store.parts import Store
 
 
@@ -33,17 +33,27 @@ def gaps(graph: "Dag", cache: "Store") -> list[Gap]:
 
     Reads rows only of parts of which the corpus asks for some and not for others.
     """
+    shares = outline(graph, cache)
+    nodes = [node for node in graph.nodes.values() if node.name != "listing"]
+    if all(_full(cache, node, share) for node in nodes for share in shares):
+        return []
     found = asked(graph, cache)
     total = sum(len(one.ids) for one in found)
     gaps = []
-    for node in graph.nodes.values():
-        if node.name == "listing":
-            continue
+    for node in nodes:
         lost = [len(absent(cache, node, one, facts_of(cache, node, one.part))) for one in found]
         if any(lost):
             parts = sum(map(bool, lost))
             gaps.append(Gap(node.name, parts, len(found), sum(lost), total))
     return gaps
+
+
+def _full(cache: "Store", node: "Node", share: Share) -> bool:
+    """Whether a part has all its members, by its footer; one of texts is there or not."""
+    facts = facts_of(cache, node, share.part)
+    if facts is None:
+        return False
+    return node.stage.key == "text_id" or int(facts["rows_in"]) == share.members
 
 
 def lacking_variants(graph: "Dag", cache: "Store") -> dict[str, int]:

@@ -8,7 +8,7 @@ from pipeline.errors import UserError
 from pipeline.query import views
 from pipeline.query.part_sql import Growing, identifier, literal
 from pipeline.store import lost_lock
-from pipeline.store.contents import Asked, asked, asked_sql
+from pipeline.store.contents import Share, asked_sql, outline
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def tables(
-    graph: "Dag", cache: "Store", found: Sequence[Asked] | None = None
+    graph: "Dag", cache: "Store", found: Sequence[Share] | None = None
 ) -> dict[str, tuple[str, list[Path]]]:
     """Node name -> (table name, parts that have something of what the corpus asks for).
 
     UserError when the store has nothing of the DAG.
     """
     lost_lock.check(graph, cache)
-    names = {one.part for one in (asked(graph, cache) if found is None else found)}
+    names = {one.part for one in (outline(graph, cache) if found is None else found)}
     if not names:
         raise UserError(
             f"the store has nothing of '{graph.name}' yet",
@@ -51,7 +51,7 @@ def connect(
     unless `unsafe`. Raises UserError as `views.connect` does, and when the store has nothing of
     the DAG.
     """
-    found = asked(graph, cache)
+    found = outline(graph, cache)
     where = {} if all(one.whole for one in found) else wanted_rows(graph)
     files = tables(graph, cache, found)
     return views.connect(files, cache.runs() if runs else [], unsafe, where)

@@ -36,6 +36,7 @@ from pipeline.version import __version__
 FORMAT = 3  # raised when the layout of the store or of its tables changes
 _PART = re.compile(r"(part-(\d{5,})-[0-9a-f]{8})(?:-([a-z][a-z0-9_.+]+))?\.parquet")
 RECIPE = "_recipe.json"  # other readers of a folder of Parquet skip a leading _
+ANSWER = "_answer.json"  # see `Store.remember`
 
 
 def members(keys: list[str]) -> str:
@@ -134,6 +135,18 @@ class Store:
             about = {"node": node.name, "dag": dag, "corpus": root, "created": _now()}
             about["item"] = __version__
             _replace(recipe, json.dumps({**about, **node.recipe}, indent=1).encode())
+
+    def remember(self, node: Node, answer: Mapping[str, Any]) -> None:
+        """Leaves an answer in a node's folder, which may be lost; nothing on a read-only store."""
+        with suppress(OSError):
+            _replace(self.folder(node) / ANSWER, json.dumps(answer).encode())
+
+    def recall(self, node: Node) -> dict[str, Any]:
+        """The answer that was left in a node's folder; empty when there is none."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.folder(node) / ANSWER).read_text())
+            return found if isinstance(found, dict) else {}
+        return {}
 
     def recipes(self, stage: str) -> list[dict[str, Any]]:
         """The recipes of a stage that this store knows, newest first, each with `fingerprint`."""
@@ -254,7 +267,7 @@ class Store:
                 return
             names = sorted(os.listdir(path), key=lambda name: name == RECIPE)  # that last
             for name in names:
-                known = _PART.fullmatch(name) or name == RECIPE or claims.is_claim(name)
+                known = _PART.fullmatch(name) or name in (RECIPE, ANSWER) or claims.is_claim(name)
                 if not known and not name.startswith(".tmp-"):
                     raise UserError("an unknown file lies among the parts", str(path / name))
             for name in names:

@@ -1,5 +1,7 @@
 """What a corpus asks for, clean and in variants: parts and fingerprints that stay; plans."""
 
+from dataclasses import astuple
+
 import duckdb
 import pyarrow.compute as pc
 import pytest
@@ -9,7 +11,8 @@ from pipeline.engine.task import execute
 from pipeline.errors import UserError
 from pipeline.plan.plan import plan
 from pipeline.query import open_store
-from pipeline.store.contents import asked, check_variants
+from pipeline.store import contents
+from pipeline.store.contents import asked, check_variants, outline, remember
 from pipeline.store.parts import Store, part_tag
 from pipeline.store.totals import totals
 from tests.conftest import draw
@@ -237,3 +240,19 @@ def test_an_image_on_which_perturbing_breaks_is_a_failed_row_that_knows_its_file
     assert failed["image_id"] == f"{bad}-jpeg_50" and "out of luck" in failed["error"]
     assert failed["variant"] == "jpeg_50"
     assert failed["sha256"].startswith(bad)
+
+
+def test_the_answer_in_numbers_is_left_for_others_and_follows_what_changes(opened, corpus):
+    dag, store = opened(JPEG)
+    expected = [(one.part, one.variant, len(one.ids), one.members) for one in asked(dag, store)]
+    assert [astuple(share) for share in outline(dag, store)] == expected
+    remember(dag, store, asked(dag, store))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contents, "asked", None)  # nobody works it out
+        assert [astuple(share) for share in outline(dag, store)] == expected
+    other, _ = opened("corpus.variants={train: [blur_1]}")
+    assert {share.variant for share in outline(other, store)} == {"clean", "blur_1"}
+    (corpus / "test" / "gan" / "0_real" / "0.jpg").unlink()
+    listed(dag, store)
+    clean = [share for share in outline(dag, store) if share.variant == "clean"]
+    assert (sum(share.images for share in clean), sum(share.whole for share in clean)) == (13, 2)
