@@ -80,7 +80,7 @@ def db(
     """Write a small DuckDB database of the views, for its shell, notebooks and BI tools.
 
     It reads the store's parts as they are when it is asked, so it goes on working after the store
-    grows; parts of images that are no longer current do not count. Write it again when the DAG
+    grows; images that the listing no longer names do not count. Write it again when the DAG
     changes, and after the first parts of a node or the first run.
     """
     with reported(dag, overrides, limit, store):
