@@ -239,6 +239,10 @@ class Work:
         unfinished is looked at again, row by row.
         """
         made = self._made[node.name]
+        if finished and not made.sure and node.stage.key == "image_id":
+            # what another corpus asked for was not looked at: it must not pass for current
+            known = made.rows.known()
+            made.rows.drop(known.filter(pc.invert(pc.is_in(known, value_set=self._task.asked.ids))))
         now, before = self._now(node), made.facts or {}
         inputs = dumps(now if finished or made.sure else {})
         if not made.rows.changed and before.get("inputs") == inputs:
