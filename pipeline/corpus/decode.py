@@ -232,6 +232,7 @@ def _decoded(read: tuple[Group, _Read], prepare: Prepare, kept: _Kept | None) ->
     group, found = read
 
     def prepared(place: int) -> Any:
+        """What is made of one row's image, read before or kept."""
         row, known = group.rows[place], found[place][0]
         if isinstance(known, decoders.Shared):  # decoded by a process, for another stage
             known = known.image()

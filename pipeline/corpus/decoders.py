@@ -218,6 +218,7 @@ def _work(
     made: list[_Made] = []
 
     def work(number: int, row: Row, place: Place | None) -> tuple[Any, Place | None]:
+        """What is made of one row's image, and where its pixels are kept."""
         kept = None
         if place is not None and not row.error:
             image = Image.fromarray(looked_at(place, attached(place.block)))

@@ -149,7 +149,7 @@ def _known(node: Node, store: Store, columns: list[str]) -> list[tuple[str, pa.T
 
 
 def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
-    """What has changed, in words: `+12 -3 ~1, 2 moved, 1 of them relabelled`.
+    """What has changed, in words: `+12 -3 ~1, 2 moved, 1 relabelled`.
 
     `before`: what the rows said that are no more true.
     """
