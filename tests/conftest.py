@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import traceback
@@ -16,6 +17,10 @@ from PIL import Image
 
 from pipeline.cli.app import app
 from pipeline.shipped import folder
+
+# As in a run of one's own process, `--inline`, and read when torch is imported. Threads of two
+# workers of pytest that wait for each other on two cores take ten times as long.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 DEMO_MODELS = folder("data") / "demo" / "models"
 

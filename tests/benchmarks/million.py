@@ -215,7 +215,9 @@ CONTENDERS = {
 
 
 def _alone(name: str, sides: dict[str, Data], options: argparse.Namespace) -> Outcome:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__spec__.name])  # libraries are imported once for all of them
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(CONTENDERS[name], sides, options).result()
 
 
