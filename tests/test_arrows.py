@@ -1,6 +1,7 @@
 """The house: each room imports only rooms before it, and no room is full."""
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -123,3 +124,23 @@ def test_no_room_is_full_and_no_file_is_long():
         if (lines := len(path.read_text().splitlines())) > LONG
     }
     assert long == {}
+
+
+def test_only_the_store_knows_the_names_of_what_lies_in_it():
+    """But for the head's own files (`head.safetensors`, `head.json`), which may lie anywhere."""
+    own = re.compile(r"part-|set-aside|\w\.parquet|_recipe|_answer|store\.json|experiment\.json")
+    found = []
+    for source, tree in _modules():
+        if source[0] == "store":
+            continue
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else ""
+            if isinstance(text, str) and own.search(text) and id(node) not in docstrings:
+                found.append((".".join(source), text))
+            # a path is made from the root of a store
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                left = ast.unparse(node.left)
+                if left.endswith(".root") and ("store" in left or "cache" in left):
+                    found.append((".".join(source), ast.unparse(node)))
+    assert found == []

@@ -78,7 +78,7 @@ def run_experiments(
                     connection,
                     graph.experiments[name],
                     name,
-                    cache.root / "runs",
+                    cache.runs_folder,
                     fingerprints,
                     say=lambda line: typer.echo(line, err=True),
                     again=again,

@@ -55,7 +55,7 @@ def verify(
         else:
             typer.echo(f"{parts:,} parts, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
             if aside:
-                typer.echo(f"set aside in {cache.root / 'set-aside'}")
+                typer.echo(f"set aside in {cache.aside}")
             if bad:
                 hint = "`item run DAG` computes them anew" if aside else "--fix sets them aside"
                 typer.echo(addressed(hint))

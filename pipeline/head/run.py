@@ -36,7 +36,15 @@ from pipeline.head.report.card import card
 from pipeline.head.result import Result
 from pipeline.head.rows import selection as rows
 from pipeline.head.run_folder import check_writable, publish
-from pipeline.store.run_folders import restore
+from pipeline.store.run_folders import (
+    CARD,
+    CURVES,
+    EXPERIMENT,
+    METRICS,
+    PREDICTIONS,
+    VALIDATION,
+    restore,
+)
 from pipeline.version import __version__
 
 if TYPE_CHECKING:
@@ -126,7 +134,7 @@ def _counts(side: rows.Rows) -> tuple[int, int]:
 def _saved(folder: Path) -> pa.Table | None:
     """The metrics of a run that is there; None when it is not, or is damaged."""
     try:
-        return pq.read_table(folder / "metrics.parquet", partitioning=None)
+        return pq.read_table(folder / METRICS, partitioning=None)
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 
@@ -179,15 +187,15 @@ def _compute(
         how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
         save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
         text = json.dumps(about, indent=1)
-        (folder / "experiment.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "model_card.md").write_text(described, encoding="utf-8")
-        pq.write_table(measured, folder / "metrics.parquet")
-        pq.write_table(fitted.curves, folder / "curves.parquet")
+        (folder / EXPERIMENT).write_text(text + "\n", encoding="utf-8")
+        (folder / CARD).write_text(described, encoding="utf-8")
+        pq.write_table(measured, folder / METRICS)
+        pq.write_table(fitted.curves, folder / CURVES)
         for name, side, p in (
-            ("predictions", test, fitted.test),
-            ("validation", validation, fitted.validation),
+            (PREDICTIONS, test, fitted.test),
+            (VALIDATION, validation, fitted.validation),
         ):
-            _write_predictions(folder / f"{name}.parquet", side.table, p)
+            _write_predictions(folder / name, side.table, p)
 
     publish(folder, write)
     return measured

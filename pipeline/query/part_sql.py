@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
+from pipeline.store import run_folders
+
 
 @dataclass(frozen=True)
 class Growing:
@@ -49,7 +51,7 @@ _RECEIPT = {
 # the files of a run's folder: relation -> (file, the columns that it always has)
 RUN_FILES = {
     "runs": (
-        "metrics.parquet",
+        run_folders.METRICS,
         {
             "experiment": "varchar",
             "run_id": "varchar",
@@ -78,7 +80,7 @@ RUN_FILES = {
         },
     ),
     "curves": (
-        "curves.parquet",
+        run_folders.CURVES,
         {
             "experiment": "varchar",
             "run_id": "varchar",
@@ -90,7 +92,7 @@ RUN_FILES = {
         },
     ),
     "predictions": (
-        "predictions.parquet",
+        run_folders.PREDICTIONS,
         {
             "experiment": "varchar",
             "run_id": "varchar",

@@ -13,12 +13,13 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,6 +60,12 @@ def part_number(name: str) -> int:
     return int(_parsed(name)[2])
 
 
+def free_numbers(names: Iterable[str]) -> Iterator[int]:
+    """Numbers for new parts beside those with these file names: the lowest first, without end."""
+    taken = {part_number(name) for name in names}
+    return (number for number in count() if number not in taken)
+
+
 def part_tag(name: str) -> str:
     """The tag in a part's file name: empty for clean images, and for the listing."""
     return _parsed(name)[3] or ""
@@ -91,6 +98,8 @@ class Store:
 
     def __init__(self, root: Path | str):
         self.root = Path(root).expanduser().resolve()
+        self.runs_folder = self.root / "runs"  # of trained heads: <experiment>/<run id>
+        self.aside = self.root / "set-aside"  # bad parts
         self._check_format()
 
     def _check_format(self) -> None:
@@ -179,8 +188,8 @@ class Store:
 
     def runs(self) -> list[Path]:
         """The folders of the trained runs, `STORE/runs/<experiment>/<run id>`, by name."""
-        run_folders.restore(self.root / "runs")
-        return sorted(path.parent for path in self.root.glob("runs/*/*/metrics.parquet"))
+        run_folders.restore(self.runs_folder)
+        return sorted(path.parent for path in self.runs_folder.glob(f"*/*/{run_folders.METRICS}"))
 
     def pattern(self, node: Node) -> str:
         """A glob that finds the parts of a node, now and later."""
@@ -188,8 +197,8 @@ class Store:
 
     def runs_pattern(self) -> str:
         """A glob that finds the folders of the trained runs, now and later."""
-        run_folders.restore(self.root / "runs")
-        return f"{escape(str(self.root))}/runs/*/*"
+        run_folders.restore(self.runs_folder)
+        return f"{escape(str(self.runs_folder))}/*/*"
 
     def has(self, node: Node, name: str) -> bool:
         """Whether part `name` of a node is committed."""
@@ -283,7 +292,7 @@ class Store:
         with refusals_explained(f"cannot set aside {part}"):
             if busy := claims.living(self.root, str(folder)):
                 raise UserError(f"this node is being written by {busy}", str(part), "try later")
-            target = self.root / "set-aside" / folder / f"{part.name}.{uuid4().hex[:8]}"
+            target = self.aside / folder / f"{part.name}.{uuid4().hex[:8]}"
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
         return target

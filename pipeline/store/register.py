@@ -9,7 +9,7 @@ from pipeline import tables
 from pipeline.dag.graph import Dag, Node
 from pipeline.stages.images import described
 from pipeline.store.contents import clean_parts
-from pipeline.store.parts import Store, part_name, part_number, part_tag
+from pipeline.store.parts import Store, free_numbers, part_name, part_number, part_tag
 from pipeline.store.rows import Rows, counts
 from pipeline.tables import MADE_FROM
 
@@ -35,8 +35,7 @@ def register(dag: Dag, store: Store) -> int:
         return 0
     rows = described(pa.concat_tables(new))
     rows = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=everything)))
-    taken = {part_number(name) for name in known}
-    free = (number for number in range(len(taken) + len(rows)) if number not in taken)
+    free = free_numbers(known)
     for start in range(0, len(rows), dag.corpus.part_size):
         some = rows.slice(start, dag.corpus.part_size).combine_chunks()
         some = some.append_column(MADE_FROM, pa.array([0] * len(some), pa.int64()))

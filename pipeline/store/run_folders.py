@@ -11,6 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+# the files of a run, beside those of its head
+METRICS, CURVES = "metrics.parquet", "curves.parquet"
+PREDICTIONS, VALIDATION = "predictions.parquet", "validation.parquet"
+EXPERIMENT, CARD = "experiment.json", "model_card.md"
+
 _ASIDE = ".replaced-"
 _PARTIAL = ".partial-"
 

@@ -15,7 +15,7 @@ from pipeline.corpus.files import Found
 from pipeline.dag.graph import Dag, Node
 from pipeline.stages.listing import relabelled
 from pipeline.store.contents import listed
-from pipeline.store.parts import Store, part_name, part_number
+from pipeline.store.parts import Store, free_numbers, part_name
 from pipeline.store.register import write_given
 from pipeline.store.rows import transient
 
@@ -102,8 +102,7 @@ def take_over(dag: Dag, store: Store, new: pa.Table) -> pa.Table:
     node = dag.nodes["listing"]
     found, rest = _elsewhere(dag, store, new)
     for rows in found:
-        taken = {part_number(path.name) for path in store.parts(node)}
-        number = next(number for number in range(len(taken) + 1) if number not in taken)
+        number = next(free_numbers(path.name for path in store.parts(node)))
         write_given(store, node, part_name(number, rows["uri"].to_pylist()), rows)
     return rest
 

@@ -27,6 +27,7 @@ def test_each_host_has_a_worker_for_each_gpu_and_others_beside_them(tmp_path):
     environment = one["kwargs"]["env"]
     assert environment["CUDA_VISIBLE_DEVICES"] == "1" and environment["ITEM_DECODERS"] == "8"
     assert environment["OMP_NUM_THREADS"] == "2" and environment["MALLOC_ARENA_MAX"] == "1"
+    assert environment["GOMP_SPINCOUNT"] == "1000"
     assert found["a-cpu-0"]["kwargs"]["env"]["CUDA_VISIBLE_DEVICES"] == ""
     assert found["a-cpu-0"]["kwargs"]["env"]["OMP_NUM_THREADS"] == "1"
 

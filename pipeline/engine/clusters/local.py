@@ -70,7 +70,7 @@ def local_cluster(workers: Workers) -> Iterator[Any]:
     }
     options = worker_options(workers, cores(), bool(gpus()))
     threads = "1" if workers.gpus else str(max(1, cores() // workers.cpu))
-    environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MALLOC}
+    environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MEMORY_AND_THREADS}
     configuration = {**settings.DASK, "distributed.nanny.pre-spawn-environ": environment}
     configuration["distributed.worker.preload"] = ["pipeline.engine.clusters.steady"]
     if workers.gpus:

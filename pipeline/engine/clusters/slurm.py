@@ -92,7 +92,7 @@ def _cpu_job(cluster: Slurm, resources: dict[str, int]) -> dict[str, Any]:
 
 
 def _prologue(cluster: Slurm, environment: dict[str, str]) -> list[str]:
-    exported = {**environment, **settings.MALLOC, **settings.variables(settings.DASK)}
+    exported = {**environment, **settings.MEMORY_AND_THREADS, **settings.variables(settings.DASK)}
     return [*(f'export {name}="{value}"' for name, value in exported.items()), *cluster.prologue]
 
 

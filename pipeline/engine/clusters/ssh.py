@@ -42,7 +42,7 @@ def host_workers(cluster: Ssh, on_gpu: bool) -> dict[str, dict[str, Any]]:
                 "kwargs": {
                     **own,
                     **interface,
-                    "env": {**single, **settings.MALLOC, **own["env"]},
+                    "env": {**single, **settings.MEMORY_AND_THREADS, **own["env"]},
                     "name": f"{host}-{name}",
                     "memory_limit": 0,
                     **settings.NO_PAGES,

@@ -1,7 +1,6 @@
 """The files of a corpus that are to be described: one task for each run of `part_size` of them."""
 
 from dataclasses import dataclass, field
-from itertools import count
 
 import pyarrow as pa
 
@@ -9,7 +8,7 @@ from pipeline.corpus.files import Found, list_files
 from pipeline.corpus.layouts import count_misfits
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
-from pipeline.store.parts import Store, part_name, part_number
+from pipeline.store.parts import Store, free_numbers, part_name
 
 
 @dataclass
@@ -47,8 +46,7 @@ def listing_queue(dag: Dag, store: Store, files: pa.Table) -> ListingQueue:
     under way.
     """
     node, size = dag.nodes["listing"], dag.corpus.part_size
-    taken = {part_number(path.name) for path in store.parts(node)}
-    free = (number for number in count() if number not in taken)
+    free = free_numbers(path.name for path in store.parts(node))
     tasks = []
     for offset in range(0, len(files), size):
         some = files.slice(offset, size).combine_chunks()

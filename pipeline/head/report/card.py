@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
 from pipeline.head.figures.wording import generator_name
+from pipeline.store.run_folders import EXPERIMENT, METRICS
 
 _UNKNOWN = """\
 The head follows ITEM (arXiv 2511.00427): caption an image, measure in CLIP's space how far image
@@ -180,7 +181,7 @@ def _beside(measured: pa.Table) -> str:
                 ends = f" [{row['ap_low']:.3f}, {row['ap_high']:.3f}]"
             lines.setdefault(row["method"], {})[name] = f"{_digits(row['ap'])}{ends}"
     if not lines:
-        return "No generator was seen in training, and there is no mean: see metrics.parquet."
+        return f"No generator was seen in training, and there is no mean: see {METRICS}."
     names = list(next(iter(lines.values())))
     header = ["AP", *names]
     return _markdown([header, *([method, *found.values()] for method, found in lines.items())])
@@ -195,7 +196,7 @@ def _origin(about: Mapping[str, Any]) -> str:
     return (
         f"Features from the store's nodes of these fingerprints:\n\n{nodes or '- none given'}\n\n"
         f"They were made by {made_by}. This head was trained and tested by {libraries}. The whole "
-        "configuration and the SQL are in experiment.json, all figures in metrics.parquet."
+        f"configuration and the SQL are in {EXPERIMENT}, all figures in {METRICS}."
     )
 
 
