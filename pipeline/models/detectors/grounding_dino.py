@@ -38,10 +38,12 @@ class GroundingDino(Detector):
     @staticmethod
     def check(model: Any, processor: Any) -> None:
         """ValueError when the tokenizer does not fit: the model's code knows four ids by number."""
+        from transformers.models.grounding_dino.modeling_grounding_dino import SPECIAL_TOKENS
+
         Detector.check(model, processor)
         ends = ["[CLS]", "[SEP]", ".", "?"]
         ids = processor.tokenizer.convert_tokens_to_ids(ends)
-        if ids != model.model.special_tokens.tolist():
+        if ids != SPECIAL_TOKENS:
             raise ValueError(f"its tokenizer does not fit: {ends} are tokens {ids}, not BERT's")
 
     def text(self, phrase: str) -> str:
