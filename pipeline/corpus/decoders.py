@@ -25,6 +25,10 @@ from pipeline.corpus.upright import Row, attempt, content, picture
 
 COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads decode everywhere
 
+# What models' image processors are made of. One process imports it, the fork server that all others
+# come from: each for itself takes ten seconds of a core, and a job waits for them wherever it comes
+# first.
+_IMPORTED = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
 _SMALL = 4096  # bytes: arrays up to this size travel with the answer
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -89,9 +93,8 @@ class Decoders:
     """`count` processes that decode; any thread may submit. They start when they are made."""
 
     def __init__(self, count: int):
-        # each imports for itself: a fork server, which imports once for all, was seen to hang when
-        # it was started from within a worker of Dask
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__, *_IMPORTED])
         self.count = count
         self._pool = ProcessPoolExecutor(count, context, _begin)
         self._prepared, self._pictures = Blocks(), Blocks()

@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import models, pulse, tables
+from pipeline.corpus import decoders
 from pipeline.corpus.decode import sharing
 from pipeline.corpus.variants import CLEAN
 from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, pace, poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
+from pipeline.engine.machine import gpus, uses_device
 from pipeline.errors import UserError, worded
 from pipeline.store.parts import Store, clean_part
 from pipeline.store.provenance import libraries, together
@@ -79,17 +81,17 @@ class Work:
         device.
         """
         (first, *_) = self._nodes
+        opened = sum("images" in node.stage.inputs for node in self._nodes)
         if first.stage.key == "text_id":
             keys, go, images = *self._lacking_texts(first), None
             if not len(self._order) and not self._made[first.name].facts:
                 go(keys)  # a part without any text is an empty table, of the model's width
         else:
-            opened = any("images" in node.stage.inputs for node in self._nodes)
             keys, go = self._lacking_images(), self._slice
-            images = self._images if opened else None
+            images = self._images if opened > 1 else None
         last = monotonic()
         for some in joint_pass.slices(keys, images, self._count(len(keys))):
-            with nullcontext() if self._task.careful else sharing():
+            with sharing() if opened > 1 and not self._task.careful else nullcontext():
                 go(some)
             if monotonic() - last > pace.COMMIT:
                 for node in self._nodes:
@@ -296,13 +298,18 @@ def _with_rows(inputs: Mapping[str, pa.Table], keys: pa.Array) -> pa.Array:
 
 def load_models(node: Node, load: bool = True) -> list[Any]:
     """The node's models, loaded. UserError when the run was planned with others."""
+    models.begun()
     specs = node.stage.models(node.parameters)
     if [spec.identity() for spec in specs] != node.recipe["models"]:
         raise UserError(
             f"the model of '{node.name}' is not the one that the run was planned with",
             hint="its files changed, or this worker sees others; run again",
         )
-    return [models.get(spec) for spec in specs] if load else []
+    if not load:
+        return []
+    if "images" in node.stage.inputs and uses_device(node) and gpus():
+        decoders.pool(getattr(node.parameters, "threads", None))  # begins while weights are read
+    return [models.get(spec) for spec in specs]
 
 
 def used(loaded: Sequence[Any]) -> dict[str, str]:

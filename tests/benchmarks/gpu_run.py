@@ -110,27 +110,26 @@ def run(dag: Path, store: Path, *more: str) -> tuple[float, subprocess.Completed
 
 
 def parts(store: Path, stage: str) -> list[tuple[float, float, int]]:
-    """(start, end, images) of each part of a stage, in seconds since the epoch, by end."""
+    """(end, seconds at work, images) of each part of a stage, ends since the epoch, by end."""
     found = []
     for path in store.glob(f"{stage}/*/part-*.parquet"):
         about = pq.read_metadata(path).metadata
-        times = [
-            datetime.fromisoformat(about[name].decode()).timestamp()
-            for name in (b"item.started", b"item.finished")
-        ]
-        found.append((*times, int(about[b"item.rows_in"])))
-    return sorted(found, key=lambda part: part[1])
+        end = datetime.fromisoformat(about[b"item.finished"].decode()).timestamp()
+        found.append((end, float(about[b"item.seconds_infer"]), int(about[b"item.rows_in"])))
+    return sorted(found)
 
 
 def rate(store: Path, stages: list[str]) -> tuple[float, float]:
     """(images a second, end of the first part) of what `stages` committed together.
 
-    From the first part's start, with its models loaded, to the last one's end.
+    From the first part's start, without the time in which its models were loaded, to the last
+    one's end.
     """
     made = [parts(store, stage) for stage in stages]
-    began = min(min(part[0] for part in some) for some in made)
+    first = max(some[0][0] for some in made)
+    began = first - sum(some[0][1] for some in made)
     images = sum(count for *_, count in made[0])
-    return images / (max(some[-1][1] for some in made) - began), min(made[-1])[1]
+    return images / (max(some[-1][0] for some in made) - began), first
 
 
 def measure_embed(bench: gpu.Bench, files: dict[str, Path], work: Path, more: list[str]) -> None:

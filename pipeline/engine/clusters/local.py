@@ -11,6 +11,8 @@ from pipeline.dag.cluster import DEVICE_THREADS
 from pipeline.engine.clusters import settings
 from pipeline.engine.machine import THREAD_VARIABLES, Workers, cores, gpus
 
+_ALL = ["pipeline.engine.clusters.steady"]  # modules that Dask loads into each worker
+
 
 def device_environment(gpu: str, cores: int, gpus: int) -> dict[str, str]:
     """The environment of the process that owns `gpu`, on a machine of `cores` and `gpus`.
@@ -42,6 +44,7 @@ def worker_options(workers: Workers, cores: int, hide: bool) -> dict[str, dict[s
             "nthreads": DEVICE_THREADS,
             "resources": {"GPU": DEVICE_THREADS},
             "env": device_environment(gpu, cores, len(workers.gpus)),
+            "preload": [*_ALL, "pipeline.engine.clusters.early"],
         }
     for number in range(workers.cpu):
         resources = {"CPU": 1} if workers.gpus else {}
@@ -72,7 +75,7 @@ def local_cluster(workers: Workers) -> Iterator[Any]:
     threads = "1" if workers.gpus else str(max(1, cores() // workers.cpu))
     environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MEMORY_AND_THREADS}
     configuration = {**settings.DASK, "distributed.nanny.pre-spawn-environ": environment}
-    configuration["distributed.worker.preload"] = ["pipeline.engine.clusters.steady"]
+    configuration["distributed.worker.preload"] = _ALL
     if workers.gpus:
         configuration |= settings.CHILDREN
     with dask.config.set(configuration):

@@ -53,11 +53,12 @@ class Blip:
         return captions
 
     def _write(self, prepared: Sequence[Any], generation: Generation) -> list[Caption]:
+        from pipeline.models.captioners.shared_image import shared_image
+
+        more = self._prefix(generation, len(prepared)) | shared_image(self.model.text_decoder)
         with computing(self.precision_used):
             pixels = self._pixels.batch(prepared, self.device).to(self.model.dtype)
-            output = self.model.generate(
-                pixels, **self._prefix(generation, len(prepared)), **generation.arguments()
-            )
+            output = self.model.generate(pixels, **more, **generation.arguments())
             _, _, counts, means = read(output, self._ends)
         texts = self.processor.batch_decode(output.sequences, skip_special_tokens=True)
         return [

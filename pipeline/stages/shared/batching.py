@@ -158,10 +158,11 @@ def infer(
         if limit.growing:
             while running:
                 yield from _finished(running, finish)
-            started, count = perf_counter(), len(batch)
-            running.extend(_halving(rows, batch, limit, model, refuse))
-            results = [one for _ in range(len(running)) for one in _finished(running, finish)]
-            limit.timed(count, perf_counter() - started)
+            with turn(limit.adapter, idle=True):  # so that it is only this batch that takes time
+                started, count = perf_counter(), len(batch)
+                running.extend(_halving(rows, batch, limit, model, refuse))
+                results = [one for _ in range(len(running)) for one in _finished(running, finish)]
+                limit.timed(count, perf_counter() - started)
             yield from results
             continue
         for launched in _halving(rows, batch, limit, model, refuse):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import BlipForConditionalGeneration, BlipProcessor
+from transformers import BlipForConditionalGeneration, BlipProcessor, DynamicCache
 
 from pipeline import models
 from pipeline.errors import UserError
@@ -38,6 +38,19 @@ def test_captions_are_those_of_generate(captioner, direct, pictures, beams):
         inputs = processor(images=picture, return_tensors="pt")
         tokens = model.generate(**inputs, num_beams=beams, max_new_tokens=LIMIT)
         assert caption.text == processor.decode(tokens[0], skip_special_tokens=True).strip()
+
+
+def test_beams_that_change_places_leave_the_image_where_it_is(captioner, pictures, monkeypatch):
+    """What they look at is the same for all of them: a step copies the text's part of the cache."""
+    moved, own = [], DynamicCache.reorder_cache
+
+    def reorder(cache, beams):
+        moved.append(cache.get_seq_length())
+        own(cache, beams)
+
+    monkeypatch.setattr(DynamicCache, "reorder_cache", reorder)
+    write(captioner, pictures, 3, LIMIT)
+    assert moved == list(range(1, len(moved) + 1)) and len(moved) >= 3
 
 
 @pytest.mark.parametrize("beams", [1, 3])
