@@ -298,7 +298,6 @@ def _with_rows(inputs: Mapping[str, pa.Table], keys: pa.Array) -> pa.Array:
 
 def load_models(node: Node, load: bool = True) -> list[Any]:
     """The node's models, loaded. UserError when the run was planned with others."""
-    models.begun()
     specs = node.stage.models(node.parameters)
     if [spec.identity() for spec in specs] != node.recipe["models"]:
         raise UserError(

@@ -116,6 +116,17 @@ def test_prepared_images_lie_end_to_end_in_memory_that_the_device_was_told_of(tm
     assert any(start in buffer for buffer in known for start in starts)
 
 
+def _imported(name):
+    return name in sys.modules
+
+
+def test_processes_begin_with_what_image_processors_are_made_of():
+    """Else each would import it for itself, for seconds, at the first job that needs it."""
+    names = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
+    submit = decoders.pool()._pool.submit
+    assert all(submit(_imported, name).result(timeout=60) for name in names)
+
+
 class decoders_fresh:
     """Processes of their own, that have learnt nothing yet."""
 

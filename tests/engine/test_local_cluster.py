@@ -33,7 +33,8 @@ def test_without_a_gpu_workers_are_all_alike():
 def test_each_gpu_has_a_process_that_sees_it_alone_and_its_share_of_the_cores():
     options = worker_options(Workers(1, ("0", "GPU-8a")), 16, hide=True)
     two = dict.fromkeys(machine.THREAD_VARIABLES, "2")
-    device = {"nthreads": 2, "resources": {"GPU": 2}}
+    preload = ["pipeline.engine.clusters.steady", "pipeline.engine.clusters.early"]
+    device = {"nthreads": 2, "resources": {"GPU": 2}, "preload": preload}
     assert options == {
         "gpu-0": device | {"env": {"CUDA_VISIBLE_DEVICES": "0", "ITEM_DECODERS": "8", **two}},
         "gpu-1": device | {"env": {"CUDA_VISIBLE_DEVICES": "GPU-8a", "ITEM_DECODERS": "8", **two}},

@@ -3,6 +3,7 @@ others now; and what is made is committed while more is on its way."""
 
 import io
 import shutil
+from contextlib import nullcontext
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from pipeline.corpus import upright
 from pipeline.dag.graph import load
-from pipeline.engine import pace, work
+from pipeline.engine import joint_pass, pace, work
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run import Options, run
 from pipeline.query import open_store
@@ -198,3 +199,16 @@ def test_a_run_over_one_corpus_makes_no_stale_row_of_another_pass_for_current(be
         sql = "select phrase from objects where image_id = ? order by object_no"
         found = connection.execute(sql, [some.ids[0].as_py()]).fetchall()
     assert found == [("bird",), ("plane",)]
+
+
+def test_images_that_one_node_alone_opens_are_not_kept_for_others(bench, monkeypatch):
+    monkeypatch.setattr(joint_pass, "SLICE_PIXELS", 1)  # one image at a time, where pixels are kept
+    kept = []
+    monkeypatch.setattr(work, "sharing", lambda: kept.append(1) or nullcontext())
+    dag = bench.dag()
+    reporter = Reporter(Console(file=io.StringIO()))
+    run(dag, bench.store, [dag.nodes["captions"]], Options(True), reporter)
+    assert (len(bench.asked), kept) == (2, [])  # two parts
+    bench.asked.clear()
+    run(dag, bench.store, list(dag.nodes.values()), Options(True), reporter)
+    assert bench.asked.count("regions") == len(kept) == 12

@@ -1,19 +1,16 @@
-"""Loaded into each worker that owns a GPU: what its first part would wait for begins at once.
+"""Loaded into each worker that owns a GPU: the processes that decode images for it start beside it.
 
-While workers start and files are listed, the processes that decode images start beside it, and what
-models are made of is imported.
+They are there when its models are loaded, which takes about as long.
 """
 
 from typing import Any
 
-from pipeline import models
 from pipeline.corpus import decoders
 
 
 def dask_setup(worker: Any) -> None:
-    """Begins both; neither is waited for here."""
+    """Begins; nothing is waited for here."""
     decoders.pool()
-    models.begin()
 
 
 def dask_teardown(worker: Any) -> None:
