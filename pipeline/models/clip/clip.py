@@ -59,21 +59,23 @@ class ClipSpec(Parameters):
 
         from pipeline.models import precision
         from pipeline.models.device import resolve
+        from pipeline.models.weights.no_random import NoRandom
 
         device = resolve(self.device)
         used = precision.resolve(self.precision, device)
         self._check_name()
         name, pretrained, transform = self._source()
         try:
-            model, preprocess = open_clip.create_model_from_pretrained(
-                name,
-                pretrained=pretrained,
-                precision=_open_clips_own(used),
-                device=device,
-                force_quick_gelu=self._quick_gelu(),
-                weights_only=True,
-                **transform,
-            )
+            with NoRandom():  # open_clip is strict: no weight is left as it was
+                model, preprocess = open_clip.create_model_from_pretrained(
+                    name,
+                    pretrained=pretrained,
+                    precision=_open_clips_own(used),
+                    device=device,
+                    force_quick_gelu=self._quick_gelu(),
+                    weights_only=True,
+                    **transform,
+                )
             tokenizer = open_clip.get_tokenizer(self._tokenizer(name))
         except Exception as problem:  # open_clip and the hub raise some ten kinds of error here
             raise checkpoints.not_loadable("CLIP model", self.model, problem) from problem

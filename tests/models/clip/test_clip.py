@@ -7,11 +7,13 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from torch.overrides import TorchFunctionMode
 from transformers import BertTokenizerFast
 
 from pipeline import models
 from pipeline.errors import UserError
 from pipeline.models.clip.clip import ClipSpec, unit
+from pipeline.models.weights import no_random
 from pipeline.spec import output_parameters
 
 
@@ -51,6 +53,30 @@ def test_images_are_embedded_as_open_clip_does(clip, direct, pictures):
     assert embeddings.dtype == norms.dtype == np.float32
     np.testing.assert_allclose(norms, np.linalg.norm(raw, axis=1), rtol=1e-5)
     np.testing.assert_allclose(embeddings, raw / norms[:, None], atol=1e-6)
+
+
+def test_every_weight_is_the_checkpoints(clip, direct):
+    """None is drawn at random before it is read, so none may be left out."""
+    own, theirs = clip.model.state_dict(), direct[0].state_dict()
+    assert own.keys() == theirs.keys() and len(own) > 20
+    assert all(torch.equal(own[name], theirs[name]) for name in own)
+    buffers, others = dict(clip.model.named_buffers()), dict(direct[0].named_buffers())
+    assert buffers.keys() == others.keys()
+    assert all(torch.equal(buffers[name], others[name]) for name in buffers)
+
+
+def test_nothing_random_is_drawn_for_weights_that_are_read(clip_folder):
+    """ViT-L-14 would take four seconds for it."""
+    called = []
+
+    class Seen(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            called.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Seen():
+        ClipSpec(model=f"local-dir:{clip_folder}", device="cpu").load()
+    assert len(called) > 100 and not no_random.DRAWING & set(called)
 
 
 def test_the_batch_an_image_is_in_does_not_change_its_embedding(clip, pictures):
