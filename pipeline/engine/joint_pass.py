@@ -12,9 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dag.graph import Node
+from pipeline.engine.machine import on_gpu
 
-# Pixels of one slice's images, all of them kept decoded: 512 MiB, Pillow's RGB takes four bytes.
+# Pixels of one slice's images, all of them kept decoded: 512 MiB, Pillow's RGB takes four bytes;
+# beside a GPU 1.5 GiB in shared memory, since no batch can be larger than a slice.
 SLICE_PIXELS = 2**27
+SLICE_PIXELS_ON_GPU = 2**29
 
 
 def group(nodes: Sequence[Node]) -> list[tuple[Node, ...]]:
@@ -67,20 +70,27 @@ def _ancestors(node: Node, nodes: Sequence[Node]) -> set[str]:
     return found
 
 
-def slices(keys: pa.Array, images: pa.Table | None, count: Callable[[], int]) -> Iterator[pa.Array]:
+def pixels(nodes: Sequence[Node]) -> int:
+    """How many pixels the images of one slice may have together."""
+    return SLICE_PIXELS_ON_GPU if on_gpu(nodes) else SLICE_PIXELS
+
+
+def slices(
+    keys: pa.Array, images: pa.Table | None, count: Callable[[], int], most_pixels: int
+) -> Iterator[pa.Array]:
     """Consecutive runs of `keys`, of `count()` each at most, as it is when a run begins.
 
-    Where `images` are given, theirs have at most SLICE_PIXELS together.
+    Where `images` are given, theirs have at most `most_pixels` together.
     """
-    pixels = np.zeros(len(keys))
+    areas = np.zeros(len(keys))
     if images is not None:
         rows = images.take(pc.index_in(keys, value_set=images["image_id"]))
         sizes = [rows[name].to_numpy(zero_copy_only=False) for name in ("width", "height")]
-        pixels = np.nan_to_num(np.float64(sizes[0]) * np.float64(sizes[1]))
-    total = np.concatenate([[0], np.cumsum(pixels)])
+        areas = np.nan_to_num(np.float64(sizes[0]) * np.float64(sizes[1]))
+    total = np.concatenate([[0], np.cumsum(areas)])
     start = 0
     while start < len(keys):
-        fits = int(np.searchsorted(total, total[start] + SLICE_PIXELS, "right")) - 1
+        fits = int(np.searchsorted(total, total[start] + most_pixels, "right")) - 1
         end = max(start + 1, min(fits, start + count()))
         yield keys[start:end]
         start = end

@@ -1,7 +1,7 @@
 """This machine and what nodes ask of one: cores, memory, GPUs, and how many workers they allow."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,11 @@ def uses_device(node: Node) -> bool:
     return any(device != "cpu" for device in _devices(node))
 
 
+def on_gpu(nodes: Iterable[Node]) -> bool:
+    """Whether a model of one of the nodes runs on a GPU that this process sees."""
+    return any(map(uses_device, nodes)) and bool(gpus())
+
+
 def needs_gpu(node: Node) -> bool:
     """Whether a model of the node is to run on `cuda`."""
     return any(device.startswith("cuda") for device in _devices(node))
@@ -111,9 +116,9 @@ def workers_here(nodes: Sequence[Node], cluster: Local, asked: int | None = None
         return Workers(cluster.cpu_workers, used)
     if total:
         return Workers(max(0, total - len(used)), used)
-    on_gpu = [node for node in nodes if uses_device(node)]
+    with_models = [node for node in nodes if uses_device(node)]
     beside = [node for node in nodes if not uses_device(node)]
-    taken = len(used) * memory_of_worker(on_gpu)
+    taken = len(used) * memory_of_worker(with_models)
     return Workers(_that_fit(max(1, cores() // 2), taken, beside), used)
 
 

@@ -20,7 +20,7 @@ from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, pace, poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
-from pipeline.engine.machine import gpus, uses_device
+from pipeline.engine.machine import on_gpu
 from pipeline.errors import UserError, worded
 from pipeline.store.parts import Store, clean_part
 from pipeline.store.provenance import libraries, together
@@ -89,8 +89,8 @@ class Work:
         else:
             keys, go = self._lacking_images(), self._slice
             images = self._images if opened > 1 else None
-        last = monotonic()
-        for some in joint_pass.slices(keys, images, self._count(len(keys))):
+        pixels, last = joint_pass.pixels(self._nodes), monotonic()
+        for some in joint_pass.slices(keys, images, self._count(len(keys)), pixels):
             with sharing() if opened > 1 and not self._task.careful else nullcontext():
                 go(some)
             if monotonic() - last > pace.COMMIT:
@@ -306,7 +306,7 @@ def load_models(node: Node, load: bool = True) -> list[Any]:
         )
     if not load:
         return []
-    if "images" in node.stage.inputs and uses_device(node) and gpus():
+    if "images" in node.stage.inputs and on_gpu([node]):
         decoders.pool(getattr(node.parameters, "threads", None))  # begins while weights are read
     return [models.get(spec) for spec in specs]
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline import tables
 from pipeline.dag.graph import Node, load
-from pipeline.engine import joint_pass
+from pipeline.engine import joint_pass, machine
 from pipeline.spec import Parameters, Stage
 
 SIZES = [(100, 100), (100, 50), (10, 10), (400, 300), (100, 100), (None, None), (100, 100)]
@@ -67,18 +67,26 @@ def images():
     return tables.build("images", columns)
 
 
-def test_slices_hold_as_many_images_as_fit(images, monkeypatch):
-    monkeypatch.setattr(joint_pass, "SLICE_PIXELS", 20_000)
+def test_slices_hold_as_many_images_as_fit(images):
     keys = images["image_id"].combine_chunks()
-    found = [some.to_pylist() for some in joint_pass.slices(keys, images, lambda: 100)]
+    found = [some.to_pylist() for some in joint_pass.slices(keys, images, lambda: 100, 20_000)]
     assert found == [["id0", "id1", "id2"], ["id3"], ["id4", "id5", "id6"]]
     some = keys.take(pa.array([1, 3, 4]))
-    found = [few.to_pylist() for few in joint_pass.slices(some, images, lambda: 100)]
+    found = [few.to_pylist() for few in joint_pass.slices(some, images, lambda: 100, 20_000)]
     assert found == [["id1"], ["id3"], ["id4"]]
 
 
 def test_slices_hold_no_more_than_is_asked_for_when_they_begin():
     keys, counts = pa.array([f"id{n}" for n in range(10)]), iter([1, 2, 4, 100])
-    found = [len(some) for some in joint_pass.slices(keys, None, lambda: next(counts))]
+    found = [len(some) for some in joint_pass.slices(keys, None, lambda: next(counts), 1)]
     assert found == [1, 2, 4, 3]
-    assert list(joint_pass.slices(keys[:0], None, lambda: 1)) == []
+    assert list(joint_pass.slices(keys[:0], None, lambda: 1, 1)) == []
+
+
+def test_a_gpu_gets_larger_slices_and_so_larger_batches(dag, monkeypatch):
+    nodes = [dag.nodes["captions"], dag.nodes["objects"]]
+    monkeypatch.setattr(machine, "gpus", list)
+    assert joint_pass.pixels(nodes) == 2**27
+    monkeypatch.setattr(machine, "gpus", lambda: ["0"])
+    assert joint_pass.pixels(nodes) == 2**29
+    assert joint_pass.pixels(nodes[1:]) == 2**27  # the parser runs on no GPU
