@@ -100,9 +100,16 @@ class Limit:
             self._asked = 2 * count
 
     def _settle(self, size: int) -> None:
-        if self.growing:
-            self._asked = self._found.best = size
-            self.growing = False
+        if not self.growing:
+            return
+        self.growing = False
+        if self._found.best is None:  # another task on this device may have been quicker
+            self._found.best = size
+            rates = self._found.rates.get(size)
+            pace = f", {rates[-1]:,.0f} a second" if rates else ""
+            device = self.adapter.device
+            _log.warning("batches of %d %s on %s%s", size, self._kind, device, pace)
+        self._asked = self._found.best
 
 
 class _Found:

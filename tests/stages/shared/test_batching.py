@@ -180,7 +180,7 @@ def _rates(monkeypatch, rate_of):
     return model, sizes
 
 
-def test_auto_grows_on_a_device_for_as_long_as_it_pays(monkeypatch):
+def test_auto_grows_on_a_device_for_as_long_as_it_pays(monkeypatch, caplog):
     model, sizes = _rates(monkeypatch, lambda n: min(n, 256))
     adapter, items = OnDevice(), [(row, row, None) for row in range(4000)]
     found = list(infer(items, "auto", adapter, model, [None] * 4000))
@@ -190,6 +190,7 @@ def test_auto_grows_on_a_device_for_as_long_as_it_pays(monkeypatch):
     sizes.clear()
     list(infer(items[:600], "auto", adapter, model, [None] * 600))
     assert sizes == [256, 256, 88]  # kept for as long as the model is loaded
+    assert caplog.messages == ["batches of 256 images on meta, 256 a second"]  # said once
 
 
 def test_auto_that_runs_out_of_memory_settles_for_what_fits(monkeypatch):
