@@ -1,44 +1,44 @@
 """The bootstrap: how much a figure would move with other test images of the same kind."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 
 import numpy as np
 
-NAMES = ("ap", "accuracy")  # what is resampled
+from pipeline.head.figures.populations import Population
+
+NAMES = ("ap", "auroc", "accuracy", "balanced_accuracy")  # what is resampled
 LEVEL = 0.95
 _CHUNK = 250_000  # counts held at a time: what a core's cache holds is three times as fast
 
 
-def random(seed: int, group: str | None) -> np.random.Generator:
-    """A group's own random numbers: another group more or less does not change its intervals."""
-    digest = sha256((group or "").encode()).digest()
-    return np.random.default_rng([seed, *np.frombuffer(digest, "<u4").tolist()])
-
-
 def resample(
-    label: np.ndarray, probabilities: np.ndarray, times: int, rng: np.random.Generator
+    label: np.ndarray,
+    probabilities: np.ndarray,
+    times: int,
+    drawn_from: Sequence[Population],
 ) -> dict[str, np.ndarray]:
-    """AP and accuracy at 0.5 of `times` resamples, by name: float64 [methods, times].
+    """`NAMES` (accuracies at 0.5) of `times` resamples, by name: float64 [methods, times].
 
     `label` [n]: 0 real, 1 fake. `probabilities` float64 [methods, n]: of fake. Each resample draws,
-    with replacement, as many reals as there are from the reals and as many fakes from the fakes
-    (stratified: the share of fakes, on which AP depends, stays). All methods meet the same
-    resamples, so that differences between methods are paired. AP is NaN without reals or fakes.
+    with replacement, as many images as there are from the population of the reals, `drawn_from[0]`,
+    and from that of the fakes: where a generator has all of both, the share of fakes, on which AP
+    depends, stays. All methods meet the same resamples, so that differences between methods are
+    paired. AP and AUROC, and balanced accuracy, are NaN without reals or fakes.
     """
     methods = [_Ranking(label, p) for p in probabilities]
     found = {name: np.empty((len(methods), times)) for name in NAMES}
-    start, counts = 0, _counts(label, times, rng)
+    start, counts = 0, _counts(drawn_from, times)
     with ThreadPoolExecutor(_cores()) as pool:  # NumPy lets go of the interpreter's lock
         waiting = pool.submit(next, counts, None)
         while drawn := waiting.result():
             some = slice(start, start + len(drawn[0]))
             waiting = pool.submit(next, counts, None)  # the next ones, meanwhile
             figures = pool.map(lambda method, drawn=drawn: method.figures(*drawn), methods)
-            for row, (ap, accuracy) in enumerate(figures):
-                found["ap"][row, some], found["accuracy"][row, some] = ap, accuracy
+            for row, values in enumerate(figures):
+                for name, value in zip(NAMES, values, strict=True):
+                    found[name][row, some] = value
             start = some.stop
     return found
 
@@ -48,21 +48,25 @@ def _cores() -> int:
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """The central 95 % of resampled values (percentile interval)."""
-    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """The central 95 % of resampled values (percentile interval), NaN left out."""
+    low, high = np.nanquantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def _counts(
-    label: np.ndarray, times: int, rng: np.random.Generator
+    drawn_from: Sequence[Population], times: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """How often each real and each fake was drawn: int32 [a chunk of the resamples, of these]."""
-    size = max(1, _CHUNK // max(1, len(label)))
+    size = max(1, _CHUNK // max(1, sum(one.size for one in drawn_from)))
     # own numbers each: the chunk's size changes nothing
-    classes = [(numbers, int((label == value).sum())) for value, numbers in enumerate(rng.spawn(2))]
+    numbers = [one.numbers() for one in drawn_from]
     for start in range(0, times, size):
         rows = min(size, times - start)
-        yield tuple(_drawn(numbers, rows, n) for numbers, n in classes)
+        drawn = (_drawn(own, rows, one.size) for own, one in zip(numbers, drawn_from, strict=True))
+        yield tuple(
+            counts if one.members is None else counts.take(one.members, axis=1)
+            for counts, one in zip(drawn, drawn_from, strict=True)
+        )
 
 
 def _drawn(numbers: np.random.Generator, rows: int, n: int) -> np.ndarray:
@@ -78,6 +82,7 @@ class _Ranking:
 
     AP is the sum of precision x gain in recall over the distinct thresholds, as scikit-learn has
     it: images of equal probability come in together. Only thresholds that bring fakes in count.
+    AUROC is the share of pairs of a fake and a real that are in order, a tie being half a one.
     """
 
     def __init__(self, label: np.ndarray, probability: np.ndarray):
@@ -87,27 +92,44 @@ class _Ranking:
         last = np.append(fakes[1:] != fakes[:-1], True)[: len(fakes)]  # of each threshold
         self.last = None if last.all() else np.flatnonzero(last)
         self.above = np.searchsorted(reals, fakes[last], side="right")  # reals that come in by then
+        before = np.searchsorted(reals, fakes[last], side="left")  # and those before it
+        self.before = None if np.array_equal(before, self.above) else before
         self.called = [int(np.searchsorted(p, -0.5, side="right")) for p in (reals, fakes)]  # fake
 
-    def figures(self, reals: np.ndarray, fakes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """AP and accuracy, float64 [resamples], for counts int32 [resamples, reals or fakes]."""
+    def figures(self, reals: np.ndarray, fakes: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`NAMES`, float64 [resamples] each, for counts int32 [resamples, reals or fakes]."""
         gained = fakes.take(self.fakes, axis=1, mode="clip")
-        true = gained.cumsum(axis=1, dtype=np.int32)
-        false = np.zeros((len(reals), len(self.reals) + 1), np.int32)  # of no real, of one, ...
+        true = np.zeros((len(fakes), len(self.fakes) + 1), np.int32)  # of no fake, of one, ...
+        gained.cumsum(axis=1, dtype=np.int32, out=true[:, 1:])
+        false = np.zeros((len(reals), len(self.reals) + 1), np.int32)
         drawn = reals.take(self.reals, axis=1, mode="clip")
         drawn.cumsum(axis=1, dtype=np.int32, out=false[:, 1:])
-        wrong, right = false[:, self.called[0]], self.called[1]
-        right = true[:, right - 1] if right else 0
-        accuracy = (len(self.reals) - wrong + right) / (len(self.reals) + len(self.fakes))
-        if not len(self.reals) or not len(self.fakes):
-            return np.full(len(reals), np.nan), accuracy
-        if self.last is not None:
-            true = true.take(self.last, axis=1, mode="clip")
-            gained = np.diff(true, axis=1, prepend=0)
-        # whole numbers until here, which are added up many times faster than fractions
-        precision = true.astype(np.float64)
-        drawn = false.take(self.above, axis=1, mode="clip").astype(np.float64)
-        drawn += precision
-        precision /= np.maximum(drawn, 1, out=drawn)  # nothing drawn: nothing gained
-        precision *= gained
-        return precision.sum(axis=1) / len(self.fakes), accuracy
+        wrong, right = false[:, self.called[0]], true[:, self.called[1]]
+        # float64, and how many reals and fakes were drawn: of a shared population not always all
+        num_real, num_fake = false[:, -1].astype(float), true[:, -1].astype(float)
+        with np.errstate(invalid="ignore"):
+            accuracy = (num_real - wrong + right) / (num_real + num_fake)
+            balanced = (1 - wrong / num_real + right / num_fake) / 2
+            if not len(self.reals) or not len(self.fakes):
+                none = np.full(len(reals), np.nan)
+                return none, none, accuracy, none
+            true = true[:, 1:]
+            if self.last is not None:
+                true = true.take(self.last, axis=1, mode="clip")
+                gained = np.diff(true, axis=1, prepend=0)
+            pairs = self._out_of_order(gained, false) / (num_real * num_fake)
+            # whole numbers until here, which are added up many times faster than fractions
+            precision = true.astype(np.float64)
+            drawn = false.take(self.above, axis=1, mode="clip").astype(np.float64)
+            drawn += precision
+            precision /= np.maximum(drawn, 1, out=drawn)  # nothing drawn: nothing gained
+            precision *= gained
+            return precision.sum(axis=1) / num_fake, 1 - pairs, accuracy, balanced
+
+    def _out_of_order(self, gained: np.ndarray, false: np.ndarray) -> np.ndarray:
+        """How many pairs of a fake and a real have the real first, ties by half."""
+        over = np.einsum("rf,rf->r", gained, false.take(self.above, axis=1), dtype=np.float64)
+        if self.before is None:
+            return over
+        under = np.einsum("rf,rf->r", gained, false.take(self.before, axis=1), dtype=np.float64)
+        return (over + under) / 2

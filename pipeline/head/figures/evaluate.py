@@ -14,9 +14,11 @@ from pipeline.corpus.variants import CLEAN, order
 from pipeline.head.figures import bootstrap
 from pipeline.head.figures.choose import Choice
 from pipeline.head.figures.metrics import CHOSEN, NAMES, chosen_metrics, metrics
+from pipeline.head.figures.populations import Population, populations
 
 COUNTS = ("n", "num_real", "num_fake")
-LESS_CLEAN = tuple(f"{name}_less_clean" for name in bootstrap.NAMES)
+COMPARED = ("ap", "accuracy")  # with clean images
+LESS_CLEAN = tuple(f"{name}_less_clean" for name in COMPARED)
 CHOICES = tuple(field.name for field in fields(Choice))
 PREDICTIONS = pa.schema(
     {
@@ -84,13 +86,13 @@ def measure(
 ) -> pa.Table:
     """METRICS: of each method and variant a row a test generator (`trained_on` first), their mean.
 
-    `test` has variant, label and generator; `probabilities`: method -> float64 [n], in its order.
-    The mean is macro, over the generators that were not trained on and that have the metric; there
-    is none when all were. Intervals come from `resamples` bootstrap resamples (0: none), the mean's
-    from resampling within each generator: real images that several generators share are drawn anew
-    in each. Differences are from the method `compare_to`, and from clean images, on the same
-    resamples: the rows of all variants must be alike. `choices`: method -> what was chosen on its
-    validation images.
+    `test` has image_id, variant, label and generator; `probabilities`: method -> float64 [n], in
+    its order. The mean is macro, over the generators that were not trained on and that have the
+    metric; there is none when all were. Intervals come from `resamples` bootstrap resamples (0:
+    none) of images: one that several generators have is drawn once for all of them, and the mean's
+    interval is that of the resamples' means. Differences are from the method `compare_to`, and from
+    clean images, on the same resamples: the rows of all variants must be alike. `choices`: method
+    -> what was chosen on its validation images.
     """
     label = test["label"].to_numpy()
     stacked = np.stack(list(probabilities.values()))
@@ -100,11 +102,15 @@ def measure(
     for variant in order(pc.unique(test["variant"]).to_pylist()):
         groups[variant] = {}
         here = np.flatnonzero(pc.equal(test["variant"], variant).to_numpy())
-        for generator, rows in _groups(test["generator"].take(here), trained_on).items():
-            rng = bootstrap.random(seed, generator)  # the same resamples in every variant
-            rows = here[rows]
-            figures = _figures(label[rows], stacked[:, rows], chosen, resamples, rng)
-            groups[variant][generator] = dict(zip(probabilities, figures, strict=True))
+        rows_of = _groups(test["generator"].take(here), trained_on)
+        ids = test["image_id"].take(here).combine_chunks().dictionary_encode().indices.to_numpy()
+        drawn_from = populations(ids, label[here], rows_of, seed)  # alike in every variant
+        for generator, own_rows in rows_of.items():
+            rows = here[own_rows]
+            found = _figures(
+                label[rows], stacked[:, rows], chosen, resamples, drawn_from[generator]
+            )
+            groups[variant][generator] = dict(zip(probabilities, found, strict=True))
         unseen = [group for name, group in groups[variant].items() if name not in trained_on]
         if unseen:
             averages[variant] = {m: _average([group[m] for group in unseen]) for m in probabilities}
@@ -142,10 +148,12 @@ def _figures(
     probabilities: np.ndarray,
     choices: list[Choice | None],
     resamples: int,
-    rng: np.random.Generator,
+    drawn_from: tuple[Population, Population],
 ) -> list[_Figures]:
     """Of one generator, a method each."""
-    samples = bootstrap.resample(label, probabilities, resamples, rng) if resamples else {}
+    samples = {}
+    if resamples:
+        samples = bootstrap.resample(label, probabilities, resamples, drawn_from)
     out = []
     for m, (p, choice) in enumerate(zip(probabilities, choices, strict=True)):
         values = metrics(label, p)
@@ -194,7 +202,7 @@ def _line(
     if compare_to is not None:
         line |= _difference("ap", "ap_difference", own, figures[compare_to])
     if clean is not None:
-        for name, column in zip(bootstrap.NAMES, LESS_CLEAN, strict=True):
+        for name, column in zip(COMPARED, LESS_CLEAN, strict=True):
             line |= _difference(name, column, own, clean[method])
     return line
 

@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.head.figures.bootstrap import interval, random, resample
+from pipeline.head.figures.bootstrap import interval, resample
 from pipeline.head.figures.choose import Choice
 from pipeline.head.figures.evaluate import CHOICES, measure, predictions, split
 from pipeline.head.figures.metrics import CHOSEN, chosen_metrics
+from pipeline.head.figures.populations import populations
 
 TEST = pa.table(
     {
@@ -28,7 +29,9 @@ def noisy(n=60):
     rng = np.random.default_rng(0)
     label = np.tile(np.arange(n) % 2, 3)
     generator, variant = np.repeat(["gan", "vae", "flow"], n), np.repeat(["clean"], 3 * n)
-    test = pa.table({"label": label, "generator": generator, "variant": variant})
+    ids = [f"{row:03}" for row in range(3 * n)]
+    columns = {"image_id": ids, "label": label, "generator": generator, "variant": variant}
+    test = pa.table(columns)
     scores = {f"by {shift}": shift * label + rng.standard_normal(3 * n) for shift in (0.5, 2)}
     return test, {name: 1 / (1 + np.exp(-score)) for name, score in scores.items()}
 
@@ -83,8 +86,11 @@ def test_intervals_are_those_of_the_resamples_and_the_means_of_their_mean():
     rows, means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200, seed=7))
     label = test["label"].to_numpy()[:60]
     stacked = np.stack(list(scores.values()))
-    vae = resample(label, stacked[:, 60:120], 200, random(7, "vae"))
-    flow = resample(label, stacked[:, 120:], 200, random(7, "flow"))
+    vae, flow = (
+        resample(label, stacked[:, rows], 200, populations(own, label, {name: own}, 7)[name])
+        for own in [np.arange(60)]
+        for name, rows in (("vae", slice(60, 120)), ("flow", slice(120, 180)))
+    )
     by = {(row["method"], row["generator"]): row for row in rows.to_pylist()}
     for name in ("ap", "accuracy"):
         row = by["by 2", "flow"]
@@ -161,7 +167,7 @@ def in_variants(*variants):
     """`noisy`, tested in several variants: of the same rows, as `rows.select` gives them."""
     test, scores = noisy()
     tables = [
-        test.set_column(2, "variant", pa.array([variant] * len(test))) for variant in variants
+        test.set_column(3, "variant", pa.array([variant] * len(test))) for variant in variants
     ]
     return pa.concat_tables(tables), {name: [p] * len(variants) for name, p in scores.items()}
 
