@@ -22,6 +22,10 @@ Validation images come from generators that training has. A generator with fakes
 the test is an error unless `allow_overlap` is true; then the table marks it as seen, says so, and
 leaves it out of the mean over the unseen. The baselines are always in the table.
 
+`reals` is a predicate too: the real images that every test generator is measured against, instead
+of those that `test` selects; or several, `reals: {glide: "generator = 'laion'"}`, for these
+generators instead of their own. A generator without reals, or without fakes, is in no mean.
+
 `variant` names the variant of the images that all rows are of: `variant: jpeg_90` trains and tests
 on a corpus that was encoded uniformly. `test_by: generator` gives the table a row a generator;
 `variant` tests the test images in each variant that they have, the clean ones included, and shows
@@ -109,6 +113,7 @@ class Experiment(_Frozen):
     validation: Predicate | None = None  # None: a share of the training rows
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
+    reals: Predicate | dict[str, Predicate] | None = None  # of test generators; None: their own
     allow_overlap: bool = False  # whether a generator may be trained and tested on
     partial: bool = False  # goes on without the selected images that are not computed yet
     variant: Variant = CLEAN  # in which the rows of all three are read
@@ -232,6 +237,11 @@ class Experiment(_Frozen):
     def reads_variants(self) -> bool:
         """Whether it reads any images but the clean ones."""
         return self.variant != CLEAN or "variant" in self.test_by or self.preset == "figure4"
+
+    def predicates(self, side: str) -> list[str]:
+        """Those that are written for `train`, `validation`, `test` or `reals`."""
+        written = getattr(self, side)
+        return list(written.values()) if isinstance(written, dict) else [written] * bool(written)
 
     @property
     def heads(self) -> dict[str, tuple[Feature, ...]]:

@@ -61,7 +61,8 @@ RUN_FILES = {
             "scope": "varchar",  # 'generator', or 'mean' over the unseen; null: of one generator
             "generator": "varchar",
             "seen": "boolean",
-            **dict.fromkeys(("ap", "auroc", "accuracy", "tnr", "tpr"), "double"),
+            **dict.fromkeys(("ap", "prevalence", "auroc", "fpr95"), "double"),
+            **dict.fromkeys(("accuracy", "tnr", "tpr"), "double"),
             **dict.fromkeys(("balanced_accuracy", "nll", "ece"), "double"),
             # chosen on validation images, and what came of it
             **dict.fromkeys(("validation_ap", "threshold", "temperature"), "double"),

@@ -30,7 +30,7 @@ with means as (
         any_value(validation_ap) as validation_ap,
         avg(ap) filter (where not seen) as ap,
         avg(auroc) filter (where not seen) as auroc,
-        avg(accuracy) filter (where not seen) as accuracy
+        avg(accuracy) filter (where not seen and ap is not null) as accuracy
     from runs
     where
         configuration is not null

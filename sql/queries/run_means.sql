@@ -10,7 +10,7 @@
 -- method       as in runs
 -- seen         tested generators whose fakes were trained on
 -- ap_seen      mean average precision over them
--- unseen       the other tested generators
+-- unseen       the other tested generators, with real and fake test images
 -- ap           mean average precision over the unseen
 -- ap_lowest    the lowest of them
 -- auroc        mean over the unseen of the area under the ROC curve
@@ -25,13 +25,13 @@ select
     method,
     count(*) filter (where seen) as seen,
     avg(ap) filter (where seen) as ap_seen,
-    count(*) filter (where not seen) as unseen,
+    count(*) filter (where not seen and ap is not null) as unseen,
     avg(ap) filter (where not seen) as ap,
     min(ap) filter (where not seen) as ap_lowest,
     avg(auroc) filter (where not seen) as auroc,
-    avg(accuracy) filter (where not seen) as accuracy,
-    avg(tnr) filter (where not seen) as tnr,
-    avg(tpr) filter (where not seen) as tpr
+    avg(accuracy) filter (where not seen and ap is not null) as accuracy,
+    avg(tnr) filter (where not seen and ap is not null) as tnr,
+    avg(tpr) filter (where not seen and ap is not null) as tpr
 from runs
 where
     ($experiment::varchar is null or experiment = $experiment)

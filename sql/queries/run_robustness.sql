@@ -47,6 +47,9 @@ select
     sum(runs.n) as n
 from runs
 inner join chosen using (experiment, run_id)
-where not runs.seen and ($method::varchar is null or runs.method = $method)
+where
+    not runs.seen
+    and runs.ap is not null
+    and ($method::varchar is null or runs.method = $method)
 group by runs.experiment, runs.run_id, runs.method, runs.variant
 order by runs.method, severity(runs.variant)

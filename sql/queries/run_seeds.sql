@@ -32,7 +32,7 @@ with means as (
         any_value(validation_ap) as validation_ap,
         avg(ap) filter (where not seen) as ap,
         avg(auroc) filter (where not seen) as auroc,
-        avg(accuracy) filter (where not seen) as accuracy,
+        avg(accuracy) filter (where not seen and ap is not null) as accuracy,
         avg(balanced_accuracy_at_threshold) filter (where not seen)
             as at_threshold
     from runs

@@ -14,7 +14,9 @@
 -- generator   the tested one, as in listing
 -- seen        whether fakes of this generator were trained on
 -- ap          average precision; null when a class is missing
+-- prevalence  share of fakes: the average precision of guessing
 -- auroc       area under the ROC curve; null when a class is missing
+-- fpr95       share of reals called fake where 95 % of the fakes are
 -- accuracy    share of right answers
 -- tnr         share of reals called real
 -- tpr         share of fakes called fake

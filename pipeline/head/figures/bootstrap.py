@@ -53,6 +53,13 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def p_value(differences: np.ndarray) -> float:
+    """How likely chance alone is as far from 0: two-sided, and at least 2 / (times + 1)."""
+    times = len(differences)
+    beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (times + 1))
+
+
 def _counts(
     drawn_from: Sequence[Population], times: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

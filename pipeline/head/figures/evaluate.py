@@ -48,6 +48,7 @@ METRICS = pa.schema(
         "ap_difference": pa.float64(),  # of this method's ap from that one's
         "ap_difference_low": pa.float64(),
         "ap_difference_high": pa.float64(),
+        "ap_difference_p": pa.float64(),  # two-sided, of this comparison alone
         # how much it changes from clean to this variant; null of clean, and where that is not there
         **{f"{name}{end}": pa.float64() for name in LESS_CLEAN for end in ("", "_low", "_high")},
         **dict.fromkeys(COUNTS, pa.int64()),
@@ -87,18 +88,20 @@ def measure(
     """METRICS: of each method and variant a row a test generator (`trained_on` first), their mean.
 
     `test` has image_id, variant, label and generator; `probabilities`: method -> float64 [n], in
-    its order. The mean is macro, over the generators that were not trained on and that have the
-    metric; there is none when all were. Intervals come from `resamples` bootstrap resamples (0:
-    none) of images: one that several generators have is drawn once for all of them, and the mean's
-    interval is that of the resamples' means. Differences are from the method `compare_to`, and from
-    clean images, on the same resamples: the rows of all variants must be alike. `choices`: method
-    -> what was chosen on its validation images.
+    its order. The mean is macro, over the generators that were not trained on and that have both
+    reals and fakes (an accuracy on reals and one on fakes have no mean); there may be none.
+    Intervals come from `resamples` bootstrap resamples (0: none) of images: one that several
+    generators have is drawn once for all of them, and the mean's interval is that of the resamples'
+    means. Differences are from the method `compare_to`, and from clean images, on the same
+    resamples: the rows of all variants must be alike. `choices`: method -> what was chosen on its
+    validation images.
     """
     label = test["label"].to_numpy()
     stacked = np.stack(list(probabilities.values()))
     chosen = [(choices or {}).get(method) for method in probabilities]
     groups: dict[str, dict[str | None, dict[str, _Figures]]] = {}
     averages: dict[str, dict[str, _Figures]] = {}
+    means_of: dict[str, int] = {}
     for variant in order(pc.unique(test["variant"]).to_pylist()):
         groups[variant] = {}
         here = np.flatnonzero(pc.equal(test["variant"], variant).to_numpy())
@@ -111,9 +114,14 @@ def measure(
                 label[rows], stacked[:, rows], chosen, resamples, drawn_from[generator]
             )
             groups[variant][generator] = dict(zip(probabilities, found, strict=True))
-        unseen = [group for name, group in groups[variant].items() if name not in trained_on]
+        unseen = [
+            group
+            for name, group in groups[variant].items()
+            if name not in trained_on and _has_both(group)
+        ]
         if unseen:
             averages[variant] = {m: _average([group[m] for group in unseen]) for m in probabilities}
+            means_of[variant] = len(unseen)
     lines = []
     for method in probabilities:
         for variant, of_generators in groups.items():
@@ -124,8 +132,7 @@ def measure(
                 clean = groups.get(CLEAN, {}).get(generator) if variant != CLEAN else None
                 lines.append({**own, **key, **_line(group, method, compare_to, clean)})
             if variant in averages:
-                unseen = set(of_generators) - trained_on
-                key = {"scope": "mean", "generators": len(unseen), "seen": False}
+                key = {"scope": "mean", "generators": means_of[variant], "seen": False}
                 clean = averages.get(CLEAN) if variant != CLEAN else None
                 line = _line(averages[variant], method, compare_to, clean)
                 lines.append({**own, **key, **line})
@@ -163,19 +170,24 @@ def _figures(
     return out
 
 
+def _has_both(group: Mapping[str, _Figures]) -> bool:
+    """Whether a generator has real and fake test images."""
+    return all(one.values["num_real"] and one.values["num_fake"] for one in group.values())
+
+
 def _average(parts: list[_Figures]) -> _Figures:
-    """The mean of each metric over the parts that have it, resample by resample; summed counts."""
+    """The mean of each metric over the parts that have it, resample by resample; summed counts.
+
+    Without sure verdicts a part has no share of them that is right; all else all of them have.
+    """
     values: dict[str, float | int | None] = {
         name: _mean(part.values.get(name) for part in parts) for name in (*NAMES, *CHOSEN)
     }
     # what was chosen is the same for all generators
     values.update({name: parts[0].values.get(name) for name in CHOICES if parts})
     values.update({name: sum(part.values[name] for part in parts) for name in COUNTS})
-    samples = {}
-    for name in bootstrap.NAMES:
-        having = [p.samples[name] for p in parts if p.samples and p.values[name] is not None]
-        if having:
-            samples[name] = np.mean(having, axis=0)
+    names = bootstrap.NAMES if parts[0].samples else ()
+    samples = {name: np.mean([part.samples[name] for part in parts], axis=0) for name in names}
     return _Figures(values, samples)
 
 
@@ -201,6 +213,9 @@ def _line(
             line[f"{name}_low"], line[f"{name}_high"] = bootstrap.interval(samples)
     if compare_to is not None:
         line |= _difference("ap", "ap_difference", own, figures[compare_to])
+        if "ap_difference_low" in line:
+            drawn = own.samples["ap"] - figures[compare_to].samples["ap"]
+            line["ap_difference_p"] = bootstrap.p_value(drawn)
     if clean is not None:
         for name, column in zip(COMPARED, LESS_CLEAN, strict=True):
             line |= _difference(name, column, own, clean[method])

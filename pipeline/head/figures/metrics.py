@@ -4,7 +4,10 @@ import numpy as np
 
 from pipeline.head.figures.choose import Choice, scaled
 
-NAMES = ("ap", "auroc", "accuracy", "balanced_accuracy", "tnr", "tpr", "nll", "ece")
+NAMES = (
+    *("ap", "prevalence", "auroc", "fpr95"),
+    *("accuracy", "balanced_accuracy", "tnr", "tpr", "nll", "ece"),
+)
 # the same with what was chosen on validation images: threshold, temperature, unsure band
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "tnr", "tpr")
 CHOSEN = (
@@ -18,9 +21,10 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
     """AP, AUROC, accuracies at 0.5, and how far the probabilities can be believed; and the counts.
 
     `label` [n]: 0 real, 1 fake. `probability` float64 [n]: of fake; 0.5 itself counts as fake.
-    `tnr` is the accuracy on reals, `tpr` on fakes, `balanced_accuracy` their mean. `nll`: mean
-    negative log-likelihood, in nats. `ece`: see `calibration_error`. A metric that a group without
-    reals or without fakes does not have is None.
+    `prevalence`, the share of fakes, is the AP of guessing; `fpr95` the share of reals called fake
+    where at least 95 % of the fakes are. `tnr` is the accuracy on reals, `tpr` on fakes,
+    `balanced_accuracy` their mean. `nll`: mean negative log-likelihood, in nats. `ece`: see
+    `calibration_error`. A metric that a group without reals or without fakes does not have is None.
     """
     # here, so that showing a run that is already there does not wait for scikit-learn
     from sklearn.metrics import average_precision_score, roc_auc_score
@@ -29,7 +33,9 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
     both = bool(fake.any() and (~fake).any())
     return {
         "ap": float(average_precision_score(label, probability)) if both else None,
+        "prevalence": float(fake.mean()) if both else None,
         "auroc": float(roc_auc_score(label, probability)) if both else None,
+        "fpr95": _fpr95(probability[~fake], probability[fake]) if both else None,
         **accuracies(label, probability, 0.5),
         "nll": log_loss(label, probability),
         "ece": calibration_error(label, probability),
@@ -102,6 +108,12 @@ def calibration_error(label: np.ndarray, probability: np.ndarray, bins: int = BI
     which = np.minimum((probability * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(which, label == 1, bins) - np.bincount(which, probability, bins)
     return float(np.abs(gaps).sum() / len(label))
+
+
+def _fpr95(reals: np.ndarray, fakes: np.ndarray) -> float:
+    # whole numbers: 0.95 * 20 is a little more than 19
+    needed = -(-95 * len(fakes) // 100)
+    return float((reals >= np.sort(fakes)[len(fakes) - needed]).mean())
 
 
 def _mean(values: np.ndarray) -> float | None:

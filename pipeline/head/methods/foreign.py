@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +11,10 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.head.vectors.row_reader import Source
+
+_LINEAR = "a linear head is weight [1, width] and bias [1]"
+_SHAPES = {"weight": (1, "width"), "bias": (1,)}
+_ADVICE = "save it as torch.save({'weight': …, 'bias': …}, FILE), a layer's state_dict()"
 
 
 def digests(paths: Mapping[str, str]) -> dict[str, str]:
@@ -32,28 +35,54 @@ def digests(paths: Mapping[str, str]) -> dict[str, str]:
 def load_linear(path: str) -> tuple[np.ndarray, float]:
     """The weight float64 [d] and the bias of a state dict saved by torch: weight [1, d], bias [1].
 
-    Only tensors are read, no code is run. Raises UserError for any other content.
+    Only tensors are read, no code is run. Raises UserError for any other content, in one line.
     """
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception:  # torch's readers raise anything on what they do not know
         raise UserError(
-            f"this is no file of tensors saved by torch: {str(error).splitlines()[0]}", path
+            "this is no file of tensors alone, saved by torch.save", path, _ADVICE
         ) from None
-    shapes = {}
+    if not isinstance(state, dict) or set(state) != {"weight", "bias"}:
+        raise UserError(f"{_LINEAR}, and this file holds {_described(state)}", path, _ADVICE)
+    values = {}
+    for name, tensor in state.items():
+        problem = _problem(tensor)
+        if problem is None and (tensor.ndim != len(_SHAPES[name]) or tensor.shape[0] != 1):
+            problem = f"{list(tensor.shape)}"
+        if problem is not None:
+            raise UserError(f"{_LINEAR}, and this file's {name} is {problem}", path, _ADVICE)
+        values[name] = tensor.detach().double().numpy()
+    return values["weight"][0], float(values["bias"][0])
+
+
+def _problem(tensor: Any) -> str | None:
+    """Why this is no array of numbers, in words."""
+    import torch
+
+    if not isinstance(tensor, torch.Tensor):
+        return f"a {type(tensor).__name__}"
+    if tensor.is_meta:
+        return "a tensor without values (device meta)"
+    if tensor.layout != torch.strided:
+        return f"not dense ({str(tensor.layout).removeprefix('torch.')})"
+    if not tensor.is_floating_point():
+        return f"of {str(tensor.dtype).removeprefix('torch.')}"
+    if not bool(torch.isfinite(tensor).all()):
+        return "not finite everywhere"
+    return None
+
+
+def _described(state: Any) -> str:
+    """What a file holds, in a few words."""
     if isinstance(state, dict):
-        shapes = {name: list(getattr(value, "shape", [])) for name, value in state.items()}
-    weight = shapes.get("weight", [])
-    if set(shapes) != {"weight", "bias"} or len(weight) != 2 or weight[0] != 1:
-        raise UserError(
-            f"a linear head is weight [1, width] and bias [1], and this file has {shapes or state}",
-            path,
-        )
-    if shapes["bias"] != [1]:
-        raise UserError(f"a linear head's bias is [1], and this one's {shapes['bias']}", path)
-    return state["weight"][0].double().numpy(), float(state["bias"][0])
+        shapes = [f"{name} {list(getattr(one, 'shape', []))}" for name, one in state.items()]
+        more = f" and {len(shapes) - 4} more" if len(shapes) > 4 else ""
+        return ", ".join(shapes[:4]) + more if shapes else "nothing"
+    size = f" of {len(state)}" if isinstance(state, list | tuple) else ""
+    return f"a {type(state).__name__}{size}"
 
 
 def apply_linear(path: str, name: str, raw: "Source") -> np.ndarray:

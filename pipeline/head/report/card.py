@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
+from pipeline.head.figures.verdict import files_tell, in_words
 from pipeline.head.figures.wording import generator_name
 from pipeline.store.run_folders import EXPERIMENT, METRICS
 
@@ -27,7 +28,9 @@ _LIMITS = """\
 - That fakes align worse with their captions is a hypothesis which the tables test, not a fact."""
 _COLUMNS = {
     "ap": "AP",
+    "prevalence": "chance",
     "auroc": "AUROC",
+    "fpr95": "FPR at 95 % TPR",
     "accuracy": "accuracy",
     "tnr": "TNR",
     "tpr": "TPR",
@@ -184,7 +187,11 @@ def _beside(measured: pa.Table) -> str:
         return f"No generator was seen in training, and there is no mean: see {METRICS}."
     names = list(next(iter(lines.values())))
     header = ["AP", *names]
-    return _markdown([header, *([method, *found.values()] for method, found in lines.items())])
+    table = _markdown([header, *([method, *found.values()] for method, found in lines.items())])
+    rows = measured.to_pylist()
+    means = [row for row in rows if row["scope"] == "mean"]
+    said = in_words(means, means[0]["compare_to"]) if means and means[0]["compare_to"] else None
+    return "\n\n".join(filter(None, [table, said, files_tell(rows)]))
 
 
 def _origin(about: Mapping[str, Any]) -> str:

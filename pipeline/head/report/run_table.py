@@ -1,14 +1,16 @@
 """A run as a person reads it, and as a table of plain values."""
 
 import io
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
-from pipeline.head.figures.bootstrap import NAMES as WITH_INTERVAL
+from pipeline.head.figures.bootstrap import NAMES as RESAMPLED
 from pipeline.head.figures.evaluate import CHOICES
 from pipeline.head.figures.metrics import CHOSEN, NAMES
+from pipeline.head.figures.verdict import files_tell, in_words
 from pipeline.head.figures.wording import digits, generator_name, with_interval
 from pipeline.head.report.robustness import write_robustness
 from pipeline.head.result import Result, by_method
@@ -18,12 +20,14 @@ from pipeline.query.answers import write
 # short headers, for tables of at most some 120 columns
 _VERDICTS = {
     "ap": "ap",
+    "prevalence": "chance",
     "auroc": "auroc",
     "accuracy": "accuracy",
     "balanced_accuracy": "bal acc",
     "tnr": "tnr",
     "tpr": "tpr",
 }
+_WITH_INTERVAL = ("ap", "accuracy")
 # header -> (as it is, with what validation chose); one of them alone where there are not two
 _CHOSEN = {
     "threshold": ("threshold",),
@@ -41,13 +45,8 @@ def summary(result: Result) -> pa.Table:
 
     In the variant of the images that the run was trained on.
     """
-    rows = [
-        {**row, "generator": generator_name(row)}
-        for method_rows in by_method(result)
-        for row in method_rows
-        if row["variant"] == result.experiment.variant
-    ]
-    ends = [f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")]
+    rows = [{**row, "generator": generator_name(row)} for row in _own_rows(result)]
+    ends = [f"{name}_{end}" for name in RESAMPLED for end in ("low", "high")]
     shown = ("method", "scope", "seen", "generator", *NAMES, *ends, *CHOICES, *CHOSEN, "n")
     return pa.table({name: [row[name] for row in rows] for name in shown})
 
@@ -60,7 +59,7 @@ def shown(result: Result) -> pa.Table:
         name: table[name].to_pylist() for name in ("method", "generator")
     }
     for name, header in _VERDICTS.items():
-        if name in WITH_INTERVAL and result.experiment.bootstrap:
+        if name in _WITH_INTERVAL and result.experiment.bootstrap:
             columns[f"{header} [95 %]"] = [with_interval(row, name) for row in rows]
         else:
             columns[header] = [digits(row[name]) for row in rows]
@@ -129,6 +128,9 @@ def render(result: Result) -> str:
         stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
     if experiment.compare_to and result.means.num_rows:
         write(differences(result), "table", stream)
+        means = [row for row in result.means.to_pylist() if row["variant"] == experiment.variant]
+        if said := in_words(means, experiment.compare_to):
+            stream.write(f"{said}\n")
     if experiment.bootstrap:
         stream.write(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples\n")
     took = "trained before, on the same inputs"
@@ -155,7 +157,14 @@ def about(result: Result, seeds: list[int]) -> list[str]:
         ),
         "  validated on {:,} real and {:,} fake images ({})".format(*result.validated_on, where),
         *(f"  {note}" for note in result.notes),
+        *([told] if (told := files_tell(_own_rows(result))) else []),
     ]
+
+
+def _own_rows(result: Result) -> list[dict[str, Any]]:
+    """All rows in the variant of the images that the run was trained on."""
+    rows = [row for method_rows in by_method(result) for row in method_rows]
+    return [row for row in rows if row["variant"] == result.experiment.variant]
 
 
 def under_verdicts(result: Result) -> list[str]:
@@ -168,8 +177,10 @@ def under_verdicts(result: Result) -> list[str]:
         )
     one_class = pc.unique(result.metrics.filter(pc.is_null(result.metrics["ap"]))["generator"])
     if len(one_class):
-        without = ", ".join(name or "(none)" for name in one_class.to_pylist())
-        lines.append(f"only real or only fake test images, so no AP and no AUROC: {without}")
+        lines.append(
+            "only real or only fake test images, so no AP and no AUROC, and in no mean (the "
+            f"experiment's `reals` names real images for them): {names(one_class.to_pylist())}"
+        )
     if result.means.num_rows == 0:
-        lines.append("no unseen generator among the test images, so no mean")
+        lines.append("no unseen generator with real and fake test images, so no mean")
     return lines

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from pipeline.dag.graph import Dag, Draft
     from pipeline.store.parts import Store
 
-_SIDES = ("train", "validation", "test")
+_SIDES = ("train", "validation", "test", "reals")
 _FACTS = {name for name, view in COLUMNS.items() if view == "listing"} - set(OF_PATHS)
 _FEATURES = {name for name, view in COLUMNS.items() if view == "features"}
 _ELSEWHERE = {"select", "from", "columns"}  # words by which a predicate reads what is not here
 _BY_GENERATOR = ("leave_one_out", "train_x_test")  # what they expand to follows from the rows
 # what of an experiment decides about its rows, of all that a sweep may change
-_DECISIVE = ("train", "validation", "test", "variant", "test_by", "allow_overlap")
+_DECISIVE = (*_SIDES, "variant", "test_by", "allow_overlap")
 
 
 def bind(graph: "Dag", store: "Store", changes: Changes) -> list[str]:
@@ -135,17 +135,23 @@ class _Binding:
             select(self._connection, experiment, name)
             return True
         self._check_sql(experiment, name, unknown)
-        known = [s for s in _SIDES if getattr(experiment, s) and s not in unknown]
+        known = {s for s in _SIDES if getattr(experiment, s)} - {"reals", *unknown}
+        if "reals" in unknown:
+            known -= {"test"}
         read_sides(self._connection, experiment, name, known)
         return False
 
     def _open(self, experiment: Experiment) -> list[str]:
         """The sides whose predicates name what is not known yet."""
-        return [s for s in _SIDES if _words(getattr(experiment, s) or "") & self._unknown]
+        return [
+            side
+            for side in _SIDES
+            if any(_words(one) & self._unknown for one in experiment.predicates(side))
+        ]
 
     def _check_sql(self, experiment: Experiment, name: str, sides: Iterable[str]) -> None:
         for side in sides:
-            if predicate := getattr(experiment, side):
+            for predicate in experiment.predicates(side):
                 rows_of = experiment_rows(experiment.variant)
                 sql = f"{rows_of}select count(*) from experiment_rows where ({predicate}\n)"
                 query(self._connection, sql, f"experiments.{name}.{side}: {predicate}", ADVICE)
@@ -158,7 +164,7 @@ def _words(predicate: str) -> set[str]:
 
 def _distinct(runs: Iterable[Experiment]) -> list[Experiment]:
     """One of those that select the same rows: seeds and heads change nothing here."""
-    return list({tuple(getattr(one, key) for key in _DECISIVE): one for one in runs}.values())
+    return list({str([getattr(one, key) for key in _DECISIVE]): one for one in runs}.values())
 
 
 def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConnection":

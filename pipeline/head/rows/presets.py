@@ -14,12 +14,16 @@
 What the experiment itself says of `train` and `test` comes on top, joined by `and`; leave_one_out
 and train_x_test take "split = 'train'" and "split = 'test'" where it says nothing. A generator is
 what has fakes among the rows that `train` selects; sets of nothing but real images go with every
-run, in training and in the test. Wang et al. (CVPR 2020) train on ProGAN's 20 classes, Ojha et al.
-(CVPR 2023) as well; the four are those of FatFormer (CVPR 2024) and others; GenImage is Zhu et al.
-(NeurIPS 2023), tested on its 'val' folders.
+run, in training and in the test. There, unless `reals` says otherwise, a generator that has no real
+images of its own is measured against those of such sets: UnivFD's `guided` against `imagenet`, its
+other diffusion models against `laion`, and else against all of them. Wang et al. (CVPR 2020) train
+on ProGAN's 20 classes, Ojha et al. (CVPR 2023) as well; the four are those of FatFormer (CVPR 2024)
+and others; GenImage is Zhu et al. (NeurIPS 2023), tested on its 'val' folders.
 """
 
 import re
+from collections.abc import Collection
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, get_args
 
 from pipeline.corpus.variants import PRESETS
@@ -66,6 +70,7 @@ def expand(
     if preset in _FIXED:
         train, test = _FIXED[preset]
         both = {"train": _and(train, experiment.train), "test": _and(test, experiment.test)}
+        both["reals"] = experiment.reals or _reals(connection, experiment, both["test"], name)
         return {name: _plain(experiment, **both, allow_overlap=True)}
     return _of_each_generator(connection, experiment, name)
 
@@ -87,7 +92,9 @@ def _of_each_generator(
     train = experiment.train or "split = 'train'"
     test = experiment.test or "split = 'test'"
     key = f"experiments.{name}.train"
-    with_fakes, reals = _generators(connection, experiment.variant, train, key)
+    found = _generators(connection, experiment.variant, train, key)
+    with_fakes = [one for one, labels in found.items() if 1 in labels]
+    reals = [one for one, labels in found.items() if 1 not in labels]
     if len(with_fakes) < 2:
         raise UserError(
             f"{experiment.preset} needs several generators, and these rows have fakes of "
@@ -103,21 +110,50 @@ def _of_each_generator(
             both = {"train": _and(train, others), "test": _and(test, only)}
         else:
             both = {"train": _and(train, only), "test": test, "allow_overlap": True}
-        out[f"{name}.{re.sub(r'[^A-Za-z0-9_-]+', '_', generator)}"] = _plain(experiment, **both)
+        both["reals"] = experiment.reals or _reals(connection, experiment, both["test"], name)
+        out[_run_name(f"{name}.{generator}", out)] = _plain(experiment, **both)
     return out
+
+
+def _run_name(name: str, taken: Collection[str]) -> str:
+    """A name for a run's folder: letters of any script stay, and two names never become one."""
+    plain = re.sub(r"[^\w.-]+", "_", name)
+    there = plain.casefold() in {other.casefold() for other in taken}
+    return f"{plain}-{sha256(name.encode()).hexdigest()[:6]}" if there else plain
 
 
 def _generators(
     connection: "DuckDBPyConnection", variant: str, where: str, key: str
-) -> tuple[list[str], list[str]]:
-    """Generators with fakes, and sets of real images only, among the rows of a predicate."""
+) -> dict[str, set[int]]:
+    """The labels of each generator, by name, among the rows of a predicate."""
     sql = (
-        f"{experiment_rows(variant)}select generator, max(label) as fakes from experiment_rows\n"
+        f"{experiment_rows(variant)}select distinct generator, label from experiment_rows\n"
         f"where ({where}\n) and label is not null and generator is not null\n"
-        "group by generator order by generator"
+        "order by generator"
     )
-    rows = query(connection, sql, key, "a predicate is what follows `where`").to_pylist()
-    return tuple([row["generator"] for row in rows if row["fakes"] == fakes] for fakes in (1, 0))
+    found: dict[str, set[int]] = {}
+    for row in query(connection, sql, key, "a predicate is what follows `where`").to_pylist():
+        found.setdefault(row["generator"], set()).add(row["label"])
+    return found
+
+
+def _reals(
+    connection: "DuckDBPyConnection", experiment: Experiment, test: str, name: str
+) -> dict[str, str] | None:
+    """What test generators without real images are measured against: sets without fakes."""
+    found = _generators(connection, experiment.variant, test, f"experiments.{name}.test")
+    alone = [one for one, labels in found.items() if labels == {1}]
+    sets = [one for one, labels in found.items() if labels == {0}]
+    if not sets:
+        return None
+    of_imagenet = [one for one in sets if one == "imagenet"]
+    others = [one for one in sets if one != "imagenet"]
+    out = {}
+    for one in alone:
+        own = (of_imagenet if one == "guided" else others) or sets
+        among = f"generator in ({', '.join(map(literal, own))})"
+        out[one] = _and(test, among)
+    return out or None
 
 
 def _plain(experiment: Experiment, **changes: Any) -> Experiment:

@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from pipeline.corpus.variants import CLEAN
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
+from pipeline.head.rows import shared_reals
 from pipeline.head.rows.absent_rows import lacking, misspelt
 from pipeline.head.rows.columns import COLUMNS, query
+from pipeline.head.rows.side import Rows
 from pipeline.head.rows.variant_rows import check_variant, contents, in_every_variant, in_variant
 from pipeline.query.part_sql import literal
 
@@ -63,36 +65,6 @@ with experiment_rows as (
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The images of one side: `table` has image_id, variant, label, generator and split.
-
-    The order is fixed: with several variants the rows of one, then those of the next, alike.
-
-    `sql` is what selected them; `notes` say in words what was left out, and why.
-    """
-
-    table: pa.Table
-    sql: str
-    notes: tuple[str, ...]
-
-    @property
-    def label(self) -> np.ndarray:
-        """int8 [n]: 0 real, 1 fake."""
-        return self.table["label"].to_numpy()
-
-    @property
-    def generators(self) -> set[str | None]:
-        """Those of all rows, real ones too."""
-        return set(pc.unique(self.table["generator"]).to_pylist())
-
-    @property
-    def faked_by(self) -> set[str | None]:
-        """The generators that have fakes here."""
-        fakes = self.table.filter(pc.equal(self.table["label"], 1))
-        return set(pc.unique(fakes["generator"]).to_pylist())
-
-
-@dataclass(frozen=True)
 class Selection:
     """The three sides of an experiment. No image is in two of them."""
 
@@ -106,10 +78,14 @@ class Selection:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
+    def known(self) -> set[str | None]:
+        """The generators whose fakes were trained on, or decided what was chosen."""
+        return self.train.faked_by | self.validation.faked_by
+
+    @property
     def overlap(self) -> list[str | None]:
         """The generators whose fakes are tested and were trained on too, by name."""
-        both = self.test.faked_by & (self.train.faked_by | self.validation.faked_by)
-        return sorted(both, key=lambda name: name or "")
+        return sorted(self.test.faked_by & self.known, key=lambda name: name or "")
 
 
 def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) -> Selection:
@@ -173,6 +149,10 @@ def read_sides(
         )
         test_where = f"({experiment.test}\n)" if experiment.test else rest
         sides["test"] = read("test", test_where, "image_id, generator")
+        if experiment.reals:
+            sides["test"] = shared_reals.measured_against(
+                sides["test"], experiment.reals, read, key
+            )
     _check_images(sides, key)
     return sides
 

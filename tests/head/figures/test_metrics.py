@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, roc_curve
 from sklearn.metrics import log_loss as reference_log_loss
 
 from pipeline.head.figures.choose import Choice
@@ -19,7 +19,9 @@ def test_values_by_hand():
     # ranked: fake .9, real .6, fake .5, real, real; 0.5 itself counts as fake
     assert metrics(label, probability) == {
         "ap": pytest.approx((1 + 2 / 3) / 2, abs=1e-15),
+        "prevalence": 0.4,
         "auroc": pytest.approx(5 / 6, abs=1e-15),
+        "fpr95": pytest.approx(1 / 3, abs=1e-15),  # both fakes have 0.5: one real as well
         "accuracy": 0.8,
         "balanced_accuracy": pytest.approx((2 / 3 + 1) / 2, abs=1e-15),
         "tnr": pytest.approx(2 / 3, abs=1e-15),
@@ -35,9 +37,19 @@ def test_values_by_hand():
 def test_one_class_has_no_ranking_but_an_accuracy():
     fakes = metrics(np.ones(4, np.int8), np.array([0.9, 0.8, 0.2, 0.7]))
     assert (fakes["ap"], fakes["auroc"], fakes["tnr"]) == (None, None, None)
+    assert (fakes["prevalence"], fakes["fpr95"]) == (None, None)
     assert (fakes["balanced_accuracy"], fakes["accuracy"], fakes["tpr"]) == (None, 0.75, 0.75)
     assert fakes["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.2, 0.7]).mean(), abs=1e-15)
     assert fakes["num_real"] == 0
+
+
+@pytest.mark.parametrize("fakes", [1, 19, 20, 21, 40, 333])
+def test_the_fpr_at_95_percent_is_on_scikit_learns_curve(fakes):
+    rng = np.random.default_rng(fakes)
+    label = np.repeat([0, 1], [200, fakes])
+    p = (rng.random(200 + fakes) + 0.3 * label).round(2)  # with ties
+    fpr, tpr, _ = roc_curve(label, p, drop_intermediate=False)
+    assert metrics(label, p)["fpr95"] == pytest.approx(fpr[tpr >= 0.95 - 1e-12].min(), abs=1e-15)
 
 
 def test_log_loss_and_balanced_accuracy_are_scikit_learns():

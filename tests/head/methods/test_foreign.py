@@ -65,17 +65,56 @@ def test_other_widths_are_named(tmp_path):
         apply_linear(str(tmp_path / "fc.pth"), "UnivFD", InMemory(np.zeros((2, 512), np.float32)))
 
 
-def test_what_is_no_linear_head_is_refused(tmp_path):
+W, B = torch.ones(1, 3), torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (
+            torch.nn.Sequential(torch.nn.Linear(2, 2)).state_dict(),
+            "holds 0.weight [2, 2], 0.bias [2]",
+        ),
+        (torch.nn.Linear(4, 2).state_dict(), "weight is [2, 4]"),
+        ({"weight": W, "bias": torch.zeros(())}, "bias is []"),
+        ({"weight": W[0], "bias": B}, "weight is [3]"),
+        ({"weight": W * float("nan"), "bias": B}, "weight is not finite everywhere"),
+        ({"weight": W, "bias": B + float("inf")}, "bias is not finite everywhere"),
+        ({"weight": W.to(torch.complex64), "bias": B}, "weight is of complex64"),
+        ({"weight": W.long(), "bias": B}, "weight is of int64"),
+        ({"weight": W.to_sparse(), "bias": B}, "weight is not dense (sparse_coo)"),
+        ({"weight": W.to("meta"), "bias": B}, "weight is a tensor without values (device meta)"),
+        ({"weight": [1.0], "bias": B}, "weight is a list"),
+        ({"weight": W}, "holds weight [1, 3]"),
+        ({str(n): B for n in range(156)}, "holds 0 [1], 1 [1], 2 [1], 3 [1] and 152 more"),
+        ([B] * 156, "holds a list of 156"),
+        (W, "holds a Tensor"),
+        ({}, "holds nothing"),
+    ],
+)
+def test_what_is_no_linear_head_is_refused_in_one_line(tmp_path, state, why):
     path = tmp_path / "fc.pth"
-    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)).state_dict(), path)
-    with pytest.raises(UserError, match=r"weight \[1, width\] and bias \[1\], and this file has"):
+    torch.save(state, path)
+    with pytest.raises(UserError) as error:
         load_linear(str(path))
-    torch.save(torch.nn.Linear(4, 2).state_dict(), path)
-    with pytest.raises(UserError, match=r"'weight': \[2, 4\]"):
+    assert error.value.what.endswith(why) and "\n" not in error.value.what
+    assert error.value.where == str(path) and "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors", b"PK\x03\x04" + bytes(90)])
+def test_other_files_are_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "fc.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"^this is no file of tensors alone") as error:
         load_linear(str(path))
-    path.write_bytes(b"not tensors")
-    with pytest.raises(UserError, match="no file of tensors"):
-        load_linear(str(path))
+    assert error.value.__cause__ is None and "weights_only" not in str(error.value)
+
+
+def test_a_head_that_was_saved_while_it_was_trained_is_read(tmp_path):
+    weight = torch.ones(1, 3, dtype=torch.bfloat16, requires_grad=True)
+    torch.save({"weight": weight, "bias": torch.nn.Parameter(B)}, tmp_path / "fc.pth")
+    found, bias = load_linear(str(tmp_path / "fc.pth"))
+    assert (found.tolist(), bias) == ([1.0, 1.0, 1.0], 0.0)
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):

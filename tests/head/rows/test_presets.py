@@ -1,3 +1,4 @@
+import pyarrow.compute as pc
 import pytest
 
 from pipeline.corpus.variants import PRESETS
@@ -57,8 +58,38 @@ def test_sets_of_real_images_go_with_every_run(content, store):
         found = expanded(connection, preset=preset)
         assert list(found) == ["x.flow", "x.gan", "x.vae"]
         selection = select(connection, found["x.vae"], "x.vae")
-        assert "photo's" in selection.train.generators & selection.test.generators
+        assert "photo's" in selection.train.generators
+        of_vae = selection.test.table.filter(pc.equal(selection.test.table["generator"], "vae"))
+        assert of_vae["label"].to_pylist().count(0) == 72  # all photographs of the split
         assert not ids(selection.train) & ids(selection.test)
+
+
+def test_generators_without_reals_are_measured_against_sets_without_fakes(content, store):
+    made = content(generators=("guided", "dalle", "vae"))
+    for row, (label, generator) in enumerate(
+        zip(made.listing["label"], made.listing["generator"], strict=True)
+    ):
+        if label == 0 and generator != "vae":  # which keeps its own
+            made.listing["generator"][row] = "imagenet" if generator == "guided" else "laion"
+    connection = store(made)
+    for preset in ("leave_one_out", "train_x_test"):
+        found = expanded(connection, preset=preset)
+        for name in ("guided", "dalle", "vae"):
+            test = select(connection, found[f"x.{name}"], f"x.{name}").test.table.to_pylist()
+            reals = {
+                row["image_id"] for row in test if (row["generator"], row["label"]) == (name, 0)
+            }
+            start = {"guided": 48, "dalle": 144, "vae": 240}[name]
+            assert reals == {f"{i:032x}" for i in range(start, start + 24)}
+    stated = expanded(connection, preset="leave_one_out", reals="generator = 'vae'")["x.dalle"]
+    assert stated.reals == "generator = 'vae'"
+
+
+def test_runs_of_generators_in_any_script_keep_their_names_apart(content, store):
+    names = ("可灵", "即梦", "a b", "a_b", "A_B")
+    found = expanded(store(content(generators=names)), preset="leave_one_out")
+    assert len(found) == 5 and {"x.可灵", "x.即梦", "x.A_B"} <= set(found)
+    assert len({name.casefold() for name in found}) == 5  # also where a disk tells no case
 
 
 def test_generators_are_those_that_train_selects(content, store):

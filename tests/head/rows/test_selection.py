@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.rows.selection import Rows, select, set_aside
+from pipeline.head.rows.selection import select, set_aside
+from pipeline.head.rows.side import Rows
 from pipeline.head.vectors.matrices import matrices
 
 TRAIN = "generator = 'gan' and split = 'train'"
@@ -291,3 +292,17 @@ def test_variants_that_are_not_there_or_not_computed_are_said(content, store, tm
     made.features = {name: values[:-3] for name, values in made.features.items()}
     with pytest.raises(UserError, match="3 of 192 variants of test images have no features yet"):
         selected(store(made), test_by="variant")
+
+
+def test_a_generator_whose_fakes_only_validation_has_is_no_unseen_one(content, store):
+    """What is chosen on it knows it: it must be in no mean over the unseen."""
+    found = selected(
+        store(content()),
+        train=f"({TRAIN}) or (generator = 'vae' and split = 'train' and label = 0)",
+        validation="generator = 'vae' and split = 'train' and label = 1 "
+        "or generator = 'gan' and split = 'test'",
+        test="split = 'test' and generator <> 'gan'",
+        allow_overlap=True,
+    )
+    assert found.train.faked_by == {"gan"} and found.known == {"gan", "vae"}
+    assert found.overlap == ["vae"]

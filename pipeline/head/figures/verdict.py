@@ -1,0 +1,60 @@
+"""Which methods are told apart from the one they are compared to, and by how much chance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LEVEL = 0.05
+FAR = 0.6  # an AUROC whose interval lies beyond is far from chance
+
+
+def told_apart(p_values: Mapping[str, float], level: float = LEVEL) -> set[str]:
+    """The methods whose difference is none of chance's, by Holm's step-down procedure.
+
+    The share of runs in which any method is named wrongly is at most `level` (Holm, A Simple
+    Sequentially Rejective Multiple Test Procedure, 1979).
+    """
+    found: set[str] = set()
+    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        if p > level / (len(p_values) - place):
+            break
+        found.add(name)
+    return found
+
+
+def in_words(means: Sequence[Mapping[str, Any]], compare_to: str) -> str | None:
+    """Which methods are ahead of `compare_to`, behind it, or neither; None without intervals.
+
+    `means`: rows of METRICS of the mean over unseen generators, a method each.
+    """
+    rows = {
+        row["method"]: row
+        for row in means
+        if row["method"] != compare_to and row["ap_difference_p"] is not None
+    }
+    if not rows:
+        return None
+    apart = told_apart({name: row["ap_difference_p"] for name, row in rows.items()})
+    groups: dict[str, list[str]] = {"ahead": [], "behind": [], "not told apart": []}
+    for name, row in rows.items():
+        ahead = "ahead" if row["ap_difference"] > 0 else "behind"
+        groups[ahead if name in apart else "not told apart"].append(name)
+    lines = [f"against {compare_to}, by mean ap (Holm's test over {len(rows)} methods, 5 %)"]
+    lines += [f"  {what}: {', '.join(some)}" for what, some in groups.items() if some]
+    return "\n".join(lines)
+
+
+def files_tell(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """A warning when files alone tell reals from fakes: the baseline `metadata` is far from chance.
+
+    `rows`: those of METRICS of one variant; the mean over the unseen counts, or without one all.
+    """
+    own = [row for row in rows if row["method"] == "metadata" and row["auroc"] is not None]
+    own = [row for row in own if row["scope"] == "mean"] or own
+    far = [row for row in own if (row["auroc_low"] or row["auroc"]) > FAR]
+    if not far:
+        return None
+    most = max(far, key=lambda row: row["auroc"])
+    return (
+        f"files tell: `metadata` (size, shape, format, quality) alone has an AUROC of "
+        f"{most['auroc']:.3f} here, so other methods may have learned no more than that"
+    )

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from pipeline.head.figures.bootstrap import p_value
+from pipeline.head.figures.verdict import files_tell, in_words, told_apart
+
+
+def test_holms_procedure_stops_at_the_first_that_is_not_told_apart():
+    """Levels 0.0125, 0.0167, 0.025, 0.05: the third misses its own, and so the fourth falls too."""
+    assert told_apart({"a": 0.012, "b": 0.016, "c": 0.03, "d": 0.04}) == {"a", "b"}
+    assert told_apart({"a": 0.013, "b": 0.001}) == {"a", "b"}
+    assert told_apart({"a": 0.03, "b": 0.03}) == set()
+    assert told_apart({}) == set()
+
+
+def test_the_p_value_is_two_sided_and_never_zero():
+    assert p_value(np.arange(1, 1000)) == pytest.approx(2 / 1000)
+    assert p_value(-np.arange(1, 1000)) == pytest.approx(2 / 1000)
+    assert p_value(np.zeros(99)) == 1
+    drawn = np.random.default_rng(0).normal(1.5, 1, 100_000)
+    assert p_value(drawn) == pytest.approx(2 * norm.cdf(-1.5), abs=0.003)
+
+
+def row(method, difference, p):
+    return {"method": method, "ap_difference": difference, "ap_difference_p": p}
+
+
+def test_the_table_in_words():
+    rows = [row("probe", 0.0, 1.0), row("local", 0.1, 0.002), row("cosine", 0.2, 0.002)]
+    rows += [row("k-NN", -0.1, 0.004), row("global", 0.05, 0.06)]
+    assert in_words(rows, "probe") == (
+        "against probe, by mean ap (Holm's test over 4 methods, 5 %)\n"
+        "  ahead: local, cosine\n  behind: k-NN\n  not told apart: global"
+    )
+    assert in_words([row("probe", 0.0, None), row("local", 0.1, None)], "probe") is None
+
+
+def metadata(auroc, low, scope="mean"):
+    values = {"auroc": auroc, "auroc_low": low, "method": "metadata", "scope": scope}
+    return [values, {**values, "method": "cosine", "auroc": 0.99, "auroc_low": 0.98}]
+
+
+def test_files_that_tell_reals_from_fakes_are_announced():
+    said = files_tell(metadata(0.97, 0.95))
+    assert said.startswith("files tell: `metadata`") and "0.970" in said
+    assert files_tell(metadata(0.65, 0.58)) is None  # its interval holds 0.6
+    assert files_tell(metadata(0.65, None)) is not None  # no interval to go by
+    assert files_tell(metadata(None, None)) is None
+    alone = metadata(0.9, 0.8, "generator") + metadata(0.7, 0.65, "generator")
+    assert "0.900" in files_tell(alone)
+    assert files_tell(alone + metadata(0.5, 0.4)) is None  # the mean over the unseen counts
