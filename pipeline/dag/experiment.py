@@ -82,7 +82,10 @@ TestBy = Literal["generator", "variant"]
 
 # what a head has to beat, in the table's order (`pipeline.head.methods.baselines` says what each
 # is)
-BASELINES = ("linear probe", "k-NN", "concat MLP", "caption text", "metadata", "cosine")
+BASELINES = (
+    *("linear probe", "k-NN", "linear head", "pair probe", "concat MLP"),
+    *("caption text", "metadata", "cosine"),
+)
 
 
 class _Frozen(BaseModel):
@@ -125,7 +128,7 @@ class Experiment(_Frozen):
     phrase_template: str = Field("{}", pattern=r"^[^{}]*\{\}[^{}]*$")  # embed_texts', where needed
     head: HeadConfig = HeadConfig()
     seed: NonNegativeInt = 0
-    neighbours: PositiveInt = 9  # of the baseline k-NN
+    neighbours: PositiveInt | Literal["auto"] = "auto"  # of k-NN; auto: chosen on validation
     neighbours_among: PositiveInt | None = 20_000  # training images, drawn by the seed; None: all
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
@@ -185,7 +188,8 @@ class Experiment(_Frozen):
 
     @model_validator(mode="after")
     def _neighbours_among_enough(self) -> Self:
-        if self.neighbours_among is not None and self.neighbours_among < self.neighbours:
+        few = self.neighbours_among is not None and self.neighbours != "auto"
+        if few and self.neighbours_among < self.neighbours:
             raise ValueError("neighbours_among is smaller than neighbours")
         return self
 

@@ -50,7 +50,7 @@ from pipeline.version import __version__
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 5  # raised when the same experiment on the same data would give other numbers
+_VERSION = 6  # raised when the same experiment on the same data would give other numbers
 _DIGESTED = 65_536
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
@@ -121,7 +121,7 @@ def _with_notes(train: rows.Rows, experiment: Experiment) -> rows.Rows:
     notes = list(train.notes)
     if among is not None and count > among:
         notes.append(f"k-NN looks among {among:,} of {count:,} images (`neighbours_among`)")
-    if count < k:  # a small sample must not stop the others
+    if k != "auto" and count < k:  # a small sample must not stop the others
         notes.append(f"k-NN takes all {count:,} images, fewer than {k:,}")
     return replace(train, notes=tuple(notes))
 
@@ -174,7 +174,9 @@ def _compute(
         experiment.seed,
         choices,
     )
-    measured = _with_run(measured, about, experiment)
+    names = measured["method"].to_pylist()
+    tuned = pa.array([fitted.chosen.get(name) for name in names], pa.string())
+    measured = _with_run(measured.append_column("tuned", tuned), about, experiment)
 
     counts = {name: _counts(side) for name, side in selection.sides.items()}
     once = pc.equal(test.table["variant"], experiment.variant)  # the card counts images

@@ -28,7 +28,7 @@ def test_the_dag_files_example_and_its_defaults():
     assert (experiment.head.patience, experiment.head.min_delta) == (5, 0.01)
     assert (experiment.head.activation, experiment.head.norm) == ("relu", None)
     assert Experiment(train="true", head={"patience": None}).head.patience is None
-    assert (experiment.neighbours, experiment.bootstrap) == (9, 1000)
+    assert (experiment.neighbours, experiment.bootstrap) == ("auto", 1000)
     assert experiment.compare_to == "linear probe"
 
 

@@ -61,4 +61,4 @@ def test_figures_are_those_of_univfds_protocol(content, store, tmp_path):
             expected = np.mean([one[name] for one in found])
             assert line[name] == pytest.approx(expected, abs=1e-9), (line["method"], name)
             checked += 1
-    assert checked == 9 * 3 * 5
+    assert checked == 11 * 3 * 5

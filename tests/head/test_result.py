@@ -40,7 +40,7 @@ def test_figures_are_means_and_deviations_over_seeds(swept):
     table = over_seeds(results)
     assert table.schema.equals(OVER_SEEDS)
     rows = table.to_pylist()
-    assert len(rows) == 2 * 7 * 4  # configurations, methods, three generators and the mean
+    assert len(rows) == 2 * 9 * 4  # configurations, methods, three generators and the mean
     for row in rows:
         own = results[:3] if row["configuration"] == "hidden []" else results[3:]
         found = [
@@ -67,7 +67,7 @@ def test_the_text_shows_configurations_seeds_and_folders(swept):
     for result in results:
         assert str(result.folder) in text
     rows = shown(results).to_pylist()
-    assert len(rows) == 2 * 7 * 2  # the seen generator and the mean over the unseen
+    assert len(rows) == 2 * 9 * 2  # the seen generator and the mean over the unseen
     first = over_seeds(results).to_pylist()[0]
     assert rows[0]["ap"] == f"{first['ap']:.3f} ± {first['ap_std']:.3f}"
     assert len(as_plain(results)["runs"]) == 6

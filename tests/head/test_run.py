@@ -31,7 +31,8 @@ EXPERIMENT = Experiment(
 )
 METHODS = [
     *("global", "local", "global+local"),
-    *("linear probe", "k-NN", "concat MLP", "caption text", "metadata", "cosine"),
+    *("linear probe", "k-NN", "linear head", "pair probe", "concat MLP"),
+    *("caption text", "metadata", "cosine"),
 ]
 NOISE = ("local", "caption text", "metadata")
 MADE_FROM = {"features": "0123456789abcdef"}
@@ -47,7 +48,7 @@ def test_known_content_gives_the_known_table(result):
     assert [(row["method"], row["generator"]) for row in rows] == [
         (method, generator) for method in METHODS for generator in ("gan", "flow", "vae")
     ]
-    assert [row["seen"] for row in rows] == [True, False, False] * 9
+    assert [row["seen"] for row in rows] == [True, False, False] * 11
     for row in rows:
         assert (row["n"], row["num_real"], row["num_fake"]) == (48, 24, 24)
         assert (row["experiment"], row["train"], row["seed"]) == ("cross", EXPERIMENT.train, 0)
@@ -68,9 +69,9 @@ def test_known_content_gives_the_known_table(result):
 def test_metrics_are_scikit_learns_on_the_saved_predictions(result):
     metrics = pq.read_table(result.folder / "metrics.parquet")
     predicted = pq.read_table(result.folder / "predictions.parquet")
-    assert predicted.num_rows == 9 * 144
+    assert predicted.num_rows == 11 * 144
     by_generator = metrics.filter(pc.equal(metrics["scope"], "generator"))
-    assert metrics.num_rows - by_generator.num_rows == 9  # the means
+    assert metrics.num_rows - by_generator.num_rows == 11  # the means
     for row in by_generator.to_pylist():
         keep = pc.and_(
             pc.equal(predicted["method"], row["method"]),
@@ -94,7 +95,7 @@ def test_what_was_chosen_follows_from_the_saved_validation(content, store, tmp_p
     held = pq.read_table(result.folder / "validation.parquet")
     tested = pq.read_table(result.folder / "predictions.parquet")
     assert not set(held["image_id"].to_pylist()) & set(tested["image_id"].to_pylist())
-    assert held.num_rows == 9 * 24
+    assert held.num_rows == 11 * 24
     for method in METHODS:
         own = held.filter(pc.equal(held["method"], method))
         label, p = own["label"].to_numpy(), own["probability"].to_numpy()
@@ -314,7 +315,7 @@ def test_only_seen_generators_have_no_mean(content, store, tmp_path):
     seen = EXPERIMENT.model_copy(update={"test": "split = 'test' and generator = 'gan'"})
     result = run_experiment(store(content()), seen, "seen", tmp_path, {})
     assert "no unseen generator" in render(result)
-    assert summary(result).num_rows == 9
+    assert summary(result).num_rows == 11
     assert "that of" not in render(result)
 
 
@@ -322,7 +323,7 @@ def test_progress_is_said(content, store, tmp_path):
     lines = []
     run_experiment(store(content()), EXPERIMENT, "cross", tmp_path, {}, lines.append)
     assert lines[0] == "38 training, 10 validation images, 144 test rows"
-    assert len(lines) == 1 + 9 + 1
+    assert len(lines) == 1 + 11 + 1
     assert lines[-1] == "measuring, with 1,000 bootstrap resamples"
 
 
@@ -410,7 +411,7 @@ def test_a_run_by_variant_measures_each_variant_on_its_own_predictions(content, 
     suffix = {"clean": "", "jpeg_50": "-jpeg_50", "blur_2": "-blur_2"}
     assert (predicted["image_id"].str[32:] == predicted["variant"].map(suffix)).all()
     rows = result.metrics.to_pylist()
-    assert len(rows) == 9 * 3 * 3 and result.means.num_rows == 9 * 3
+    assert len(rows) == 11 * 3 * 3 and result.means.num_rows == 11 * 3
     by = {(row["method"], row["variant"], row["generator"]): row for row in rows}
     for (method, variant, generator), row in by.items():
         same = (predicted["method"] == method) & (predicted["variant"] == variant)

@@ -1,94 +1,136 @@
-"""What a head has to beat, from the same cache: simple methods on what is already there."""
+"""What a head has to beat: simple methods on what the cache has, at their best.
+
+What a baseline leaves open, how little its weights are held back or how many neighbours vote, is
+chosen on the validation images, as the epoch of a head is: a reference that nobody tuned is easily
+beaten.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from pipeline.dag.experiment import Experiment
-from pipeline.errors import UserError
+from pipeline.head.figures.metrics import log_loss
 from pipeline.head.methods.logistic import logistic_over_blocks
 from pipeline.head.methods.neighbours import choose, share_of_fakes
 from pipeline.head.vectors.row_reader import InMemory, Source, over_blocks
 
 Predict = Callable[[Source], np.ndarray]
 
+# how little a logistic regression's weights are held back, and how many neighbours vote
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+NEIGHBOURS = (3, 9, 27, 81)
 
-def logistic(source: Source, y: np.ndarray) -> Predict:
-    """Logistic regression (L2, C = 1) of y [n] (0, 1) on standardised rows; no randomness.
 
-    scikit-learn's in memory, and the same problem solved over blocks
-    (`pipeline.head.methods.logistic`) for what is streamed. Returns the function from other rows to
-    the probability of fake, float64 [m].
+@dataclass(frozen=True)
+class Side:
+    """Rows of images and their labels [n]: 0 real, 1 fake."""
+
+    rows: Source
+    label: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fitted baseline: from rows to the probability of fake, float64 [m]; what was chosen."""
+
+    predict: Predict
+    chosen: str
+
+
+def logistic(train: Side, validation: Side) -> Tuned:
+    """Logistic regression (L2) on standardised rows, of the strength of the least validation loss.
+
+    `STRENGTHS` are tried. scikit-learn's in memory, and the same problem solved over blocks
+    (`pipeline.head.methods.logistic`) for what is streamed. Nothing is random.
     """
-    if isinstance(source, InMemory):
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    fits = _in_memory(train) if isinstance(train.rows, InMemory) else _over_blocks(train)
+    found = {c: fits(c) for c in STRENGTHS}
+    losses = {c: log_loss(validation.label, fit(validation.rows)) for c, fit in found.items()}
+    best = min(losses, key=losses.__getitem__)
+    return Tuned(found[best], f"C = {best:g}")
+
+
+def _in_memory(train: Side) -> Callable[[float], Predict]:
+    scaler = StandardScaler().fit(train.rows.x.numpy())
+    x = scaler.transform(train.rows.x.numpy())
+
+    def fit(c: float) -> Predict:
+        model = LogisticRegression(C=c, max_iter=1000)
         with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
-            model.fit(source.x.numpy(), y)
-        return lambda rows: expit(
-            over_blocks(rows, lambda block: model.decision_function(block.numpy()))
-        )
-    weight, mean, bias = logistic_over_blocks(source, y)
-    return lambda rows: expit(over_blocks(rows, lambda block: (block - mean) @ weight + bias))
+            model.fit(x, train.label)
+
+        def logits(block: torch.Tensor) -> np.ndarray:
+            return model.decision_function(scaler.transform(block.numpy()))
+
+        return lambda rows: expit(over_blocks(rows, logits))
+
+    return fit
 
 
-def nearest_neighbours(
-    source: Source, y: np.ndarray, k: int, among: int | None = None, seed: int = 0
-) -> Predict:
+def _over_blocks(train: Side) -> Callable[[float], Predict]:
+    def fit(c: float) -> Predict:
+        weight, mean, bias = logistic_over_blocks(train.rows, train.label, c)
+        return lambda rows: expit(over_blocks(rows, lambda block: (block - mean) @ weight + bias))
+
+    return fit
+
+
+def nearest_neighbours(train: Side, validation: Side, experiment: Experiment) -> Tuned:
     """The share of fakes among the k training rows of the least cosine distance.
 
-    `among`: look at so many of the training rows only, drawn by the seed; None: at all. Returns the
-    function from other rows to that share, float64 [m]. Raises UserError when there are fewer than
-    k training rows.
+    k is what the experiment says, or the one of `NEIGHBOURS` of the best validation AP, the largest
+    of several; of fewer training rows all vote. With `neighbours_among` it looks at so many of the
+    training rows only, drawn by the seed.
     """
-    count = len(source)
+    source, y = train.rows, train.label
+    count, among = len(source), experiment.neighbours_among
     if among is not None and among < count:
         drawn = np.zeros(count, bool)  # in the side's own order: the same ones however it is read
-        drawn[choose(count, among, seed)] = True
+        drawn[choose(count, among, experiment.seed)] = True
         kept = np.flatnonzero(drawn[source.order])
         source, y = InMemory(source.at(kept).numpy()), y[kept]
-    if k > len(source):
-        raise UserError(
-            f"{k:,} neighbours are more than the {len(source):,} training images",
-            hint="lower the experiment's `neighbours`",
-        )
-
-    def predict(rows: Source) -> np.ndarray:
-        return share_of_fakes(source, y, rows, k)
-
-    return predict
+    k = experiment.neighbours
+    if k == "auto":
+        numbers = [k for k in NEIGHBOURS if k <= len(source)] or [len(source)]
+        shares = share_of_fakes(source, y, validation.rows, numbers)
+        aps = {k: average_precision_score(validation.label, p) for k, p in shares.items()}
+        k = max(numbers, key=lambda k: (round(aps[k], 12), k))
+    number = min(k, len(source))
+    return Tuned(lambda rows: share_of_fakes(source, y, rows, [number])[number], f"k = {number}")
 
 
 @dataclass(frozen=True)
 class Baseline:
     """`columns`: the matrices it reads, side by side (names of `matrices.needed`).
 
-    `fit` is None for the experiment's own head, trained and stopped as the others are.
+    None: those of the experiment's own head. `fit` is None for that head's MLP, trained and stopped
+    as the others are.
     """
 
-    columns: tuple[str, ...]
-    fit: Callable[[Source, np.ndarray, Experiment], Predict] | None
+    columns: tuple[str, ...] | None
+    fit: Callable[[Side, Side, Experiment], Tuned] | None
 
 
 def _logistic(*columns: str) -> Baseline:
-    return Baseline(columns, lambda x, y, experiment: logistic(x, y))
+    return Baseline(columns or None, lambda train, validation, _: logistic(train, validation))
 
 
 # name in the tables (`pipeline.dag.experiment.BASELINES`) -> what it is
 BASELINES = {
     # UnivFD: Ojha et al., Towards Universal Fake Image Detectors (CVPR 2023): both of its heads
     "linear probe": _logistic("image_embedding"),
-    "k-NN": Baseline(
-        ("image_embedding",),
-        lambda x, y, experiment: nearest_neighbours(
-            x, y, min(experiment.neighbours, len(x)), experiment.neighbours_among, experiment.seed
-        ),
-    ),
+    "k-NN": Baseline(("image_embedding",), nearest_neighbours),
+    # Whether a gain is the features' or the MLP's
+    "linear head": _logistic(),
+    "pair probe": _logistic("image_embedding", "caption_embedding"),
     # De-Fake: Sha et al., DE-FAKE (CCS 2023): an MLP on [image; caption], with our head's settings
     "concat MLP": Baseline(("image_embedding", "caption_embedding"), None),
     # Whether what is shown, and not how it is made, tells fakes apart

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.methods.baselines import BASELINES, Predict
+from pipeline.head.methods.baselines import BASELINES, Predict, Side
 from pipeline.head.methods.foreign import apply_linear
 from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.train import Trained, train
@@ -33,11 +33,12 @@ class Fitted:
     """What fitting gives: the head on all features, and each method's probabilities of fake.
 
     `validation`, `test`: method -> float64 [rows], in the table's order. `curves`: a row a head
-    and epoch.
+    and epoch. `chosen`: method -> what it left open and validation decided, in words.
     """
 
     head: Head
     curves: pa.Table
+    chosen: dict[str, str]
     validation: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
 
@@ -56,6 +57,7 @@ def fit(
     trained: dict[str, Trained] = {}
     foreign: dict[str, dict[str, np.ndarray]] = {}
     found: dict[str, dict[str, np.ndarray]] = {}
+    chosen: dict[str, str] = {}
 
     def predicted(names: tuple[str, ...], predict: Predict) -> dict[str, np.ndarray]:
         """Side -> probabilities of its rows."""
@@ -72,6 +74,11 @@ def fit(
         except UserError as error:
             raise UserError(error.what, f"the head on {method}", error.hint) from None
         found[method] = predicted(names, trained[method].head.probabilities)
+        chosen[method] = f"epoch {trained[method].best}"
+
+    def side(names: tuple[str, ...], name: str) -> Side:
+        rows = samples.take(names, name)
+        return Side(rows, labels[name][rows.order])
 
     # first, so that a file of another width is said before anything is trained
     for method, path in experiment.foreign.items():
@@ -84,13 +91,15 @@ def fit(
             head(method, baseline.columns)
         else:
             say(f"fitting the baseline: {method}")
-            rows = samples.take(baseline.columns, "train")
-            predict = baseline.fit(rows, labels["train"][rows.order], experiment)
-            found[method] = predicted(baseline.columns, predict)
+            names = baseline.columns or experiment.features
+            tuned = baseline.fit(side(names, "train"), side(names, "validation"), experiment)
+            found[method] = predicted(names, tuned.predict)
+            chosen[method] = tuned.chosen
     found |= foreign
     return Fitted(
         trained[last].head,
         _curves(trained),
+        chosen,
         {method: sides["validation"] for method, sides in found.items()},
         {method: sides["test"] for method, sides in found.items()},
     )

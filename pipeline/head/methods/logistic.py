@@ -6,16 +6,17 @@ from scipy.optimize import minimize
 
 from pipeline.head.vectors.row_reader import Source, moments
 
-C = 1.0  # scikit-learn's default: how little the weights are held back
 _OPTIONS = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
 
 
-def logistic_over_blocks(source: Source, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, float]:
+def logistic_over_blocks(
+    source: Source, y: np.ndarray, c: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Weight and mean float32 [width], and bias, of the logit (x - mean) @ weight + bias.
 
     The problem of scikit-learn's `LogisticRegression` on standardised columns, of the same penalty
-    (L2, C = 1), and its solver (L-BFGS) with its settings: only sums are taken block by block. `y`
-    [n]: 0 real, 1 fake. Nothing is random.
+    (L2; `c`: how little the weights are held back), and its solver (L-BFGS) with its settings: only
+    sums are taken block by block. `y` [n]: 0 real, 1 fake. Nothing is random.
     """
     mean, std = moments(source)
     scale = torch.where(std > 0, 1 / std, 0.0)
@@ -38,7 +39,7 @@ def logistic_over_blocks(source: Source, y: np.ndarray) -> tuple[torch.Tensor, t
             pulls += float(wrong.double().sum())
             start += len(block)
         slope = (pull - pulls * mean.double()) * scale.double() / count
-        penalty = at[:-1] / (C * count)
+        penalty = at[:-1] / (c * count)
         value = total / count + 0.5 * float(at[:-1] @ penalty)
         return value, np.append(slope.numpy() + penalty, pulls / count)
 

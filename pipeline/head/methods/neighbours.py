@@ -1,6 +1,6 @@
 """k nearest neighbours by cosine, over blocks of rows: neither side need fit in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,16 +18,17 @@ def choose(count: int, among: int, seed: int) -> np.ndarray:
     return np.sort(rng.choice(count, among, replace=False))
 
 
-def share_of_fakes(train: Source, y: np.ndarray, test: Source, k: int) -> np.ndarray:
-    """float64 [rows of `test`]: the share of fakes among the k nearest rows of `train`.
+def share_of_fakes(
+    train: Source, y: np.ndarray, test: Source, numbers: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """k -> float64 [rows of `test`]: the share of fakes among the k nearest rows of `train`.
 
-    `y` [rows of `train`]: 0 real, 1 fake. Nearest: of the least cosine distance.
+    For each k of `numbers`. `y` [rows of `train`]: 0 real, 1 fake. Nearest: of the least cosine
+    distance.
     """
-    label = torch.from_numpy(y.astype(np.float64))
-    shares = [
-        label[_nearest(train, queries, k)].mean(dim=1) for queries in _together(test.blocks())
-    ]
-    return torch.cat(shares).numpy()
+    label, most = torch.from_numpy(y.astype(np.float64)), max(numbers)
+    found = [label[_nearest(train, queries, most)] for queries in _together(test.blocks())]
+    return {k: torch.cat([one[:, :k].mean(dim=1) for one in found]).numpy() for k in numbers}
 
 
 def _together(blocks: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:

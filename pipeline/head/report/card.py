@@ -67,7 +67,7 @@ def card(
         "What is not known of the method": _UNKNOWN,
         "Data": _data(about, counts),
         "Training": _training(about, curves, method),
-        "What was chosen on validation images": _chosen(about, own[0]),
+        "What was chosen on validation images": f"{_chosen(about, own[0])}\n{_tuned(measured)}",
         "Results of this head": _results(own),
         "Beside the baselines": _beside(measured),
         **({"Results of this head on perturbed images": _perturbed(others)} if others else {}),
@@ -136,6 +136,11 @@ def _training(about: Mapping[str, Any], curves: pa.Table, method: str) -> str:
         f"{best['epoch']}: training loss {best['train_loss']:.4f}, validation loss "
         f"{best['validation_loss']:.4f}, validation AP {best['validation_ap']:.4f}."
     )
+
+
+def _tuned(measured: pa.Table) -> str:
+    rows = {row["method"]: row["tuned"] for row in measured.to_pylist() if row["tuned"]}
+    return "- of all methods: " + ", ".join(f"{name} {what}" for name, what in rows.items())
 
 
 def _chosen(about: Mapping[str, Any], row: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """A run as a person reads it, and as a table of plain values."""
 
 import io
+import textwrap
 from typing import Any
 
 import pyarrow as pa
@@ -94,6 +95,13 @@ def differences(result: Result) -> pa.Table:
     )
 
 
+def tuned(result: Result) -> str:
+    """What each method left open and validation images decided, in words."""
+    rows = {row["method"]: row["tuned"] for row in result.metrics.to_pylist() if row["tuned"]}
+    said = ", ".join(f"{method} {what}" for method, what in rows.items())
+    return textwrap.fill(f"chosen on them too: {said}", 118, subsequent_indent="  ")
+
+
 def never_sure(result: Result) -> list[str]:
     """Of each method that no probability makes sure of a verdict: which, in words."""
     lines = []
@@ -124,6 +132,7 @@ def render(result: Result) -> str:
         f"{experiment.sure_at:.0%} of the sure\nverdicts are right; "
         "->: from 0.5 to the threshold, and to the probabilities at T\n"
     )
+    stream.write(f"{tuned(result)}\n")
     for line in never_sure(result):
         stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
     if experiment.compare_to and result.means.num_rows:

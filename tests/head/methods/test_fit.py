@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.methods.baselines import logistic
+from pipeline.head.methods.baselines import Side, logistic
 from pipeline.head.methods.fit import CURVES, fit
 from pipeline.head.methods.train import train
 from pipeline.head.vectors.row_reader import InMemory
@@ -58,9 +58,22 @@ def test_heads_are_trained_on_training_and_stopped_on_validation_rows(made):
 def test_baselines_see_training_rows_only(made):
     x, y = made
     fitted = fitted_on(x, y)
-    expected = logistic(InMemory(x["cosine_global"][TRAIN]), y[TRAIN])
+    train, held = (Side(InMemory(x["cosine_global"][some]), y[some]) for some in (TRAIN, HELD))
+    expected = logistic(train, held)
     for found, rows in ((fitted.test, TEST), (fitted.validation, HELD)):
-        assert np.array_equal(found["cosine"], expected(InMemory(x["cosine_global"][rows])))
+        own = expected.predict(InMemory(x["cosine_global"][rows]))
+        assert np.array_equal(found["cosine"], own)
+    assert fitted.chosen["cosine"] == expected.chosen
+    assert fitted.chosen.keys() == set(EXPERIMENT.methods)
+    assert fitted.chosen["global"].startswith("epoch ")
+
+
+def test_the_linear_head_reads_what_the_head_reads(made):
+    x, y = made
+    both = np.concatenate([x["global"], x["local"]], axis=1)
+    sides = [Side(InMemory(both[some]), y[some]) for some in (TRAIN, HELD)]
+    own = logistic(*sides).predict(InMemory(both[TEST]))
+    assert np.array_equal(fitted_on(x, y).test["linear head"], own)
 
 
 def test_a_training_that_fails_names_its_head(made):
