@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 LEVEL = 0.05
-FAR = 0.6  # an AUROC whose interval lies beyond is far from chance
+FAR = 0.1  # an AUROC whose interval is further from 0.5 is far from chance
 
 
 def told_apart(p_values: Mapping[str, float], level: float = LEVEL) -> set[str]:
@@ -50,11 +50,18 @@ def files_tell(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """
     own = [row for row in rows if row["method"] == "metadata" and row["auroc"] is not None]
     own = [row for row in own if row["scope"] == "mean"] or own
-    far = [row for row in own if (row["auroc_low"] or row["auroc"]) > FAR]
+    far = [row for row in own if _distance(row) > FAR]
     if not far:
         return None
-    most = max(far, key=lambda row: row["auroc"])
+    most = max(far, key=_distance)
+    turned = ", turned round since training" if most["auroc"] < 0.5 else ""
     return (
-        f"files tell: `metadata` (size, shape, format, quality) alone has an AUROC of "
-        f"{most['auroc']:.3f} here, so other methods may have learned no more than that"
+        f"files tell: `metadata` alone (size, shape, format) has an AUROC of {most['auroc']:.3f}"
+        f"{turned};\nother methods may have learned no more than that"
     )
+
+
+def _distance(row: Mapping[str, Any]) -> float:
+    """How far an AUROC is from 0.5 at least, by its interval where there is one."""
+    ends = [row["auroc"] if row[end] is None else row[end] for end in ("auroc_low", "auroc_high")]
+    return max(ends[0] - 0.5, 0.5 - ends[1])

@@ -37,8 +37,10 @@ def test_the_table_in_words():
 
 
 def metadata(auroc, low, scope="mean"):
-    values = {"auroc": auroc, "auroc_low": low, "method": "metadata", "scope": scope}
-    return [values, {**values, "method": "cosine", "auroc": 0.99, "auroc_low": 0.98}]
+    high = None if low is None else 2 * auroc - low
+    values = {"auroc": auroc, "auroc_low": low, "auroc_high": high, "scope": scope}
+    cosine = {**values, "auroc": 0.99, "auroc_low": 0.98, "auroc_high": 1.0}
+    return [{"method": "metadata", **values}, {"method": "cosine", **cosine}]
 
 
 def test_files_that_tell_reals_from_fakes_are_announced():
@@ -47,6 +49,9 @@ def test_files_that_tell_reals_from_fakes_are_announced():
     assert files_tell(metadata(0.65, 0.58)) is None  # its interval holds 0.6
     assert files_tell(metadata(0.65, None)) is not None  # no interval to go by
     assert files_tell(metadata(None, None)) is None
+    turned = files_tell(metadata(0.263, 0.24))
+    assert "0.263" in turned and "turned round" in turned
+    assert files_tell(metadata(0.35, 0.25)) is None  # its interval holds 0.4
     alone = metadata(0.9, 0.8, "generator") + metadata(0.7, 0.65, "generator")
     assert "0.900" in files_tell(alone)
     assert files_tell(alone + metadata(0.5, 0.4)) is None  # the mean over the unseen counts
