@@ -35,7 +35,7 @@ Features are `global` and `local` misalignment (`representation`, `pooling`: wha
 `pipeline.head.vectors.represent`), the unit embeddings `image` and `text` (of the caption), and
 `scalars`: cosine and distance, global and local, and the number of objects. The table has a head on
 each alone and one on all side by side. An image without objects has zeros for `local` and its
-scalars.
+scalars, and among these a 0 that says so.
 
 `foreign: {UnivFD: fc_weights.pth}` adds a row with a linear head that others trained on CLIP's raw
 image embeddings (`pipeline.head.methods.foreign`).

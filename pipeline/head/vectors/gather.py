@@ -3,17 +3,12 @@
 They come from the tables `features` and `image_embeddings`.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.head.vectors.parts import Part
-
-if TYPE_CHECKING:
-    pass
 
 SCALARS = (
     *("cosine_global", "distance_global", "cosine_local", "distance_local"),
@@ -34,9 +29,10 @@ def gather(part: Part, names: set[str]) -> dict[str, np.ndarray]:
 
     `global`, `local` float16 [m, d]: the representations D (`local` is zeros for an image whose
     caption names no object); `image_embedding` float16 [m, d]; `cosine_global` float32 [m, 1];
-    `scalars` float32 [m, 5]: `SCALARS`, zeros where there is no object; `raw_image` float32 [m, d]:
-    the image embedding at the length that it had before it was normalised. Raises UserError when
-    a number is not finite, or a table has not one row an image.
+    `scalars` float32 [m, 6]: `SCALARS`, zeros where there is no object, and a last column that is 1
+    where there is one, so that a distance of 0 is not taken for perfect alignment; `raw_image`
+    float32 [m, d]: the image embedding at the length that it had before it was normalised. Raises
+    UserError when a number is not finite, or a table has not one row an image.
     """
     wanted = {name: place for name, place in _CACHED.items() if name in names}
     columns: dict[str, list[str]] = {}
@@ -50,6 +46,8 @@ def gather(part: Part, names: set[str]) -> dict[str, np.ndarray]:
     found = {name: matrix(tables[table], table, column) for name, (table, column) in wanted.items()}
     if "scalars" in names:
         each = [matrix(tables["features"], "features", name) for name in SCALARS]
+        there = pc.is_valid(tables["features"]["distance_local"]).to_numpy()
+        each.append(there.astype(np.float32)[:, None])
         found["scalars"] = np.concatenate(each, axis=1)
     if "raw_image" in names:
         parts = (

@@ -89,8 +89,10 @@ def test_image_text_and_scalars(content, store):
         text = made.texts[made.captions["caption"][image]]
         assert x["caption_embedding"][row] == pytest.approx(text, abs=1e-3)
         numbers = [made.features[name][image] or 0 for name in SCALARS]
+        numbers.append(float(made.features["distance_local"][image] is not None))
         assert x["scalars"][row] == pytest.approx(numbers, rel=1e-6)
-    assert x["scalars"][1, 2:].tolist() == [0, 0, 0]
+    # no object: not as if it were perfectly aligned
+    assert x["scalars"][1, 2:].tolist() == [0, 0, 0, 0]
 
 
 def test_local_keeps_its_width_when_no_image_has_objects(content, store):
