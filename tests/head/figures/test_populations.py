@@ -94,9 +94,7 @@ def test_the_means_interval_is_scipys_bootstrap_of_the_same_images(shared):
     def mean(*drawn, axis=-1):
         return sum(w * one.mean(axis=axis) for w, one in zip(weights, drawn, strict=True))
 
-    theirs = scipys(
-        samples, mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
-    )
+    theirs = scipys(samples, mean, n_resamples=4000, method="percentile", random_state=1)
     interval = theirs.confidence_interval
     own = found["balanced_accuracy_low"], found["balanced_accuracy_high"]
     assert own == pytest.approx((interval.low, interval.high), abs=0.006)
