@@ -22,6 +22,6 @@ class _Still(DynamicCache):
 
 def shared_image(decoder: Any) -> dict[str, Any]:
     """The argument for one `generate` of a model whose part that writes is `decoder`."""
-    # its name was another one in transformers before 5.2x
+    # transformers 5.23 has another name for it than 5.24
     name = "cache" if "cache" in signature(decoder.forward).parameters else "past_key_values"
     return {name: EncoderDecoderCache(DynamicCache(), _Still())}
