@@ -124,19 +124,14 @@ class _Ranking:
             if self.last is not None:
                 true = true.take(self.last, axis=1, mode="clip")
                 gained = np.diff(true, axis=1, prepend=0)
-            pairs = self._out_of_order(gained, false) / (num_real * num_fake)
             # whole numbers until here, which are added up many times faster than fractions
-            precision = true.astype(np.float64)
-            drawn = false.take(self.above, axis=1, mode="clip").astype(np.float64)
-            drawn += precision
-            precision /= np.maximum(drawn, 1, out=drawn)  # nothing drawn: nothing gained
-            precision *= gained
-            return precision.sum(axis=1) / num_fake, 1 - pairs, accuracy, balanced
-
-    def _out_of_order(self, gained: np.ndarray, false: np.ndarray) -> np.ndarray:
-        """How many pairs of a fake and a real have the real first, ties by half."""
-        over = np.einsum("rf,rf->r", gained, false.take(self.above, axis=1), dtype=np.float64)
-        if self.before is None:
-            return over
-        under = np.einsum("rf,rf->r", gained, false.take(self.before, axis=1), dtype=np.float64)
-        return (over + under) / 2
+            weight, precision = gained.astype(np.float64), true.astype(np.float64)
+            over = false.take(self.above, axis=1, mode="clip").astype(np.float64)
+            wrong_pairs = np.einsum("rf,rf->r", weight, over)  # the real first, or a tie
+            if self.before is not None:
+                before = false.take(self.before, axis=1, mode="clip").astype(np.float64)
+                wrong_pairs = (wrong_pairs + np.einsum("rf,rf->r", weight, before)) / 2
+            over += precision
+            precision /= np.maximum(over, 1, out=over)  # nothing drawn: nothing gained
+            ap = np.einsum("rf,rf->r", precision, weight) / num_fake
+            return ap, 1 - wrong_pairs / (num_real * num_fake), accuracy, balanced

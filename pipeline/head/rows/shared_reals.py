@@ -19,7 +19,8 @@ def measured_against(test: Rows, reals: str | Mapping[str, str], read: Read, key
     `reals`: a predicate for all generators that have fakes, in place of all real images that `test`
     selects; or one for each generator named, in place of its own. Of what they select real images
     count, each of them once a generator; sets without fakes are left with what they did not give.
-    UserError for a generator without fakes, and for a predicate that selects no real image.
+    UserError for a generator without fakes, a test without any, and for a predicate that selects no
+    real image.
     """
     faked_by = sorted(test.faked_by, key=lambda name: name or "")
     asked = dict.fromkeys(faked_by, reals) if isinstance(reals, str) else dict(reals)
@@ -28,6 +29,10 @@ def measured_against(test: Rows, reals: str | Mapping[str, str], read: Read, key
             f"`test` has no fakes of '{strange[0]}'",
             f"{key}.reals",
             nearest(strange[0], [name for name in faked_by if name]),
+        )
+    if not asked:
+        raise UserError(
+            "`test` selects no fakes that `reals` could be beside", f"{key}.test", "widen `test`"
         )
     table, sql, notes = test.table, [test.sql], list(test.notes)
     real = pc.equal(table["label"], 0)

@@ -55,6 +55,8 @@ def test_a_generator_without_fakes_and_a_predicate_without_reals_are_errors(cont
     with pytest.raises(UserError, match="selects no usable image") as error:
         selected(connection, reals="generator = 'gan' and label = 1")
     assert error.value.where == "experiments.x.reals"
+    with pytest.raises(UserError, match="`test` selects no fakes"):
+        selected(connection, test=f"{TEST} and label = 0", reals=GAN)
     with pytest.raises(UserError, match="are in both training and test"):
         selected(connection, reals=TRAIN)
 
