@@ -5,7 +5,7 @@
 --     using (experiment, run_id, method, variant)
 --
 -- of_run      run_id; null: the newest run
--- of_method   of that run; null: its best mean average precision
+-- of_method   of that run; null: the best on validation images
 -- of_variant  of the tested images; null: that of the training images
 -- experiment  as in runs
 -- run_id      as in runs
@@ -29,6 +29,6 @@ order by
     max(saved) desc,
     experiment,
     run_id,
-    avg(ap) desc nulls last,
+    max(validation_ap) desc nulls last,
     method
 limit 1

@@ -4,7 +4,7 @@
 -- The share of fakes among the tested images moves the share in every bin:
 -- compare the two only where both kinds are about as frequent as in use.
 -- param run text null: run_id; null: the newest run
--- param method text null: of the run; null: its best mean average precision
+-- param method text null: of the run; null: the best on validation images
 -- param bins integer 10: how many, equally wide
 -- param generator text null: only this tested generator
 -- param variant text null: of tested images; null: that of training images

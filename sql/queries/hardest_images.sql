@@ -2,7 +2,7 @@
 -- A row is one test image and generator, the worst of its kind first.
 --
 -- param run text null: run_id; null: the newest run
--- param method text null: of the run; null: its best mean average precision
+-- param method text null: of the run; null: the best on validation images
 -- param images integer 10: reals, and as many fakes
 -- param generator text null: only this tested generator
 -- param variant text null: of tested images; null: that of training images

@@ -4,9 +4,9 @@
 -- The verdict is fake from a probability of 0.5. The rows where the two are
 -- furthest apart come first.
 -- param run text null: run_id; null: the newest run
--- param method text null: of the run; null: its best mean average precision
+-- param method text null: of the run; null: the best on validation images
 -- param other_run text null: its run_id; null: the same run
--- param other_method text null: of it; null: its best other one
+-- param other_method text null: of it; null: its best other one on validation
 -- param images integer 50: how many
 -- param variant text null: of tested images; null: that of training images
 -- kind               real or fake, as listed
@@ -47,7 +47,10 @@ other as (
         and (runs.experiment, runs.run_id, runs.method)
         <> (chosen.experiment, chosen.run_id, chosen.method)
     group by runs.experiment, runs.run_id, runs.method, runs.variant
-    order by avg(runs.ap) desc nulls last, runs.experiment, runs.method
+    order by
+        max(runs.validation_ap) desc nulls last,
+        runs.experiment,
+        runs.method
     limit 1
 
 ),

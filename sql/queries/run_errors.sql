@@ -2,7 +2,7 @@
 -- A row is one image and generator on the wrong side of 0.5, the surest first.
 --
 -- param run text null: run_id; null: the newest run
--- param method text null: of the run; null: its best mean average precision
+-- param method text null: of the run; null: the best on validation images
 -- param generator text null: only this tested generator
 -- param errors integer 50: how many
 -- param variant text null: of tested images; null: that of training images

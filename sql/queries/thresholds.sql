@@ -3,7 +3,7 @@
 --
 -- A threshold chosen on these test images is an oracle: choose it on others.
 -- param run text null: run_id; null: the newest run
--- param method text null: of the run; null: its best mean average precision
+-- param method text null: of the run; null: the best on validation images
 -- param steps integer 20: between 0 and 1
 -- param generator text null: only this tested generator
 -- param variant text null: of tested images; null: that of training images

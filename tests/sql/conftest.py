@@ -256,6 +256,7 @@ AP = {  # (run, method, generator): average precision
     ("old", "probe", "progan"): 0.9,
     ("new", "head", "progan"): 1.0,
 }
+VALIDATION_AP = {"head": 0.9, "probe": 0.95}
 SAVED = {"old": 1_767_323_040, "new": 1_767_323_100}  # 2026-01-02T03:04 and 03:05, UTC
 
 
@@ -276,6 +277,7 @@ def _write_run(folder: Path, run: str) -> None:
         row = {"experiment": "cross", "run_id": run, "method": method, "generator": generator}
         row |= {"variant": "clean", "train_variant": "clean"}
         row |= {"seen": generator == "progan", "ap": ap, "auroc": ap}
+        row |= {"validation_ap": VALIDATION_AP[method]}
         row |= {"accuracy": float(np.mean(right[0] + right[1]))}
         row |= {"tnr": float(np.mean(right[0])), "tpr": float(np.mean(right[1])), "n": len(found)}
         metrics.append(row | ({"scope": "generator", "brier": 0.25} if run == "new" else {}))

@@ -2,10 +2,12 @@
 
 import random
 
+import duckdb
 import pytest
 
 from pipeline.corpus import variants
 from pipeline.query.questions import execute
+from pipeline.shipped import folder
 from tests.sql.conftest import BJ, A, C, D, approx, distance
 
 
@@ -42,6 +44,19 @@ def test_chosen_method(connection):
     best = execute(connection, sql.format("'old'", "null")).to_pylist()
     assert best == [{"run_id": "old", "method": "probe"}]
     assert execute(connection, sql.format("'old'", "'none'")).num_rows == 0
+
+
+def test_a_method_is_chosen_on_validation_images_and_never_by_the_test():
+    connection = duckdb.connect()
+    connection.execute(
+        "create table runs as select * from (values "
+        "('x', 'r', now()::timestamp, 'lucky', 'clean', 'clean', 0.99, 0.7), "
+        "('x', 'r', now()::timestamp, 'sound', 'clean', 'clean', 0.60, 0.9)) "
+        "as t(experiment, run_id, saved, method, variant, train_variant, ap, validation_ap)"
+    )
+    connection.execute((folder("sql") / "macros" / "chosen_method.sql").read_text())
+    found = connection.sql("select method from chosen_method(null, null, null)").fetchall()
+    assert found == [("sound",)]
 
 
 def test_clean_images_agree_with_the_wide_view(connection):
