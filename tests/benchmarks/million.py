@@ -181,14 +181,17 @@ def logistic_regression(sides: dict[str, Data], options: argparse.Namespace) -> 
 
 
 def evaluation(sides: dict[str, Data], options: argparse.Namespace) -> Outcome:
-    """`evaluate.measure` of made-up probabilities of some methods."""
+    """`evaluate.measure` of made-up probabilities of some methods, all generators sharing reals."""
     rows = options.evaluated // len(GENERATORS) * len(GENERATORS)
     rng = np.random.default_rng(0)
     label = np.tile(np.repeat([0, 1], rows // len(GENERATORS) // 2 + 1), len(GENERATORS))[:rows]
     generator = np.repeat(GENERATORS, rows // len(GENERATORS))
     z = rng.standard_normal((options.methods, rows)) + label
+    place = np.tile(np.arange(rows // len(GENERATORS)), len(GENERATORS))
+    own = np.where(label == 0, 0, 1 + np.arange(rows) // (rows // len(GENERATORS)))
     test = pa.table(
         {
+            "image_id": [f"{one}-{n}" for one, n in zip(own.tolist(), place.tolist(), strict=True)],
             "label": label.astype(np.int8),
             "generator": generator,
             "variant": ["clean"] * rows,
@@ -271,7 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory", default="2GB")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--evaluated", type=int, default=1_000_000, help="rows")
-    parser.add_argument("--methods", type=int, default=9)
+    parser.add_argument("--methods", type=int, default=11)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--only", nargs="+", choices=["heads", "logistic", "evaluation", "all"])
     options = parser.parse_args(arguments)

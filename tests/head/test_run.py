@@ -273,7 +273,7 @@ def test_features_are_computed_from_the_cached_embeddings(content, store, tmp_pa
     methods = pc.unique(result.metrics["method"]).to_pylist()
     assert methods[:4] == ["global", "local", "scalars", "global+local+scalars"]
     about = load_head(result.folder)[1]
-    assert about["input"] == {"global": 16, "local": 16, "scalars": 5}
+    assert about["input"] == {"global": 16, "local": 16, "scalars": 6}
     assert (about["representation"], about["pooling"]) == ("concat", "max_norm")
     assert result.means.to_pylist()[0]["ap"] > 0.99
 

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, log_loss
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from pipeline.dag.experiment import Experiment
-from pipeline.head.figures.metrics import log_loss
 from pipeline.head.methods.logistic import logistic_over_blocks
 from pipeline.head.methods.neighbours import choose, share_of_fakes
 from pipeline.head.vectors.row_reader import InMemory, Source, over_blocks
@@ -53,7 +52,10 @@ def logistic(train: Side, validation: Side) -> Tuned:
     """
     fits = _in_memory(train) if isinstance(train.rows, InMemory) else _over_blocks(train)
     found = {c: fits(c) for c in STRENGTHS}
-    losses = {c: log_loss(validation.label, fit(validation.rows)) for c, fit in found.items()}
+    losses = {
+        c: log_loss(validation.label, fit(validation.rows), labels=[0, 1])
+        for c, fit in found.items()
+    }
     best = min(losses, key=losses.__getitem__)
     return Tuned(found[best], f"C = {best:g}")
 
