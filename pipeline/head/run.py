@@ -174,9 +174,7 @@ def _compute(
         experiment.seed,
         choices,
     )
-    names = measured["method"].to_pylist()
-    tuned = pa.array([fitted.chosen.get(name) for name in names], pa.string())
-    measured = _with_run(measured.append_column("tuned", tuned), about, experiment)
+    measured = _with_run(measured, about, experiment, fitted.chosen)
 
     counts = {name: _counts(side) for name, side in selection.sides.items()}
     once = pc.equal(test.table["variant"], experiment.variant)  # the card counts images
@@ -210,8 +208,12 @@ def _write_predictions(path: Path, side: pa.Table, p: dict[str, np.ndarray]) -> 
             writer.write_table(evaluate.predictions(side, {method: values}))
 
 
-def _with_run(measured: pa.Table, about: dict[str, Any], experiment: Experiment) -> pa.Table:
-    """The metrics with the columns that say whose they are."""
+def _with_run(
+    measured: pa.Table, about: dict[str, Any], experiment: Experiment, chosen: Mapping[str, str]
+) -> pa.Table:
+    """The metrics with the columns that say whose they are, and what validation chose."""
+    tuned = [chosen.get(method) for method in measured["method"].to_pylist()]
+    measured = measured.append_column("tuned", pa.array(tuned, pa.string()))
     for key in ("run_id", "experiment"):
         measured = measured.add_column(0, key, pa.array([about[key]] * len(measured)))
     of_all = {key: getattr(experiment, key) for key in ("train", "seed", "allow_overlap")}

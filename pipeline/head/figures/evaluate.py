@@ -114,12 +114,8 @@ def measure(
                 label[rows], stacked[:, rows], chosen, resamples, drawn_from[generator]
             )
             groups[variant][generator] = dict(zip(probabilities, found, strict=True))
-        unseen = [
-            group
-            for name, group in groups[variant].items()
-            if name not in trained_on and _has_both(group)
-        ]
-        if unseen:
+        others = [group for name, group in groups[variant].items() if name not in trained_on]
+        if unseen := [group for group in others if _has_both(group)]:
             averages[variant] = {m: _average([group[m] for group in unseen]) for m in probabilities}
             means_of[variant] = len(unseen)
     lines = []

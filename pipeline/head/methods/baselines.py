@@ -65,11 +65,13 @@ def _in_memory(train: Side) -> Callable[[float], Predict]:
     x = scaler.transform(train.rows.x.numpy())
 
     def fit(c: float) -> Predict:
+        """scikit-learn's, of one strength."""
         model = LogisticRegression(C=c, max_iter=1000)
         with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
             model.fit(x, train.label)
 
         def logits(block: torch.Tensor) -> np.ndarray:
+            """float64 [rows]."""
             return model.decision_function(scaler.transform(block.numpy()))
 
         return lambda rows: expit(over_blocks(rows, logits))
@@ -79,6 +81,7 @@ def _in_memory(train: Side) -> Callable[[float], Predict]:
 
 def _over_blocks(train: Side) -> Callable[[float], Predict]:
     def fit(c: float) -> Predict:
+        """The same problem over blocks, of one strength."""
         weight, mean, bias = logistic_over_blocks(train.rows, train.label, c)
         return lambda rows: expit(over_blocks(rows, lambda block: (block - mean) @ weight + bias))
 
