@@ -60,8 +60,9 @@ class Stage:
 
     `run(inputs, parameters, models)` gets the part's input tables by name, validated parameters,
     and the loaded models in the order of `models(parameters)`. `key` is the column whose distinct
-    values are counted as rows in, ok and failed: `image_id`, or `text_id`. What a row is made from
-    is the rows of the inputs with its image_id, and beside them, where these are given:
+    values are counted as rows in, ok and failed: `image_id`, or `text_id`. A node may do without
+    the inputs that are `optional`. What a row is made from is the rows of the inputs with its
+    image_id, and beside them, where these are given:
 
     - `texts(inputs, parameters)`: the texts that images need, columns image_id and text. A stage
       whose key is text_id gets them as its only input `texts` (text_id, text), each once; any other
@@ -77,6 +78,7 @@ class Stage:
     run: Callable[[Mapping[str, pa.Table], Any, Sequence[Any]], pa.Table]
     models: Callable[[Any], tuple[ModelSpec, ...]] = lambda parameters: ()
     key: str = "image_id"
+    optional: tuple[str, ...] = ()  # inputs that a node may do without
     texts: Callable[[Mapping[str, pa.Table], Any], pa.Table] | None = None
     finds: Callable[[Mapping[str, pa.Table], Any], Sequence[str | None]] | None = None
 

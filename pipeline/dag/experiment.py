@@ -20,7 +20,7 @@ them.
 
 Validation images come from generators that training has. A generator with fakes in training and in
 the test is an error unless `allow_overlap` is true; then the table marks it as seen, says so, and
-leaves it out of the mean over the unseen. The baselines are always in the table.
+leaves it out of the mean over the unseen.
 
 `reals` is a predicate too: the real images that every test generator is measured against, instead
 of those that `test` selects; or several, `reals: {glide: "generator = 'laion'"}`, for these
@@ -37,6 +37,10 @@ Features are `global` and `local` misalignment (`representation`, `pooling`: wha
 each alone and one on all side by side. An image without objects has zeros for `local` and its
 scalars, and among these a 0 that says so.
 
+What `features` and `baselines` leave open is what the DAG's nodes allow: one that only embeds images
+trains on `image`, beside the baselines that read no caption. `compare_to` names the methods, one or
+several, that the others' differences are from.
+
 `foreign: {UnivFD: fc_weights.pth}` adds a row with a linear head that others trained on CLIP's raw
 image embeddings (`pipeline.head.methods.foreign`).
 
@@ -46,7 +50,8 @@ are short for: `sweep: {features: [[global], [global, local]], head.dropout: [0,
 is one of the field's protocols, and stands for plain experiments: `pipeline.head.rows.presets`.
 """
 
-from itertools import product
+from collections.abc import Collection
+from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -67,6 +72,7 @@ from pydantic import (
 )
 
 from pipeline.corpus.variants import CLEAN, parse
+from pipeline.dag.inputs import BASELINES, MATRICES, Ways, in_words, way
 from pipeline.errors import nearest
 
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -79,13 +85,7 @@ Preset = Literal[
 ]
 Pooling = Literal["mean", "max_norm", "top_k", "attention"]
 TestBy = Literal["generator", "variant"]
-
-# what a head has to beat, in the table's order (`pipeline.head.methods.baselines` says what each
-# is)
-BASELINES = (
-    *("linear probe", "k-NN", "linear head", "pair probe", "concat MLP"),
-    *("caption text", "metadata", "cosine"),
-)
+Baseline = Literal[*BASELINES]
 
 
 class _Frozen(BaseModel):
@@ -132,7 +132,8 @@ class Experiment(_Frozen):
     neighbours_among: PositiveInt | None = 20_000  # training images, drawn by the seed; None: all
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
-    compare_to: str | None = "linear probe"  # the method that the differences are from
+    baselines: tuple[Baseline, ...] = tuple(BASELINES)  # those that the DAG's tables allow
+    compare_to: tuple[str, ...] = ("linear probe",)  # the methods that the differences are from
     foreign: dict[str, str] = Field(default_factory=dict)  # row -> file of a linear head
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
@@ -156,6 +157,8 @@ class Experiment(_Frozen):
             if several and isinstance(raw["sweep"], dict):
                 raw["sweep"] = {**raw["sweep"], path: tuple(value)}
                 place[key] = value[0]
+        if "compare_to" not in raw and "linear probe" not in raw.get("baselines", BASELINES):
+            raw["compare_to"] = raw["baselines"][:1]
         return raw
 
     @model_validator(mode="after")
@@ -164,10 +167,10 @@ class Experiment(_Frozen):
             raise ValueError("`train` is missing: the predicate of the images to train on")
         return self
 
-    @field_validator("test_by", mode="before")
+    @field_validator("test_by", "compare_to", mode="before")
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, str) else given
+        return (given,) if isinstance(given, str) else given or ()
 
     @field_validator("foreign")
     @classmethod
@@ -178,12 +181,11 @@ class Experiment(_Frozen):
             raise ValueError(f"{min(taken)} is a baseline's name")
         return {name: str(base / Path(path).expanduser()) for name, path in foreign.items()}
 
-    @field_validator("features", "test_by")
+    @field_validator("features", "test_by", "baselines", "compare_to")
     @classmethod
     def _once(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if len(set(names)) < len(names):
-            what = "feature" if info.field_name == "features" else "key"
-            raise ValueError(f"names a {what} twice")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"names {twice[0]} twice")
         return names
 
     @model_validator(mode="after")
@@ -198,9 +200,10 @@ class Experiment(_Frozen):
         twice = set(self.foreign) & set(self.heads)
         if twice:
             raise ValueError(f"two methods are called {min(twice)}: rename it in `foreign`")
-        if self.compare_to is not None and self.compare_to not in self.methods:
-            hint = nearest(self.compare_to, self.methods)
-            raise ValueError(f"compare_to names no method of the table: {hint}")
+        for name in self.compare_to:
+            if name not in self.methods:
+                hint = nearest(name, self.methods)
+                raise ValueError(f"compare_to names no method of the table, '{name}': {hint}")
         return self
 
     @model_validator(mode="after")
@@ -254,6 +257,57 @@ class Experiment(_Frozen):
         return {"+".join(features): features for features in [*alone, self.features]}
 
     @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Method -> the matrices that it reads side by side, in the table's order."""
+        baselines = {name: BASELINES[name] or self.features for name in self.baselines}
+        return {**self.heads, **baselines, **dict.fromkeys(self.foreign, ("raw_image",))}
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The names in the table, in its order."""
-        return (*self.heads, *BASELINES, *self.foreign)
+        return tuple(self.reads)
+
+    def ways(self, matrix: str) -> Ways:
+        """The tables that a matrix can be made from: the node `features` makes one kind of D."""
+        ours = (self.representation, self.pooling) == ("unit_difference", "mean")
+        return MATRICES[matrix] if ours or matrix not in ("global", "local") else _pairs(matrix)
+
+    def tables(self, made: Collection[str]) -> set[str]:
+        """The tables that its methods read, of those that the DAG's nodes make."""
+        read = {matrix: way(self.ways(matrix), made) for matrix in chain(*self.reads.values())}
+        return {"images"}.union(*(one or self.ways(name)[0] for name, one in read.items()))
+
+    def on(self, made: Collection[str]) -> "Experiment":
+        """This experiment in a DAG whose nodes make these tables.
+
+        What it leaves open becomes what they allow: of the features `global` and `local`, or else
+        `image`, or else `text`; of all baselines; and the one that is compared to. ValueError for
+        what it names and they do not allow.
+        """
+        able = {matrix for matrix, ways in MATRICES.items() if way(ways, made) is not None}
+        given, changes = self.model_fields_set, {}
+        features = self.features
+        if "features" not in given:
+            two = [feature for feature in features if feature in able]
+            one = [feature for feature in ("image", "text") if feature in able][:1]
+            changes["features"] = features = tuple(two or one) or features
+        if "baselines" not in given:
+            names = [name for name, read in BASELINES.items() if able.issuperset(read)]
+            if features in BASELINES.values():  # a linear head on these is a baseline already
+                names.remove("linear head")
+            changes["baselines"] = tuple(names)
+            if "compare_to" not in given and "linear probe" not in names:
+                changes["compare_to"] = tuple(names[:1])
+        bound = Experiment.model_validate({**self.model_dump(), **changes})
+        several = [features, *self.sweep.get("features", ())]
+        several += [("global", "local")] if self.preset == "figure5" else []
+        for read in (bound._with({"features": some}).reads for some in several):
+            for method, matrices in read.items():
+                if lacking := [matrix for matrix in matrices if matrix not in able]:
+                    need = in_words(MATRICES[lacking[0]])
+                    raise ValueError(f"{method} needs tables that no node makes: {need}")
+        return bound
+
+
+def _pairs(matrix: str) -> Ways:
+    return tuple(one for one in MATRICES[matrix] if one != {"features"})

@@ -1,6 +1,6 @@
 """The DAG: named nodes with explicit inputs, checked, in topological order, and fingerprinted."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -100,6 +100,7 @@ def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -
     wired = {name: _wire(name, raw, file.nodes, where) for name, raw in file.nodes.items()}
     outputs = {name: stage.output for name, (stage, _, _) in wired.items()}
     outputs |= {name: get_stage(name).output for name in _IMPLICIT}
+    file = file.model_copy(update={"experiments": _bound(file, outputs.values(), where)})
     nodes = {}
     for name in _order(wired, where):
         stage, inputs, raw = wired[name]
@@ -110,6 +111,7 @@ def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -
             stage.parameters, raw, path.resolve().parent, here, root=file.corpus.root
         )
         nodes[name] = (stage, inputs, parameters)
+        _check_texts(nodes, name, here)
     return Draft(path, file, lock, nodes)
 
 
@@ -148,6 +150,18 @@ def fingerprinted(draft: Draft) -> Dag:
     )
 
 
+def _bound(file: config.DagFile, made: Collection[str], where: str) -> dict[str, Experiment]:
+    """The experiments, of what the DAG's nodes make."""
+    found = {}
+    for name, experiment in file.experiments.items():
+        try:
+            found[name] = experiment.on(made)
+        except ValueError as error:
+            hint = "add nodes that make them, or name others in `features` and `baselines`"
+            raise UserError(str(error), f"{where}: experiments.{name}", hint) from None
+    return found
+
+
 def _corpus_parameters(stage: Stage, file: config.DagFile) -> Parameters:
     known = {key: value for key, value in file.corpus if key in stage.parameters.model_fields}
     return stage.parameters(**known)
@@ -170,7 +184,7 @@ def _wire(
     if name in _reserved() or (name in COLUMNS and name != stage.output):
         raise UserError(f"'{name}' is the name of another view", key, "give the node another name")
     inputs = {key_: raw[key_] for key_ in stage.inputs if key_ in raw}
-    missing = [input_ for input_ in stage.inputs if input_ not in inputs]
+    missing = [name for name in stage.inputs if name not in (*inputs, *stage.optional)]
     if missing:
         raise UserError(
             f"the stage '{stage.name}' needs the input{'s' * (len(missing) > 1)} "
@@ -212,6 +226,28 @@ def _check_inputs(
                 f"{where}: nodes.{name}.{input_}",
                 f"nodes that make {input_}: {', '.join(right) or 'none'}",
             )
+
+
+def _check_texts(
+    nodes: Mapping[str, tuple[Stage, dict[str, str], Parameters]], name: str, here: str
+) -> None:
+    """Phrases are found among the texts that were embedded: known now, not after days."""
+    _, inputs, parameters = nodes[name]
+    if not {"objects", "text_embeddings"} <= inputs.keys():
+        return
+    source = inputs["text_embeddings"]
+    _, given, embedded = nodes[source]
+    if "objects" not in given:
+        raise UserError(
+            f"'{source}' embeds no phrases", here, f"give nodes.{source} the input `objects`"
+        )
+    if embedded.phrase_template != parameters.phrase_template:
+        raise UserError(
+            f"'{source}' embeds phrases as '{embedded.phrase_template}', and this node looks for "
+            f"'{parameters.phrase_template}'",
+            f"{here}.phrase_template",
+            f"write the `phrase_template` of nodes.{source}",
+        )
 
 
 def _check_one_space(inputs: Mapping[str, str], nodes: Mapping[str, Node], here: str) -> None:

@@ -46,6 +46,7 @@ class Result:
     notes: tuple[str, ...]  # what was left out, and why
     metrics: pa.Table  # of metrics.parquet, a row a method and test generator
     means: pa.Table  # and a row a method, over the unseen generators
+    differences: pa.Table  # of differences.parquet, from the methods that are compared to
     seconds: float | None  # None: these very inputs gave this run before
 
 

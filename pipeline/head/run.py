@@ -8,6 +8,7 @@
         validation.parquet            a row a method and validation image: what was chosen on
         predictions.parquet           a row a method and test row
         metrics.parquet               a row a method and test generator, and a mean a method
+        differences.parquet           a row a method, method compared to, metric, and the same
 
 The run id is a hash of the configuration, the fingerprints and the selected rows: the same
 experiment on the same data replaces its own folder, any other makes a new one.
@@ -39,6 +40,7 @@ from pipeline.head.run_folder import check_writable, publish
 from pipeline.store.run_folders import (
     CARD,
     CURVES,
+    DIFFERENCES,
     EXPERIMENT,
     METRICS,
     PREDICTIONS,
@@ -50,7 +52,7 @@ from pipeline.version import __version__
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 7  # raised when the same experiment on the same data would give other numbers
+_VERSION = 8  # raised when the same experiment on the same data would give other numbers
 _DIGESTED = 65_536
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
@@ -110,7 +112,8 @@ def run_experiment(
         _counts(selection.validation),
         tuple(selection.overlap),
         tuple(notes),
-        *evaluate.split(measured),
+        *evaluate.split(measured[METRICS]),
+        measured[DIFFERENCES],
         seconds,
     )
 
@@ -131,10 +134,12 @@ def _counts(side: rows.Rows) -> tuple[int, int]:
     return len(side.label) - num_fake, num_fake
 
 
-def _saved(folder: Path) -> pa.Table | None:
-    """The metrics of a run that is there; None when it is not, or is damaged."""
+def _saved(folder: Path) -> dict[str, pa.Table] | None:
+    """The tables of what was measured, by file, of a run that is there and not damaged."""
     try:
-        return pq.read_table(folder / METRICS, partitioning=None)
+        return {
+            name: pq.read_table(folder / name, partitioning=None) for name in (METRICS, DIFFERENCES)
+        }
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 
@@ -147,8 +152,8 @@ def _compute(
     folder: Path,
     memory: int | None,
     say: Callable[[str], None],
-) -> pa.Table:
-    """Trains, chooses, tests and saves in `folder`; returns the metrics."""
+) -> dict[str, pa.Table]:
+    """Trains, chooses, tests and saves in `folder`; returns what was measured, by file."""
     from pipeline.head.figures.choose import choose
     from pipeline.head.methods.fit import fit
     from pipeline.head.methods.mlp import save_head
@@ -165,7 +170,7 @@ def _compute(
         for method, p in fitted.validation.items()
     }
     say(f"measuring, with {experiment.bootstrap:,} bootstrap resamples")
-    measured = evaluate.measure(
+    metrics, differences = evaluate.measure(
         test.table,
         fitted.test,
         selection.known,
@@ -174,13 +179,14 @@ def _compute(
         experiment.seed,
         choices,
     )
-    measured = _with_run(measured, about, experiment, fitted.chosen)
+    metrics = _with_run(metrics, about, experiment, fitted.chosen)
+    measured = {METRICS: metrics, DIFFERENCES: differences}
 
     counts = {name: _counts(side) for name, side in selection.sides.items()}
     once = pc.equal(test.table["variant"], experiment.variant)  # the card counts images
     counts["test"] = _counts(replace(test, table=test.table.filter(once)))
     method = "+".join(experiment.features)
-    described = card(about, measured, fitted.curves, counts, method)
+    described = card(about, metrics, differences, fitted.curves, counts, method)
 
     def write(folder: Path) -> None:
         """The run's files, into a folder that `publish` then moves to its place."""
@@ -189,8 +195,8 @@ def _compute(
         text = json.dumps(about, indent=1)
         (folder / EXPERIMENT).write_text(text + "\n", encoding="utf-8")
         (folder / CARD).write_text(described, encoding="utf-8")
-        pq.write_table(measured, folder / METRICS)
-        pq.write_table(fitted.curves, folder / CURVES)
+        for name, table in {**measured, CURVES: fitted.curves}.items():
+            pq.write_table(table, folder / name)
         for name, side, p in (
             (PREDICTIONS, test, fitted.test),
             (VALIDATION, validation, fitted.validation),

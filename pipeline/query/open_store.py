@@ -65,12 +65,13 @@ def wanted_rows(graph: "Dag") -> dict[str, str]:
 
 
 def _wanted_texts(node: "Node") -> str:
-    captions, objects = (f"store.{identifier(node.inputs[i])}" for i in ("captions", "objects"))
     before, after = (literal(some) for some in node.parameters.phrase_template.split("{}"))
-    return (
-        f"text_id in (select left(sha256(caption), 32) from {captions} "
-        f"union all select left(sha256({before} || phrase || {after}), 32) from {objects})"
+    texts = {"captions": "caption", "objects": f"{before} || phrase || {after}"}
+    wanted = " union all ".join(
+        f"select left(sha256({texts[input_]}), 32) from store.{identifier(name)}"
+        for input_, name in node.inputs.items()
     )
+    return f"text_id in ({wanted})"
 
 
 def save(graph: "Dag", cache: "Store", out: Path) -> None:

@@ -80,6 +80,17 @@ RUN_FILES = {
             "configuration": "varchar",
         },
     ),
+    "differences": (
+        run_folders.DIFFERENCES,
+        {
+            **dict.fromkeys(("experiment", "run_id", "method", "compare_to"), "varchar"),
+            **dict.fromkeys(("variant", "scope", "generator"), "varchar"),
+            "generators": "bigint",
+            "seen": "boolean",
+            "metric": "varchar",
+            **dict.fromkeys(("difference", "low", "high", "p"), "double"),
+        },
+    ),
     "curves": (
         run_folders.CURVES,
         {

@@ -7,8 +7,8 @@ What a connection holds (all read-only):
   called so, the only one that makes captions;
 - `nodes`, `parts` and `receipts` (a row a part: its file, and how it was made) and `failures` (a
   row a failed row), over all nodes;
-- `store.runs`, `store.predictions`, `store.curves`: metrics, predictions and learning curves of
-  the store's trained runs;
+- `store.runs`, `store.differences`, `store.predictions`, `store.curves`: metrics, their differences
+  from other methods', predictions and learning curves of the store's trained runs;
 - every further file of `sql/views`, in the order of their names;
 - the macros of `sql/macros`, which several queries share.
 

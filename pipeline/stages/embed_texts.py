@@ -70,5 +70,6 @@ STAGE = Stage(
     run,
     lambda parameters: (parameters.clip,),
     key="text_id",
+    optional=("objects",),
     texts=texts_of,
 )

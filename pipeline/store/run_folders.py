@@ -13,6 +13,7 @@ from uuid import uuid4
 
 # the files of a run, beside those of its head
 METRICS, CURVES = "metrics.parquet", "curves.parquet"
+DIFFERENCES = "differences.parquet"
 PREDICTIONS, VALIDATION = "predictions.parquet", "validation.parquet"
 EXPERIMENT, CARD = "experiment.json", "model_card.md"
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from pipeline.head.figures.evaluate import measure, split
+from pipeline.head.figures.verdict import of_mean_ap
 
 MEANS = {"one": np.linspace(0.6, 2.0, 8), "other": np.linspace(0.5, 1.6, 8)}  # of fakes' scores
 TOGETHER = 0.7  # the correlation of both methods' scores
@@ -75,8 +76,11 @@ def held(scenario: str, images: int, number: int) -> dict[str, bool]:
         }
     )
     one, other = 1 / (1 + np.exp(SHIFT - np.concatenate(scores, axis=1)))
-    found = measure(test, {"one": one, "other": other}, set(), "other", RESAMPLES, seed=number)
+    scores = {"one": one, "other": other}
+    found, differences = measure(test, scores, set(), ("other",), RESAMPLES, seed=number)
     row = split(found)[1].to_pylist()[0]
+    (apart,) = of_mean_ap(differences, "clean")
+    row |= {f"ap_difference_{end}": apart[end] for end in ("low", "high")}
     return {
         name: row[f"{name}_low"] <= value <= row[f"{name}_high"] for name, value in truth().items()
     }

@@ -76,7 +76,7 @@ def gathering(rows: int, width: int, folder: Path) -> None:
         pq.write_table(table, parts[name][1][0], use_dictionary=False, row_group_size=10_000)
     started = time.perf_counter()
     (part,) = locate(connect(parts), pa.array(ids))
-    x = gather(part, {"global", "local", "image_embedding", "cosine_global"})
+    x = gather(part, {"global", "local", "image", "cosine_global"})
     seconds = time.perf_counter() - started
     size = sum(matrix.nbytes for matrix in x.values()) / 2**20
     print(f"gather {rows:,} x 3 x {width}: {seconds:.1f} s, {size / seconds:,.0f} MiB/s of float16")

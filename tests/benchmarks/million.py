@@ -199,7 +199,7 @@ def evaluation(sides: dict[str, Data], options: argparse.Namespace) -> Outcome:
     )
     p = {f"method {number}": 1 / (1 + np.exp(0.5 - own)) for number, own in enumerate(z)}
     started = time.perf_counter()
-    table = evaluate.measure(test, p, set(), "method 0", options.resamples)
+    table, _ = evaluate.measure(test, p, set(), ("method 0",), options.resamples)
     seconds = time.perf_counter() - started
     first = table.to_pylist()[0]
     here = generator == first["generator"]

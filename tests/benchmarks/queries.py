@@ -39,7 +39,7 @@ def made_up_run(test: pa.Table, runs: Path, seed: int) -> None:
     for method in METHODS:
         z = shift + rng.standard_normal(len(shift))
         found[method] = 1 / (1 + np.exp(0.7 - z))
-    measured = evaluate.measure(test, found, {GENERATORS[4]}, "linear probe")
+    measured, differences = evaluate.measure(test, found, {GENERATORS[4]}, ("linear probe",))
     columns = {"experiment": "made_up", "run_id": sha256(f"{seed}".encode()).hexdigest()[:12]}
     columns |= {"train": "nothing", "seed": seed, "allow_overlap": True, "configuration": "{}"}
     columns["train_variant"] = "clean"
@@ -48,6 +48,7 @@ def made_up_run(test: pa.Table, runs: Path, seed: int) -> None:
 
     def write(folder: Path) -> None:
         pq.write_table(measured, folder / "metrics.parquet")
+        pq.write_table(differences, folder / "differences.parquet")
         predicted = evaluate.predictions(test, found)
         pq.write_table(predicted, folder / "predictions.parquet", compression="zstd")
 

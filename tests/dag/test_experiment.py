@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.inputs import BASELINES
 
 FULL = {
     "train": " generator = 'gan' and split = 'train' ",
@@ -29,7 +30,7 @@ def test_the_dag_files_example_and_its_defaults():
     assert (experiment.head.activation, experiment.head.norm) == ("relu", None)
     assert Experiment(train="true", head={"patience": None}).head.patience is None
     assert (experiment.neighbours, experiment.bootstrap) == ("auto", 1000)
-    assert experiment.compare_to == "linear probe"
+    assert experiment.compare_to == ("linear probe",)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +139,12 @@ def test_methods_are_the_heads_and_then_the_baselines():
 
 
 def test_what_to_compare_to_is_a_method_of_the_table_or_nothing():
-    for method in ("global+local", "metadata", None):
-        assert Experiment.model_validate({**FULL, "compare_to": method}).compare_to == method
+    for given, found in (
+        ("global+local", ("global+local",)),
+        (["metadata", "local"], ("metadata", "local")),
+        *((nothing, ()) for nothing in (None, [])),
+    ):
+        assert Experiment.model_validate({**FULL, "compare_to": given}).compare_to == found
     with pytest.raises(ValidationError, match="did you mean 'metadata'"):
         Experiment.model_validate({**FULL, "compare_to": "metdata"})
     with pytest.raises(ValidationError, match="no method of the table"):  # local has no head here
@@ -150,3 +155,64 @@ def test_it_is_light_to_import():
     code = "import sys, pipeline.dag.experiment; print({'torch', 'sklearn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+ALL = {"images", "captions", "objects", "image_embeddings", "text_embeddings", "object_embeddings"}
+BARE = {"images", "image_embeddings"}
+SAID = {"images", "captions", "text_embeddings"}
+
+
+@pytest.mark.parametrize(
+    ("made", "features", "baselines", "compare_to"),
+    [
+        (ALL | {"features"}, ("global", "local"), tuple(BASELINES), ("linear probe",)),
+        (ALL, ("global", "local"), tuple(BASELINES), ("linear probe",)),
+        (BARE, ("image",), ("linear probe", "k-NN", "metadata"), ("linear probe",)),
+        (SAID, ("text",), ("caption text", "metadata"), ("caption text",)),
+        # captions, and no objects
+        (BARE | SAID, ("global",), tuple(BASELINES), ("linear probe",)),
+    ],
+)
+def test_what_is_left_open_becomes_what_the_tables_allow(made, features, baselines, compare_to):
+    found = Experiment(train="true").on(made)
+    assert (found.features, found.baselines) == (features, baselines)
+    assert found.compare_to == compare_to
+    assert found.on(made) == found
+
+
+def test_what_is_named_must_be_possible():
+    with pytest.raises(ValueError, match=r"^local needs .* no node makes: features, or object_emb"):
+        Experiment(train="true", features=("local",)).on(BARE)
+    with pytest.raises(ValueError, match=r"caption text needs .*: captions \+ text_embeddings"):
+        Experiment(train="true", baselines=("caption text",)).on(BARE)
+    with pytest.raises(ValueError, match="UnivFD needs"):
+        Experiment(train="true", foreign={"UnivFD": "x.pth"}).on(SAID)
+    with pytest.raises(ValueError, match="scalars needs"):
+        swept = {"features": [["global"], ["scalars"]]}
+        Experiment(train="true", sweep=swept).on(BARE | SAID)
+    with pytest.raises(ValueError, match="global needs"):
+        Experiment(train="true", preset="figure5").on(BARE)
+    with pytest.raises(ValueError, match="global needs"):  # nothing to train on
+        Experiment(train="true").on({"images"})
+
+
+def test_the_tables_are_those_of_what_is_read():
+    plain = Experiment(train="true")
+    made = ALL | {"features"}
+    assert plain.tables(made) == made - {"objects", "object_embeddings"}
+    assert plain.model_copy(update={"pooling": "max_norm"}).tables(made) == made
+    only = Experiment(train="true", features=("image",), baselines=("linear probe",))
+    assert only.tables(made) == BARE
+    assert Experiment(train="true", features=("scalars",), baselines=()).tables(ALL) == {
+        *("images", "features")  # not made: training says so
+    }
+
+
+def test_without_the_linear_probe_the_first_baseline_is_compared_to():
+    some = Experiment.model_validate({"train": "true", "baselines": ["cosine", "metadata"]})
+    assert some.compare_to == ("cosine",)
+    assert some.methods == ("global", "local", "global+local", "cosine", "metadata")
+    none = Experiment.model_validate({"train": "true", "baselines": []})
+    assert none.compare_to == () and none.methods == ("global", "local", "global+local")
+    with pytest.raises(ValidationError, match="names cosine twice"):
+        Experiment.model_validate({"train": "true", "baselines": ["cosine", "cosine"]})

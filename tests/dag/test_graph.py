@@ -139,3 +139,47 @@ def test_embeddings_of_two_clips_are_not_compared(write_dag, fake_models):
     assert load(path, [*both, f"object_embeddings.clip.model=local-dir:{other}"])
     # how fast a model is to run is no other space
     assert load(path, ["text_embeddings.clip.device=cpu"])
+
+
+def test_phrases_are_looked_for_where_they_were_embedded(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    template = "text_embeddings.phrase_template=a {}"
+    with pytest.raises(UserError, match=r"'text_embeddings' embeds phrases as 'a \{\}', and") as e:
+        load(str(path), [template])
+    assert e.value.where.endswith("nodes.misalignment.phrase_template")
+    both = [f"{node}.phrase_template=a {{}}" for node in ("misalignment", "features")]
+    assert load(str(path), [template, *both])
+    text = path.read_text()
+    start = text.index("  text_embeddings:")
+    path.write_text(text[:start] + text[start:].replace("    objects: objects\n", "", 1))
+    with pytest.raises(UserError, match="'text_embeddings' embeds no phrases") as e:
+        load(str(path))
+    assert e.value.where.endswith("nodes.misalignment")
+
+
+def test_experiments_are_bound_to_what_the_nodes_make(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    text = path.read_text()
+    clip = f"{{model: 'local-dir:{fake_models / 'clip'}'}}"
+    nodes = f"nodes:\n  seen: {{stage: embed_images, images: images, clip: {clip}}}\n"
+    text = text[: text.index("nodes:")] + nodes
+    path.write_text(f"{text}experiments:\n  x: {{train: 'true'}}\n")
+    experiment = load(str(path)).experiments["x"]
+    assert experiment.features == ("image",)
+    assert experiment.methods == ("image", "linear probe", "k-NN", "metadata")
+    with pytest.raises(UserError, match="local needs tables that no node makes") as e:
+        load(str(path), ["experiments.x.features=[local]"])
+    assert e.value.where == f"{path}: experiments.x"
+
+
+def test_a_dag_may_embed_captions_without_objects(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    text = path.read_text()
+    clip = f"{{model: 'local-dir:{fake_models / 'clip'}'}}"
+    nodes = (
+        "nodes:\n"
+        f"  captions: {{stage: caption, images: images, model: {fake_models / 'captioner'}}}\n"
+        f"  said: {{stage: embed_texts, captions: captions, clip: {clip}}}\n"
+    )
+    path.write_text(text[: text.index("nodes:")] + nodes)
+    assert load(str(path)).nodes["said"].inputs == {"captions": "captions"}

@@ -1,6 +1,6 @@
 """Small stores of known content for the head: real Parquet parts behind the real connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,6 +175,11 @@ def content() -> Callable[..., Content]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Callable[[Content], object]:
-    """Writes a content and connects to it."""
-    return lambda content: connect(content.write(tmp_path / "store"))
+def store(tmp_path: Path) -> Callable[..., object]:
+    """Writes a content and connects to it, as a DAG does that makes all tables or some."""
+
+    def written(content: Content, made: Collection[str] | None = None) -> object:
+        parts = content.write(tmp_path / "store")
+        return connect({name: parts[name] for name in parts if made is None or name in made})
+
+    return written

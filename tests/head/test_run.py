@@ -17,6 +17,7 @@ from sklearn.metrics import (
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.figures.choose import choose
+from pipeline.head.figures.verdict import of_mean_ap
 from pipeline.head.methods.fit import CURVES
 from pipeline.head.methods.mlp import load_head
 from pipeline.head.report.run_table import render, summary
@@ -192,7 +193,7 @@ def test_the_run_id_follows_the_fingerprints_and_the_rows(content, store, result
 @pytest.mark.parametrize(
     "change",
     [
-        *({"bootstrap": 200}, {"neighbours": 3}, {"compare_to": "cosine"}, {"compare_to": None}),
+        *({"bootstrap": 200}, {"neighbours": 3}, {"compare_to": ("cosine",)}, {"compare_to": ()}),
         {"sure_at": 0.8},
     ],
 )
@@ -214,10 +215,11 @@ def test_a_planted_size_bias_is_found_by_the_metadata_alone(content, store, tmp_
     made = content(shift=0)
     for i, label in enumerate(made.listing["label"]):
         made.images["bytes"][i] += 3_000 * label  # every fake is a larger file
-    rows = run_experiment(store(made), EXPERIMENT, "biased", tmp_path, {}).means.to_pylist()
-    by = {row["method"]: row for row in rows}
+    found = run_experiment(store(made), EXPERIMENT, "biased", tmp_path, {})
+    by = {row["method"]: row for row in found.means.to_pylist()}
     assert by["metadata"]["accuracy"] > 0.95
-    assert by["metadata"]["ap_difference_low"] > 0.2
+    rows = of_mean_ap(found.differences, "clean")
+    assert {row["method"]: row["low"] for row in rows}["metadata"] > 0.2
     assert by["linear probe"]["accuracy"] < 0.7
 
 
@@ -233,14 +235,15 @@ def test_means_and_intervals_are_saved_and_nest(result):
     for row in saved:
         for name in ("ap", "accuracy"):
             assert row[f"{name}_low"] - 1e-12 <= row[name] <= row[f"{name}_high"] + 1e-12
-        assert row["compare_to"] == "linear probe"
-        assert row["ap_difference_low"] <= row["ap_difference_high"]
+    differences = pq.read_table(result.folder / "differences.parquet", partitioning=None)
+    assert differences.equals(result.differences)
+    assert set(differences["compare_to"].to_pylist()) == {"linear probe"}
 
 
 def test_the_text_without_bootstrap_has_no_intervals(content, store, result, tmp_path):
     assert "1.000 [1.00, 1.00]" in render(result)
     assert "intervals of 1,000 bootstrap resamples" in render(result)
-    plain = EXPERIMENT.model_copy(update={"bootstrap": 0, "compare_to": None})
+    plain = EXPERIMENT.model_copy(update={"bootstrap": 0, "compare_to": ()})
     text = render(run_experiment(store(content()), plain, "plain", tmp_path, {}))
     assert "[" not in text
     assert "1.000" in text

@@ -72,3 +72,9 @@ def test_a_template_without_a_place_for_the_phrase_is_refused():
     for template in ("a photo", "{} and {}"):
         with pytest.raises(ValidationError, match="exactly one"):
             EmbedTextsParameters(clip=CLIP, phrase_template=template)
+
+
+def test_without_objects_captions_alone_are_embedded():
+    captions = tables.build("captions", {"image_id": ["0", "1"], "caption": ["red", None]})
+    needed = STAGE.texts({"captions": captions}, EmbedTextsParameters(clip=CLIP))
+    assert needed.select(["image_id", "text"]).to_pylist() == [{"image_id": "0", "text": "red"}]

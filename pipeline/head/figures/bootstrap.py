@@ -55,6 +55,7 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
 
 def p_value(differences: np.ndarray) -> float:
     """How likely chance alone is as far from 0: two-sided, and at least 2 / (times + 1)."""
+    differences = differences[~np.isnan(differences)]
     times = len(differences)
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return min(1.0, 2 * (beyond + 1) / (times + 1))

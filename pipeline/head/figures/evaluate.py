@@ -1,10 +1,10 @@
-"""Test probabilities in, tables out: predictions row by row, metrics by generator, their means.
+"""Test probabilities in, tables out: predictions row by row, metrics by generator, differences.
 
 Where images are tested in several variants, all of it in each.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -44,14 +44,22 @@ METRICS = pa.schema(
         **{f"{name}_{end}": pa.float64() for name in bootstrap.NAMES for end in ("low", "high")},
         # chosen on validation images, and what came of it; null where nothing was chosen
         **dict.fromkeys((*CHOICES, *CHOSEN), pa.float64()),
-        "compare_to": pa.string(),
-        "ap_difference": pa.float64(),  # of this method's ap from that one's
-        "ap_difference_low": pa.float64(),
-        "ap_difference_high": pa.float64(),
-        "ap_difference_p": pa.float64(),  # two-sided, of this comparison alone
         # how much it changes from clean to this variant; null of clean, and where that is not there
         **{f"{name}{end}": pa.float64() for name in LESS_CLEAN for end in ("", "_low", "_high")},
         **dict.fromkeys(COUNTS, pa.int64()),
+    }
+)
+DIFFERENCES = pa.schema(
+    {
+        "method": pa.string(),
+        "compare_to": pa.string(),
+        **{name: METRICS.field(name).type for name in ("variant", "scope", "generator")},
+        **{name: METRICS.field(name).type for name in ("generators", "seen")},
+        "metric": pa.string(),  # one of `bootstrap.NAMES`
+        "difference": pa.float64(),  # of the method's figure from that of `compare_to`
+        "low": pa.float64(),  # the 95 % interval; null without bootstrap
+        "high": pa.float64(),
+        "p": pa.float64(),  # two-sided, of this comparison alone
     }
 )
 
@@ -76,63 +84,101 @@ class _Figures:
     samples: Mapping[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """What the rows of all methods have in common that are of the same test images."""
+
+    key: Mapping[str, str | int | bool | None]  # the columns that say which images
+    figures: Mapping[str, _Figures]  # method -> its figures
+    clean: Mapping[str, _Figures] | None  # of these images unperturbed, if this is a variant
+
+
 def measure(
     test: pa.Table,
     probabilities: Mapping[str, np.ndarray],
     trained_on: set[str | None],
-    compare_to: str | None = None,
+    compare_to: Sequence[str] = (),
     resamples: int = 0,
     seed: int = 0,
     choices: Mapping[str, Choice] | None = None,
-) -> pa.Table:
-    """METRICS: of each method and variant a row a test generator (`trained_on` first), their mean.
+) -> tuple[pa.Table, pa.Table]:
+    """METRICS, of each method and variant a row a test generator and their mean; DIFFERENCES.
 
     `test` has image_id, variant, label and generator; `probabilities`: method -> float64 [n], in
-    its order. The mean is macro, over the generators that were not trained on and that have both
-    reals and fakes (an accuracy on reals and one on fakes have no mean); there may be none.
-    Intervals come from `resamples` bootstrap resamples (0: none) of images: one that several
-    generators have is drawn once for all of them, and the mean's interval is that of the resamples'
-    means. Differences are from the method `compare_to`, and from clean images, on the same
-    resamples: the rows of all variants must be alike. `choices`: method -> what was chosen on its
-    validation images.
+    its order. Generators that were `trained_on` come first. The mean is macro, over the generators
+    that were not trained on and that have both reals and fakes (an accuracy on reals and one on
+    fakes have no mean); there may be none. Intervals come from `resamples` bootstrap resamples (0:
+    none) of images: one that several generators have is drawn once for all of them, and the mean's
+    interval is that of the resamples' means. Differences are from each method of `compare_to`, and
+    from clean images, on the same resamples: the rows of all variants must be alike. `choices`:
+    method -> what was chosen on its validation images.
     """
+    cells = _cells(test, probabilities, trained_on, resamples, seed, choices or {})
+    lines = [
+        {"method": method, **cell.key, **_line(cell, method)}
+        for method in probabilities
+        for cell in cells
+    ]
+    differences = [
+        {"method": method, "compare_to": other, **cell.key, "metric": metric, **found}
+        for other in compare_to
+        for method in probabilities
+        for cell in cells
+        for metric in bootstrap.NAMES
+        if method != other
+        and (found := _difference(metric, cell.figures[method], cell.figures[other]))
+    ]
+    return (
+        pa.Table.from_pylist(lines, METRICS),
+        pa.Table.from_pylist(differences, DIFFERENCES),
+    )
+
+
+def _cells(
+    test: pa.Table,
+    probabilities: Mapping[str, np.ndarray],
+    trained_on: set[str | None],
+    resamples: int,
+    seed: int,
+    choices: Mapping[str, Choice],
+) -> list[_Cell]:
+    """In each variant that of each generator, and then their mean."""
     label = test["label"].to_numpy()
     stacked = np.stack(list(probabilities.values()))
-    chosen = [(choices or {}).get(method) for method in probabilities]
-    groups: dict[str, dict[str | None, dict[str, _Figures]]] = {}
-    averages: dict[str, dict[str, _Figures]] = {}
-    means_of: dict[str, int] = {}
+    chosen = [choices.get(method) for method in probabilities]
+    cells: list[_Cell] = []
     for variant in order(pc.unique(test["variant"]).to_pylist()):
-        groups[variant] = {}
         here = np.flatnonzero(pc.equal(test["variant"], variant).to_numpy())
         rows_of = _groups(test["generator"].take(here), trained_on)
         ids = test["image_id"].take(here).combine_chunks().dictionary_encode().indices.to_numpy()
         drawn_from = populations(ids, label[here], rows_of, seed)  # alike in every variant
+        groups = {}
         for generator, own_rows in rows_of.items():
             rows = here[own_rows]
             found = _figures(
                 label[rows], stacked[:, rows], chosen, resamples, drawn_from[generator]
             )
-            groups[variant][generator] = dict(zip(probabilities, found, strict=True))
-        others = [group for name, group in groups[variant].items() if name not in trained_on]
-        if unseen := [group for group in others if _has_both(group)]:
-            averages[variant] = {m: _average([group[m] for group in unseen]) for m in probabilities}
-            means_of[variant] = len(unseen)
-    lines = []
-    for method in probabilities:
-        for variant, of_generators in groups.items():
-            own = {"method": method, "variant": variant}
-            for generator, group in of_generators.items():
-                key = {"scope": "generator", "generator": generator, "generators": 1}
-                key["seen"] = generator in trained_on
-                clean = groups.get(CLEAN, {}).get(generator) if variant != CLEAN else None
-                lines.append({**own, **key, **_line(group, method, compare_to, clean)})
-            if variant in averages:
-                key = {"scope": "mean", "generators": means_of[variant], "seen": False}
-                clean = averages.get(CLEAN) if variant != CLEAN else None
-                line = _line(averages[variant], method, compare_to, clean)
-                lines.append({**own, **key, **line})
-    return pa.Table.from_pylist(lines, METRICS)
+            groups[generator] = dict(zip(probabilities, found, strict=True))
+            key = {"scope": "generator", "generator": generator, "generators": 1}
+            key["seen"] = generator in trained_on
+            cells.append(_Cell({"variant": variant, **key}, groups[generator], None))
+        unseen = [
+            group for name, group in groups.items() if name not in trained_on and _has_both(group)
+        ]
+        if unseen:
+            key = {"scope": "mean", "generators": len(unseen), "seen": False}
+            mean = {m: _average([group[m] for group in unseen]) for m in probabilities}
+            cells.append(_Cell({"variant": variant, "generator": None, **key}, mean, None))
+    clean = {_images(cell): cell.figures for cell in cells if cell.key["variant"] == CLEAN}
+    return [
+        replace(cell, clean=None if cell.key["variant"] == CLEAN else clean.get(_images(cell)))
+        for cell in cells
+    ]
+
+
+def _images(cell: _Cell) -> tuple[str | None, ...]:
+    """Which images a cell is of, in whatever variant."""
+    return cell.key["scope"], cell.key["generator"]
 
 
 def _groups(
@@ -192,41 +238,31 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(there)) if there else None
 
 
-def _line(
-    figures: Mapping[str, _Figures],
-    method: str,
-    compare_to: str | None,
-    clean: Mapping[str, _Figures] | None,
-) -> dict[str, float | int | str | None]:
-    """The metrics of a row of METRICS. `figures`: method -> its figures on the same images.
-
-    `clean`: the same of these images unperturbed, if this is a variant of them.
-    """
-    own = figures[method]
-    line: dict[str, float | int | str | None] = {**own.values, "compare_to": compare_to}
+def _line(cell: _Cell, method: str) -> dict[str, float | int | None]:
+    """The metrics of a row of METRICS."""
+    own = cell.figures[method]
+    line: dict[str, float | int | None] = dict(own.values)
     for name, samples in own.samples.items():
         if own.values[name] is not None:
             line[f"{name}_low"], line[f"{name}_high"] = bootstrap.interval(samples)
-    if compare_to is not None:
-        line |= _difference("ap", "ap_difference", own, figures[compare_to])
-        if "ap_difference_low" in line:
-            drawn = own.samples["ap"] - figures[compare_to].samples["ap"]
-            line["ap_difference_p"] = bootstrap.p_value(drawn)
-    if clean is not None:
+    if cell.clean is not None:
         for name, column in zip(COMPARED, LESS_CLEAN, strict=True):
-            line |= _difference(name, column, own, clean[method])
+            found = _difference(name, own, cell.clean[method])
+            ends = {f"{column}_{end}": found[end] for end in ("low", "high") if end in found}
+            line |= {column: found.get("difference"), **ends}
     return line
 
 
-def _difference(name: str, column: str, own: _Figures, other: _Figures) -> dict[str, float]:
-    """How much the figure `name` is above another one's, with its interval."""
+def _difference(name: str, own: _Figures, other: _Figures) -> dict[str, float]:
+    """How much the figure `name` is above another one's, as in DIFFERENCES; empty without one."""
     if own.values[name] is None or other.values[name] is None:
         return {}
-    line = {column: own.values[name] - other.values[name]}
+    found = {"difference": own.values[name] - other.values[name]}
     if name in own.samples and name in other.samples:
-        ends = bootstrap.interval(own.samples[name] - other.samples[name])
-        line |= dict(zip((f"{column}_low", f"{column}_high"), ends, strict=True))
-    return line
+        drawn = own.samples[name] - other.samples[name]
+        found["low"], found["high"] = bootstrap.interval(drawn)
+        found["p"] = bootstrap.p_value(drawn)
+    return found
 
 
 def split(measured: pa.Table) -> tuple[pa.Table, pa.Table]:

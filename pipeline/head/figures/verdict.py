@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 LEVEL = 0.05
 FAR = 0.1  # an AUROC whose interval is further from 0.5 is far from chance
 
@@ -21,26 +23,34 @@ def told_apart(p_values: Mapping[str, float], level: float = LEVEL) -> set[str]:
     return found
 
 
-def in_words(means: Sequence[Mapping[str, Any]], compare_to: str) -> str | None:
-    """Which methods are ahead of `compare_to`, behind it, or neither; None without intervals.
+def in_words(differences: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each method that is compared to: which others are ahead of it, behind it, or neither.
 
-    `means`: rows of METRICS of the mean over unseen generators, a method each.
+    `differences`: rows of DIFFERENCES of the mean AP over unseen generators. Those without
+    intervals say nothing.
     """
-    rows = {
-        row["method"]: row
-        for row in means
-        if row["method"] != compare_to and row["ap_difference_p"] is not None
-    }
-    if not rows:
-        return None
-    apart = told_apart({name: row["ap_difference_p"] for name, row in rows.items()})
-    groups: dict[str, list[str]] = {"ahead": [], "behind": [], "not told apart": []}
-    for name, row in rows.items():
-        ahead = "ahead" if row["ap_difference"] > 0 else "behind"
-        groups[ahead if name in apart else "not told apart"].append(name)
-    lines = [f"against {compare_to}, by mean ap (Holm's test over {len(rows)} methods, 5 %)"]
-    lines += [f"  {what}: {', '.join(some)}" for what, some in groups.items() if some]
-    return "\n".join(lines)
+    against: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in differences:
+        if row["p"] is not None:
+            against.setdefault(row["compare_to"], {})[row["method"]] = row
+    said = []
+    for other, rows in against.items():
+        apart = told_apart({name: row["p"] for name, row in rows.items()})
+        groups: dict[str, list[str]] = {"ahead": [], "behind": [], "not told apart": []}
+        for name, row in rows.items():
+            ahead = "ahead" if row["difference"] > 0 else "behind"
+            groups[ahead if name in apart else "not told apart"].append(name)
+        lines = [f"against {other}, by mean ap (Holm's test over {len(rows)} methods, 5 %)"]
+        lines += [f"  {what}: {', '.join(some)}" for what, some in groups.items() if some]
+        said.append("\n".join(lines))
+    return said
+
+
+def of_mean_ap(differences: pa.Table, variant: str) -> list[dict[str, Any]]:
+    """The rows of DIFFERENCES of the mean AP over unseen generators, in a variant."""
+    wanted = {"scope": "mean", "metric": "ap", "variant": variant}
+    rows = differences.to_pylist()
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def files_tell(rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -11,14 +11,20 @@ def generator_name(row: Mapping[str, Any]) -> str:
     return f"{row['generator'] or '(none)'}{' (seen in training)' if row['seen'] else ''}"
 
 
-def with_interval(row: dict[str, float | None], name: str, sign: str = "") -> str | None:
+def with_interval(row: Mapping[str, Any], name: str, sign: str = "") -> str | None:
+    """A figure of a row with `<name>_low` and `<name>_high`, as `interval` writes it."""
+    return interval(*(row[key] for key in (name, f"{name}_low", f"{name}_high")), sign)
+
+
+def interval(
+    value: float | None, low: float | None, high: float | None, sign: str = ""
+) -> str | None:
     """Such as `0.981 [.970, .989]`; without the interval where there is none."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
-        return digits(row[name], sign)
+        return digits(value, sign)
     # an end takes four characters, `.970` or `1.00`: two intervals have to fit beside the rest
     ends = (digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high))
-    return f"{digits(row[name], sign)} [{', '.join(ends)}]"
+    return f"{digits(value, sign)} [{', '.join(ends)}]"
 
 
 def digits(value: float | None, sign: str = "") -> str | None:

@@ -112,36 +112,26 @@ def nearest_neighbours(train: Side, validation: Side, experiment: Experiment) ->
     return Tuned(lambda rows: share_of_fakes(source, y, rows, [number])[number], f"k = {number}")
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """`columns`: the matrices it reads, side by side (names of `matrices.needed`).
-
-    None: those of the experiment's own head. `fit` is None for that head's MLP, trained and stopped
-    as the others are.
-    """
-
-    columns: tuple[str, ...] | None
-    fit: Callable[[Side, Side, Experiment], Tuned] | None
+def _logistic(train: Side, validation: Side, experiment: Experiment) -> Tuned:
+    return logistic(train, validation)
 
 
-def _logistic(*columns: str) -> Baseline:
-    return Baseline(columns or None, lambda train, validation, _: logistic(train, validation))
-
-
-# name in the tables (`pipeline.dag.experiment.BASELINES`) -> what it is
-BASELINES = {
+# name in the tables -> how it is fitted to what `pipeline.dag.inputs.BASELINES` says that it reads;
+# None: an MLP, trained and stopped as the experiment's own heads are
+BASELINES: dict[str, Callable[[Side, Side, Experiment], Tuned] | None] = {
     # UnivFD: Ojha et al., Towards Universal Fake Image Detectors (CVPR 2023): both of its heads
-    "linear probe": _logistic("image_embedding"),
-    "k-NN": Baseline(("image_embedding",), nearest_neighbours),
+    "linear probe": _logistic,
+    "k-NN": nearest_neighbours,
     # Whether a gain is the features' or the MLP's
-    "linear head": _logistic(),
-    "pair probe": _logistic("image_embedding", "caption_embedding"),
+    "linear head": _logistic,
+    # Whether it is the misalignment's, or that of two embeddings beside each other
+    "pair probe": _logistic,
     # De-Fake: Sha et al., DE-FAKE (CCS 2023): an MLP on [image; caption], with our head's settings
-    "concat MLP": Baseline(("image_embedding", "caption_embedding"), None),
+    "concat MLP": None,
     # Whether what is shown, and not how it is made, tells fakes apart
-    "caption text": _logistic("caption_embedding"),
+    "caption text": _logistic,
     # Whether the corpus gives its fakes away by file size, shape or format: no detector at all
-    "metadata": _logistic("metadata"),
+    "metadata": _logistic,
     # The raw misalignment. Whether fakes align better or worse is learned, never assumed.
-    "cosine": _logistic("cosine_global"),
+    "cosine": _logistic,
 }

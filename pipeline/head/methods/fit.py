@@ -86,13 +86,13 @@ def fit(
     for method, features in experiment.heads.items():
         head(method, features)
         last = method  # the one on all features
-    for method, baseline in BASELINES.items():
-        if baseline.fit is None:
-            head(method, baseline.columns)
+    for method in experiment.baselines:
+        names, baseline = experiment.reads[method], BASELINES[method]
+        if baseline is None:
+            head(method, names)
         else:
             say(f"fitting the baseline: {method}")
-            names = baseline.columns or experiment.features
-            tuned = baseline.fit(side(names, "train"), side(names, "validation"), experiment)
+            tuned = baseline(side(names, "train"), side(names, "validation"), experiment)
             found[method] = predicted(names, tuned.predict)
             chosen[method] = tuned.chosen
     found |= foreign

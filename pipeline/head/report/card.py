@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
-from pipeline.head.figures.verdict import files_tell, in_words
+from pipeline.head.figures.verdict import files_tell, in_words, of_mean_ap
 from pipeline.head.figures.wording import generator_name
 from pipeline.store.run_folders import EXPERIMENT, METRICS
 
@@ -48,14 +48,16 @@ _COLUMNS = {
 def card(
     about: Mapping[str, Any],
     measured: pa.Table,
+    differences: pa.Table,
     curves: pa.Table,
     counts: Mapping[str, tuple[int, int]],
     method: str,
 ) -> str:
     """The model card, as Markdown.
 
-    `about` is experiment.json, `measured` metrics.parquet, `curves` curves.parquet, `counts` the
-    real and fake images of each side, and `method` the name of the saved head in these tables.
+    `about` is experiment.json, `measured` metrics.parquet, `differences` and `curves` the files of
+    these names, `counts` the real and fake images of each side, and `method` the name of the saved
+    head in these tables.
     """
     same = pc.equal(measured["variant"], about["config"]["variant"])
     everywhere = measured.filter(pc.equal(measured["method"], method)).to_pylist()
@@ -69,7 +71,7 @@ def card(
         "Training": _training(about, curves, method),
         "What was chosen on validation images": f"{_chosen(about, own[0])}\n{_tuned(measured)}",
         "Results of this head": _results(own),
-        "Beside the baselines": _beside(measured),
+        "Beside the baselines": _beside(measured, differences),
         **({"Results of this head on perturbed images": _perturbed(others)} if others else {}),
         "Limits": _LIMITS,
         "Where it came from": _origin(about),
@@ -177,7 +179,7 @@ def _perturbed(rows: list[dict[str, Any]]) -> str:
     return _markdown(lines)
 
 
-def _beside(measured: pa.Table) -> str:
+def _beside(measured: pa.Table, differences: pa.Table) -> str:
     """AP of each method on seen generators and in the mean over the unseen, with intervals."""
     lines: dict[str, dict[str, str]] = {}
     for row in measured.to_pylist():
@@ -194,9 +196,8 @@ def _beside(measured: pa.Table) -> str:
     header = ["AP", *names]
     table = _markdown([header, *([method, *found.values()] for method, found in lines.items())])
     rows = measured.to_pylist()
-    means = [row for row in rows if row["scope"] == "mean"]
-    said = in_words(means, means[0]["compare_to"]) if means and means[0]["compare_to"] else None
-    return "\n\n".join(filter(None, [table, said, files_tell(rows)]))
+    said = in_words(of_mean_ap(differences, rows[0]["variant"]))
+    return "\n\n".join(filter(None, [table, *said, files_tell(rows)]))
 
 
 def _origin(about: Mapping[str, Any]) -> str:

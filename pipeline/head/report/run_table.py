@@ -11,8 +11,8 @@ from pipeline.corpus.variants import CLEAN
 from pipeline.head.figures.bootstrap import NAMES as RESAMPLED
 from pipeline.head.figures.evaluate import CHOICES
 from pipeline.head.figures.metrics import CHOSEN, NAMES
-from pipeline.head.figures.verdict import files_tell, in_words
-from pipeline.head.figures.wording import digits, generator_name, with_interval
+from pipeline.head.figures.verdict import files_tell, in_words, of_mean_ap
+from pipeline.head.figures.wording import digits, generator_name, interval, with_interval
 from pipeline.head.report.robustness import write_robustness
 from pipeline.head.result import Result, by_method
 from pipeline.head.rows.selection import names
@@ -83,16 +83,16 @@ def chosen(result: Result) -> pa.Table:
 
 
 def differences(result: Result) -> pa.Table:
-    """Of each method but the one compared to: its mean AP's difference from that one's."""
-    other = result.experiment.compare_to
-    own = result.experiment.variant
-    rows = [
-        row for row in result.means.to_pylist() if row["method"] != other and row["variant"] == own
+    """Of each method its mean AP's difference from that of each method compared to, a column."""
+    columns: dict[str, dict[str, str | None]] = {}
+    for row in of_mean_ap(result.differences, result.experiment.variant):
+        own = columns.setdefault(f"mean ap - that of {row['compare_to']}", {})
+        own[row["method"]] = interval(row["difference"], row["low"], row["high"], "+")
+    methods = [
+        name for name in result.experiment.methods if any(name in c for c in columns.values())
     ]
-    values = [with_interval(row, "ap_difference", "+") for row in rows]
-    return pa.table(
-        {"method": [row["method"] for row in rows], f"mean ap - that of {other}": values}
-    )
+    values = {header: [own.get(name) for name in methods] for header, own in columns.items()}
+    return pa.table({"method": methods, **values})
 
 
 def tuned(result: Result) -> str:
@@ -137,8 +137,7 @@ def render(result: Result) -> str:
         stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
     if experiment.compare_to and result.means.num_rows:
         write(differences(result), "table", stream)
-        means = [row for row in result.means.to_pylist() if row["variant"] == experiment.variant]
-        if said := in_words(means, experiment.compare_to):
+        for said in in_words(of_mean_ap(result.differences, experiment.variant)):
             stream.write(f"{said}\n")
     if experiment.bootstrap:
         stream.write(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples\n")

@@ -54,6 +54,7 @@ def as_plain(results: Sequence[Result]) -> dict[str, object]:
             "run": str(result.folder),
             "metrics": result.metrics.to_pylist(),
             "means": result.means.to_pylist(),
+            "differences": result.differences.to_pylist(),
         }
         for result in results
     ]

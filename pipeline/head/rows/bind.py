@@ -20,7 +20,8 @@ from pipeline.corpus.variants import ALL, CLEAN, variant_id
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.file import Corpus
 from pipeline.errors import UserError
-from pipeline.head.rows.columns import COLUMNS, OF_PATHS, query
+from pipeline.head.rows.columns import COLUMNS, OF_PATHS, made, query
+from pipeline.head.rows.computed import COMPUTED
 from pipeline.head.rows.presets import expand
 from pipeline.head.rows.selection import ADVICE, experiment_rows, read_sides, select
 from pipeline.query import open_store, views
@@ -152,7 +153,7 @@ class _Binding:
     def _check_sql(self, experiment: Experiment, name: str, sides: Iterable[str]) -> None:
         for side in sides:
             for predicate in experiment.predicates(side):
-                rows_of = experiment_rows(experiment.variant)
+                rows_of = experiment_rows(experiment, made(self._connection))
                 sql = f"{rows_of}select count(*) from experiment_rows where ({predicate}\n)"
                 query(self._connection, sql, f"experiments.{name}.{side}: {predicate}", ADVICE)
 
@@ -192,7 +193,7 @@ def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConn
         )
     connection.execute(f"create table item_images as {' union '.join(parts)}")
     undecided = views.undecided(connection)  # of which there is no view: training says so as well
-    for table in ("images", "features", "image_embeddings"):
+    for table in ("images", *COMPUTED):
         if table not in undecided:
             own = [name for name in TABLES[table] if name in ("image_id", "variant")]
             own += ["content_id"] if table == "images" else []

@@ -24,6 +24,11 @@ COLUMNS = {
 OF_PATHS = ("uri", "label", "generator", "dataset", "split", "class_name")
 
 
+def made(connection: "DuckDBPyConnection") -> frozenset[str]:
+    """The tables that the DAG's nodes make."""
+    return frozenset(t for (t,) in connection.sql("select table_name from nodes").fetchall())
+
+
 def query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> pa.Table:
     """The rows of one select; DuckDB's own message for a wrong one, with the nearest column."""
     try:
@@ -33,6 +38,8 @@ def query(connection: "DuckDBPyConnection", sql: str, where: str, hint: str) -> 
     except duckdb.Error as error:
         message = str(error).strip()
         column = re.search(r'Referenced column "([^"]+)" not found', message)
-        if column:
+        if column and column[1] in COLUMNS:
+            hint = f"'{column[1]}' comes from {COLUMNS[column[1]]}, which no node of this DAG makes"
+        elif column:
             hint = f"{nearest(column[1], COLUMNS)} (text goes between single quotes: 'gan')"
         raise UserError(message, where, hint) from error

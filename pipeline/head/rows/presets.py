@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pipeline.corpus.variants import PRESETS
 from pipeline.dag.experiment import Experiment, Pooling, Representation
 from pipeline.errors import UserError
-from pipeline.head.rows.columns import query
+from pipeline.head.rows.columns import made, query
 from pipeline.head.rows.selection import experiment_rows
 from pipeline.head.rows.variant_rows import variants_of
 from pipeline.query.part_sql import literal
@@ -92,7 +92,7 @@ def _of_each_generator(
     train = experiment.train or "split = 'train'"
     test = experiment.test or "split = 'test'"
     key = f"experiments.{name}.train"
-    found = _generators(connection, experiment.variant, train, key)
+    found = _generators(connection, experiment, train, key)
     with_fakes = [one for one, labels in found.items() if 1 in labels]
     reals = [one for one, labels in found.items() if 1 not in labels]
     if len(with_fakes) < 2:
@@ -123,11 +123,12 @@ def _run_name(name: str, taken: Collection[str]) -> str:
 
 
 def _generators(
-    connection: "DuckDBPyConnection", variant: str, where: str, key: str
+    connection: "DuckDBPyConnection", experiment: Experiment, where: str, key: str
 ) -> dict[str, set[int]]:
     """The labels of each generator, by name, among the rows of a predicate."""
     sql = (
-        f"{experiment_rows(variant)}select distinct generator, label from experiment_rows\n"
+        f"{experiment_rows(experiment, made(connection))}"
+        "select distinct generator, label from experiment_rows\n"
         f"where ({where}\n) and label is not null and generator is not null\n"
         "order by generator"
     )
@@ -141,7 +142,7 @@ def _reals(
     connection: "DuckDBPyConnection", experiment: Experiment, test: str, name: str
 ) -> dict[str, str] | None:
     """What test generators without real images are measured against: sets without fakes."""
-    found = _generators(connection, experiment.variant, test, f"experiments.{name}.test")
+    found = _generators(connection, experiment, test, f"experiments.{name}.test")
     alone = [one for one, labels in found.items() if labels == {1}]
     sets = [one for one, labels in found.items() if labels == {0}]
     if not sets:

@@ -1,8 +1,8 @@
 """The rows of an experiment: SQL says which images are trained, validated and tested on.
 
-Reads the views `listing`, `features` and `image_embeddings`, and for variants `images`. An image is
-on one side only, whatever its variants, and the sides' generators are what the experiment says they
-may be.
+Reads the views `listing`, `images` for variants, and those of what the experiment's methods read.
+An image is on one side only, whatever its variants, and the sides' generators are what the
+experiment says they may be.
 """
 
 from collections.abc import Collection, Iterable
@@ -20,7 +20,8 @@ from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.rows import shared_reals
 from pipeline.head.rows.absent_rows import lacking, misspelt
-from pipeline.head.rows.columns import COLUMNS, query
+from pipeline.head.rows.columns import COLUMNS, made, query
+from pipeline.head.rows.computed import Computed
 from pipeline.head.rows.side import Rows
 from pipeline.head.rows.variant_rows import check_variant, contents, in_every_variant, in_variant
 from pipeline.query.part_sql import literal
@@ -32,34 +33,37 @@ _WORDS = {"train": "training", "validation": "validation", "test": "test"}  # in
 ADVICE = "a predicate is what follows `where`: \"generator = 'gan' and split = 'train'\""
 
 
-def experiment_rows(variant: str = CLEAN) -> str:
+def experiment_rows(experiment: Experiment, made: Collection[str]) -> str:
     """A `with` clause for the relation `experiment_rows`: a row a listed file.
 
-    Its columns are those of `COLUMNS`, image_id being the clean image's; those of `features` are
-    the variant's. `state` is what can be done with the row: ok, failed, unlabelled, missing (not
-    computed yet), or absent (there is no such variant of this image).
+    `made`: the tables that the DAG's nodes make. Its columns are those of `COLUMNS` that these
+    have, image_id being the clean image's; those of `features` are the variant's. `state` is what
+    can be done with the row: ok, failed, unlabelled, missing (not computed yet), or absent (there
+    is no such variant of this image).
     """
     key, images, absent = "listing.image_id", "", ""
-    if variant != CLEAN:
-        key = f"(listing.image_id || {literal(f'-{variant}')})"
+    if experiment.variant != CLEAN:
+        key = f"(listing.image_id || {literal(f'-{experiment.variant}')})"
         images = f"left join images on images.image_id = {key}"
         absent = "when images.image_id is null then 'absent'"
+    computed = Computed.of(experiment, made)
+    joins = [computed.joins(key), images]
+    columns = {column: view for column, view in COLUMNS.items() if view in ("listing", *made)}
+    if "features" in made and "features" not in computed.tables:  # for a predicate
+        joins.append(f"left join features on features.image_id = {key}")
     return f"""
 with experiment_rows as (
     select
-        {", ".join(f"{view}.{column}" for column, view in COLUMNS.items())},
+        {", ".join(f"{view}.{column}" for column, view in columns.items())},
         case
-            when coalesce(listing.error, features.error, image_embeddings.error) is not null
-                then 'failed'
+            when coalesce(listing.error, {computed.error}) is not null then 'failed'
             when listing.label is null then 'unlabelled'
             {absent}
-            when features.image_id is null or image_embeddings.image_id is null then 'missing'
+            when {computed.missing} then 'missing'
             else 'ok'
         end as state
     from listing
-    left join features on features.image_id = {key}
-    left join image_embeddings on image_embeddings.image_id = {key}
-    {images}
+    {" ".join(joins)}
 )
 """
 
@@ -103,9 +107,7 @@ def select(connection: "DuckDBPyConnection", experiment: Experiment, name: str) 
     sides = read_sides(connection, experiment, name)
     if "variant" in experiment.test_by:
         test = sides["test"]
-        table, notes = in_every_variant(
-            connection, test.table, f"{key}.test_by", experiment.partial
-        )
+        table, notes = in_every_variant(connection, test.table, f"{key}.test_by", experiment)
         sides["test"] = replace(test, table=table, notes=(*test.notes, *notes))
     if not experiment.validation:
         sides["train"], sides["validation"] = set_aside(
@@ -132,7 +134,7 @@ def read_sides(
     if experiment.validation:
         predicates["validation"] = experiment.validation
     where = {side: f"({predicate}\n)" for side, predicate in predicates.items()}
-    rows_of = experiment_rows(experiment.variant)
+    rows_of = experiment_rows(experiment, made(connection))
     if experiment.variant != CLEAN:
         check_variant(connection, experiment.variant, f"{key}.variant")
 
@@ -179,7 +181,7 @@ def _side(
             f"{missing:,} of {rows.num_rows:,} selected images are not computed yet: rows missing "
             f"in {where_lost}",
             key,
-            "compute them with `item run DAG --until features`"
+            "compute them with `item run DAG`"
             + (", or go on without them: `item train DAG --partial`" if "ok" in states else ""),
         )
     ok = rows.filter(pc.equal(rows["state"], "ok")).drop_columns("state")

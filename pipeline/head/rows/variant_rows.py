@@ -1,6 +1,6 @@
 """The variants of an experiment's images: the same rows, under another image_id.
 
-Reads the views `images`, `features` and `image_embeddings`.
+Reads the view `images`, and those of what the experiment's methods read.
 """
 
 from typing import TYPE_CHECKING
@@ -10,28 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN, ID_LENGTH, order
+from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
-from pipeline.head.rows.columns import query
+from pipeline.head.rows.columns import made, query
+from pipeline.head.rows.computed import Computed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-# of the images in `item_tested` (image_id, position), and of their variants
-_VARIANTS = """
-select
-    item_tested.position,
-    images.variant,
-    case
-        when coalesce(images.error, features.error, image_embeddings.error) is not null
-            then 'failed'
-        when features.image_id is null or image_embeddings.image_id is null then 'missing'
-        else 'ok'
-    end as state
-from item_tested
-join images on images.content_id = item_tested.image_id
-left join features on features.image_id = images.image_id
-left join image_embeddings on image_embeddings.image_id = images.image_id
-"""
 
 
 def in_variant(rows: pa.Table, variant: str) -> pa.Table:
@@ -67,19 +52,25 @@ def variants_of(connection: "DuckDBPyConnection") -> set[str]:
 
 
 def in_every_variant(
-    connection: "DuckDBPyConnection", test: pa.Table, key: str, partial: bool = False
+    connection: "DuckDBPyConnection", test: pa.Table, key: str, experiment: Experiment
 ) -> tuple[pa.Table, list[str]]:
     """Test rows (of one variant) in every variant, clean included; and what was left out, in words.
 
     Images that lack one of the variants, or failed in one, are left out of all: so what changes
     from one to the next is the variant, and nothing else. The rows of each are in `test`'s order.
-    UserError when there are no variants, or, unless `partial`, some have no features yet.
+    UserError when there are no variants, or some are not computed yet, unless the experiment is
+    content with a part.
     """
     own = test.drop_columns("variant").set_column(0, "image_id", contents(test))
     ids = pc.unique(own["image_id"])
     connection.register("item_tested", pa.table({"image_id": ids, "position": range(len(ids))}))
     try:
-        found = query(connection, _VARIANTS, "images", "`item query DAG nodes` shows its nodes")
+        found = query(
+            connection,
+            _variants(connection, experiment),
+            "images",
+            "`item query DAG nodes` shows its nodes",
+        )
     finally:
         connection.unregister("item_tested")
     names = order(pc.unique(found["variant"]).to_pylist())
@@ -90,13 +81,12 @@ def in_every_variant(
             "name some below `corpus:`, such as `variants: {test: [jpeg_50]}`, then `item run`",
         )
     missing = found.filter(pc.equal(found["state"], "missing"))
-    if missing.num_rows and not partial:
+    if missing.num_rows and not experiment.partial:
         raise UserError(
-            f"{missing.num_rows:,} of {found.num_rows:,} variants of test images have no "
-            "features yet",
+            f"{missing.num_rows:,} of {found.num_rows:,} variants of test images are not computed "
+            "yet",
             key,
-            "compute them with `item run DAG --until features`, or go on without them: "
-            "`item train DAG --partial`",
+            "compute them with `item run DAG`, or go on without them: `item train DAG --partial`",
         )
     found = found.filter(pc.not_equal(found["state"], "missing"))
     there, ok = np.zeros(len(ids), int), np.zeros(len(ids), int)
@@ -122,3 +112,21 @@ def in_every_variant(
     ]
     kept = own.filter(pc.is_in(own["image_id"], ids.filter(pa.array(ok == len(names)))))
     return pa.concat_tables([in_variant(kept, name) for name in names]).combine_chunks(), notes
+
+
+def _variants(connection: "DuckDBPyConnection", experiment: Experiment) -> str:
+    """SQL: of the images in `item_tested` (image_id, position) their variants, and their state."""
+    computed = Computed.of(experiment, made(connection))
+    return f"""
+select
+    item_tested.position,
+    images.variant,
+    case
+        when coalesce(images.error, {computed.error}) is not null then 'failed'
+        when {computed.missing} then 'missing'
+        else 'ok'
+    end as state
+from item_tested
+join images on images.content_id = item_tested.image_id
+{computed.joins("images.image_id")}
+"""

@@ -19,7 +19,7 @@ SCALARS = (
 _CACHED = {
     "global": ("features", "global"),
     "local": ("features", "local"),
-    "image_embedding": ("image_embeddings", "embedding"),
+    "image": ("image_embeddings", "embedding"),
     "cosine_global": ("features", "cosine_global"),
 }
 

@@ -1,5 +1,6 @@
 """All matrices that an experiment's methods read, part by part: features, and baselines' inputs."""
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,45 +17,34 @@ from pipeline.head.vectors.unit_pairs import Pairs, global_pairs, local_pairs
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-ALIASES = {"image": "image_embedding", "text": "caption_embedding"}  # feature -> its matrix
-_BASELINES = {"image_embedding", "caption_embedding", "metadata", "cosine_global"}
-
 
 def needed(experiment: Experiment) -> set[str]:
     """The names of the matrices that the experiment's methods read."""
-    features = {ALIASES.get(feature, feature) for feature in experiment.features}
-    return features | _BASELINES | ({"raw_image"} if experiment.foreign else set())
+    return set(chain(*experiment.reads.values()))
 
 
-def methods(experiment: Experiment) -> list[list[str]]:
-    """The matrices side by side of each head that is trained."""
-    heads = [*experiment.heads.values(), ("image_embedding", "caption_embedding")]
-    return [[ALIASES.get(name, name) for name in names] for names in heads]
-
-
-def tables(experiment: Experiment) -> set[str]:
-    """The tables that they are made from."""
-    read = {"images", "captions", "text_embeddings", "image_embeddings", "features"}
-    return read | ({"objects", "object_embeddings"} if _from_pairs(experiment, "local") else set())
-
-
-def part_matrices(
-    part: Part, experiment: Experiment, formats: tuple[str, ...]
-) -> dict[str, np.ndarray]:
+def part_matrices(part: Part, experiment: Experiment, parts: Parts) -> dict[str, np.ndarray]:
     """The `needed` matrices of a part's images, in their order, a row an image.
 
     [m, width]: float16 where the cache has such numbers, else float32. `global` and `local` are
-    the cached ones where the experiment wants just these (unit differences, averaged), and
-    otherwise come from the cached embeddings: no image is opened and no stage is run. `formats`:
-    of all images, for `metadata`. Raises UserError for what these refuse.
+    the cached ones where the experiment wants just these (unit differences, averaged) and the DAG
+    has them, and otherwise come from the cached embeddings: no image is opened and no stage is run.
+    Raises UserError for what these refuse.
     """
-    computed = {name for name in ("global", "local") if _from_pairs(experiment, name)}
-    x = gather(part, needed(experiment) - computed)
-    x["caption_embedding"] = caption_embedding(part)
-    x["metadata"] = metadata(part, formats)
-    if "global" in computed:
-        found = represent(global_pairs(part), experiment.representation)
-        x["global"] = _finite(found, "global", part)
+    wanted = needed(experiment)
+    cached = {"features"} if "features" in parts.tables else set()
+    of_pairs = wanted & {"global", "local", "cosine_global"}
+    computed = {name for name in of_pairs if cached not in experiment.ways(name)}
+    x = gather(part, wanted - computed)
+    if "text" in wanted:
+        x["text"] = caption_embedding(part)
+    if "metadata" in wanted:
+        x["metadata"] = metadata(part, parts.formats)
+    if computed & {"global", "cosine_global"}:
+        pairs = global_pairs(part)
+        for name, how in (("global", experiment.representation), ("cosine_global", "cosine")):
+            if name in computed:
+                x[name] = _finite(represent(pairs, how), name, part)
     if "local" in computed:
         pairs = local_pairs(part, experiment.phrase_template)
         x["local"] = _finite(_local(pairs, len(part), experiment), "local", part)
@@ -70,7 +60,7 @@ def matrices(
     """
     encoded = image_ids.combine_chunks().dictionary_encode()
     parts = locate(connection, encoded.dictionary)
-    parts.check(tables(experiment))
+    parts.check(experiment.tables(parts.tables))
     x = fill(parts, experiment)
     return {name: values[encoded.indices.to_numpy()] for name, values in x.items()}
 
@@ -79,7 +69,7 @@ def fill(parts: Parts, experiment: Experiment) -> dict[str, np.ndarray]:
     """The `needed` matrices of all images of the parts, float32 [count, width]."""
     x: dict[str, np.ndarray] = {}
     for part in parts:
-        for name, values in part_matrices(part, experiment, parts.formats).items():
+        for name, values in part_matrices(part, experiment, parts).items():
             whole = x.setdefault(name, np.empty((parts.count, values.shape[1]), np.float32))
             check_width(name, part, values.shape[1], whole.shape[1])
             whole[part.rows] = values
@@ -95,12 +85,6 @@ def check_width(name: str, part: Part, width: int, expected: int) -> None:
             part.name,
             "they come from different CLIP models: give each its own node, and train on one",
         )
-
-
-def _from_pairs(experiment: Experiment, feature: str) -> bool:
-    """Whether a feature is not what the node `features` has made."""
-    cached = (experiment.representation, experiment.pooling) == ("unit_difference", "mean")
-    return feature in experiment.features and not cached
 
 
 def _finite(x: np.ndarray, feature: str, part: Part) -> np.ndarray:

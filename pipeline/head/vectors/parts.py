@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
+from pipeline.head.rows.columns import made
 from pipeline.store.parts import read_part
 
 if TYPE_CHECKING:
@@ -72,10 +73,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of `count` images. `formats`: the file formats among them, by name."""
+    """The parts of `count` images. `formats`: the file formats among them, by name.
+
+    `tables`: those that the DAG's nodes make.
+    """
 
     count: int
     formats: tuple[str, ...]
+    tables: frozenset[str]
     each: tuple[Part, ...]
 
     def __iter__(self) -> Iterator[Part]:
@@ -126,4 +131,5 @@ def locate(connection: "DuckDBPyConnection", ids: pa.Array) -> Parts:
         for name, rows in zip(names, np.split(order, cuts), strict=True)
         if len(rows)
     )
-    return Parts(len(ids), tuple(sorted(name or "" for name in formats)), tuple(each))
+    formats = tuple(sorted(name or "" for name in formats))
+    return Parts(len(ids), formats, made(connection), tuple(each))

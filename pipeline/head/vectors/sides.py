@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.dag.experiment import Experiment
 from pipeline.head.rows.selection import Selection
 from pipeline.head.vectors import memory as sizes
-from pipeline.head.vectors.matrices import ALIASES, fill, methods, part_matrices, tables
+from pipeline.head.vectors.matrices import fill, part_matrices
 from pipeline.head.vectors.parts import Parts, locate
 from pipeline.head.vectors.row_reader import InMemory, Source
 from pipeline.head.vectors.spill import check_memory, spill
@@ -51,7 +51,7 @@ class Held:
         """See Samples."""
         ends = dict(zip(self.counts, np.cumsum(list(self.counts.values())).tolist(), strict=True))
         some = slice(ends[side] - self.counts[side], ends[side])
-        parts = [self.x[ALIASES.get(name, name)][some] for name in names]
+        parts = [self.x[name][some] for name in names]
         return InMemory(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
 
     def spread(self, side: str, source: Source, p: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def samples(
         counts[name], rows[name] = len(encoded.dictionary), encoded.indices.to_numpy()
         ids.append(encoded.dictionary)
     parts = locate(connection, pa.concat_arrays(ids))
-    parts.check(tables(experiment))
+    parts.check(experiment.tables(parts.tables))
     need = _need(parts, experiment)
     if need <= memory:
         yield Held(fill(parts, experiment), counts, rows)
@@ -93,7 +93,7 @@ def samples(
 
 def _need(parts: Parts, experiment: Experiment) -> int:
     """Bytes that holding all images takes, by the widths of the first part."""
-    first = part_matrices(parts.each[0], experiment, parts.formats)
+    first = part_matrices(parts.each[0], experiment, parts)
     widths = {name: x.shape[1] for name, x in first.items()}
-    widest = max(sum(widths[name] for name in names) for names in methods(experiment))
+    widest = max(sum(widths[name] for name in names) for names in experiment.reads.values())
     return 4 * parts.count * (sum(widths.values()) + (COPIES - 1) * widest)

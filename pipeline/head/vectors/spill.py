@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.vectors import memory as sizes
-from pipeline.head.vectors.matrices import ALIASES, check_width, methods, part_matrices, tables
+from pipeline.head.vectors.matrices import check_width, part_matrices
 from pipeline.head.vectors.parts import Parts
 from pipeline.head.vectors.row_reader import InMemory, Source
 from pipeline.head.vectors.stream import Column, Streamed, least_bytes
@@ -35,7 +35,7 @@ class Spilled:
 
     def take(self, names: tuple[str, ...], side: str) -> Source:
         """See Samples. A matrix that is small beside the memory is held, and not streamed."""
-        columns = [self.columns[side, ALIASES.get(name, name)] for name in names]
+        columns = [self.columns[side, name] for name in names]
         order = self.order[side]
         streamed = Streamed(columns, order, self.memory // 2)
         if _HELD * streamed.width * len(order) > self.memory // 16:
@@ -68,7 +68,7 @@ def spill(
     kept as they are: float16 where the cache has such, else float32. Raises UserError when the disk
     is full.
     """
-    first = part_matrices(parts.each[0], experiment, parts.formats)
+    first = part_matrices(parts.each[0], experiment, parts)
     total = sum(x.itemsize * x.shape[1] for x in first.values()) * parts.count
     free = shutil.disk_usage(folder).free
     if total > free:
@@ -82,7 +82,7 @@ def spill(
         with ExitStack() as opened:
             files = {k: opened.enter_context(path.open("wb")) for k, path in paths.items()}
             for number, part in enumerate(parts):
-                x = part_matrices(part, experiment, parts.formats) if number else first
+                x = part_matrices(part, experiment, parts) if number else first
                 for name, values in x.items():
                     check_width(name, part, values.shape[1], first[name].shape[1])
                 for side, (start, stop) in bounds.items():
@@ -104,11 +104,11 @@ def spill(
 
 def check_memory(parts: Parts, trained_on: int, experiment: Experiment, memory: int) -> None:
     """UserError when a part does not fit, or what an epoch mixes: it names the least that does."""
-    first = part_matrices(parts.each[0], experiment, parts.formats)
-    read = tables(experiment)
+    first = part_matrices(parts.each[0], experiment, parts)
+    read = experiment.tables(parts.tables)
     part = max(sum(part.files[table].stat().st_size for table in read) for part in parts)
     least = _PART_COPIES * part
-    for names in methods(experiment):
+    for names in experiment.reads.values():
         row = sum(first[name].itemsize * first[name].shape[1] for name in names)
         least = max(least, 2 * least_bytes(row, trained_on, experiment.head.batch_size))
     if memory < least:

@@ -23,12 +23,15 @@ def text_id(text: str) -> str:
 def texts_of(inputs: Mapping[str, pa.Table], parameters: Any) -> pa.Table:
     """The texts that images need, columns image_id, text_id, text: captions, then phrases.
 
-    `inputs`: captions and objects; `parameters` have the `phrase_template`.
+    `inputs`: captions, and objects where phrases are needed; `parameters` have the
+    `phrase_template`.
     """
-    phrases = fill(parameters.phrase_template, inputs["objects"]["phrase"])
+    texts = {"captions": inputs["captions"]["caption"]}
+    if "objects" in inputs:
+        texts["objects"] = fill(parameters.phrase_template, inputs["objects"]["phrase"])
     needed = pa.concat_tables(
         pa.table({"image_id": inputs[name]["image_id"], "text": column})
-        for name, column in (("captions", inputs["captions"]["caption"]), ("objects", phrases))
+        for name, column in texts.items()
     )
     needed = needed.filter(pc.greater(pc.binary_length(needed["text"]), 0))
     coded = needed["text"].combine_chunks().dictionary_encode()  # one digest for each text

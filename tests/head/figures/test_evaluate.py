@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.head.figures.bootstrap import interval, resample
 from pipeline.head.figures.choose import Choice
-from pipeline.head.figures.evaluate import CHOICES, measure, predictions, split
+from pipeline.head.figures.evaluate import CHOICES, DIFFERENCES, measure, predictions, split
 from pipeline.head.figures.metrics import CHOSEN, chosen_metrics
 from pipeline.head.figures.populations import populations
 
@@ -51,7 +51,7 @@ def test_predictions_keep_key_label_and_probability():
 
 
 def test_a_row_a_method_and_generator_seen_ones_first():
-    rows = split(measure(TEST, BOTH, {"gan"}))[0].to_pylist()
+    rows = split(measure(TEST, BOTH, {"gan"})[0])[0].to_pylist()
     assert [(row["method"], row["generator"], row["seen"]) for row in rows] == [
         (method, generator, generator == "gan")
         for method in ("good", "bad")
@@ -68,7 +68,7 @@ def test_a_row_a_method_and_generator_seen_ones_first():
 
 
 def test_means_are_over_unseen_generators_that_have_the_metric():
-    good, bad = split(measure(TEST, BOTH, {"gan"}))[1].to_pylist()
+    good, bad = split(measure(TEST, BOTH, {"gan"})[0])[1].to_pylist()
     assert (good["method"], good["scope"], good["generator"]) == ("good", "mean", None)
     assert good["ap"] == good["accuracy"] == 1
     assert bad["auroc"] == 0.5  # flow 1, vae 0; the one without reals has none
@@ -78,13 +78,13 @@ def test_means_are_over_unseen_generators_that_have_the_metric():
 
 
 def test_without_unseen_generators_there_are_no_means():
-    rows, means = split(measure(TEST, {"good": GOOD}, {"gan", "vae", "flow", None}, resamples=5))
+    rows, means = split(measure(TEST, {"good": GOOD}, {"gan", "vae", "flow", None}, resamples=5)[0])
     assert (rows.num_rows, means.num_rows) == (4, 0)
 
 
 def test_intervals_are_those_of_the_resamples_and_the_means_of_their_mean():
     test, scores = noisy()
-    rows, means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200, seed=7))
+    rows, means = split(measure(test, scores, {"gan"}, resamples=200, seed=7)[0])
     label = test["label"].to_numpy()[:60]
     stacked = np.stack(list(scores.values()))
     vae, flow = (
@@ -104,39 +104,60 @@ def test_intervals_are_those_of_the_resamples_and_the_means_of_their_mean():
     assert mean["ap_high"] - mean["ap_low"] < min(spread)  # of more images
 
 
-def test_differences_are_paired():
+def test_differences_are_paired_and_from_each_method_compared_to():
     test, scores = noisy()
     scores["again"] = scores["by 0.5"].copy()
-    means = split(measure(test, scores, {"gan"}, "by 0.5", resamples=200))[1].to_pylist()
-    base, better, same = means
-    assert better["ap_difference"] == pytest.approx(better["ap"] - base["ap"], abs=1e-15)
-    assert 0 < better["ap_difference_low"] < better["ap_difference"] < better["ap_difference_high"]
-    for row in (base, same):  # unpaired, their intervals would be wide
-        assert row["ap_difference"] == row["ap_difference_low"] == row["ap_difference_high"] == 0
-    assert {row["compare_to"] for row in means} == {"by 0.5"}
+    measured, table = measure(test, scores, {"gan"}, ("by 0.5", "by 2"), resamples=200)
+    assert table.schema.equals(DIFFERENCES)
+    rows = table.to_pylist()
+    cells = [("generator", "gan", 1), ("generator", "flow", 1), ("generator", "vae", 1)]
+    cells.append(("mean", None, 2))
+    metrics = ("ap", "auroc", "accuracy", "balanced_accuracy")
+    pairs = [("by 2", "by 0.5"), ("again", "by 0.5"), ("by 0.5", "by 2"), ("again", "by 2")]
+    assert [
+        tuple(
+            row[k] for k in ("method", "compare_to", "scope", "generator", "generators", "metric")
+        )
+        for row in rows
+    ] == [(*pair, *cell, metric) for pair in pairs for cell in cells for metric in metrics]
+    figures = {(row["method"], row["generator"]): row for row in measured.to_pylist()}
+    by = {(r["method"], r["compare_to"], r["generator"], r["metric"]): r for r in rows}
+    for (method, other, generator, metric), row in by.items():
+        own, theirs = (figures[name, generator][metric] for name in (method, other))
+        assert row["difference"] == pytest.approx(own - theirs, abs=1e-15)
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["seen"] == (generator == "gan")
+    better, same = (by[name, "by 0.5", None, "ap"] for name in ("by 2", "again"))
+    assert better["low"] > 0 and better["p"] == pytest.approx(2 / 201)
+    # unpaired, its interval would be wide
+    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
 
 
 def test_a_group_without_ap_has_no_interval_of_it_and_stays_out_of_the_means():
-    rows, means = split(measure(TEST, BOTH, {"gan"}, "good", resamples=20))
+    measured, differences = measure(TEST, BOTH, {"gan"}, ("good",), resamples=20)
+    rows, means = split(measured)
     none = rows.to_pylist()[5]
-    assert (none["method"], none["generator"]) == ("bad", None)
-    assert none["ap_low"] is none["ap_difference"] is none["ap_difference_low"] is None
+    assert (none["method"], none["generator"], none["ap_low"]) == ("bad", None, None)
     assert 0 <= none["accuracy_low"] <= none["accuracy_high"] <= 1
     assert means.to_pylist()[1]["ap_low"] == means.to_pylist()[1]["ap"]  # one image a class
+    of_none = [row for row in differences.to_pylist() if row["generator"] is None]
+    assert [r["metric"] for r in of_none if r["scope"] == "generator"] == ["accuracy"]
 
 
 def test_without_bootstrap_or_comparison_there_are_points_only():
     test, scores = noisy()
-    plain = measure(test, scores, {"gan"})
-    for name in ("ap_low", "accuracy_high", "ap_difference", "compare_to"):
+    plain, nothing = measure(test, scores, {"gan"})
+    for name in ("ap_low", "accuracy_high"):
         assert plain[name].null_count == plain.num_rows
-    compared = measure(test, scores, {"gan"}, "by 2")
-    assert compared["ap_difference"].null_count == 0
-    assert compared["ap_difference_low"].null_count == compared.num_rows
-    boot = measure(test, scores, {"gan"}, "by 2", resamples=30)
-    for name in ("ap", "nll", "ap_difference"):
-        assert boot[name].equals(compared[name])
-    assert boot.equals(measure(test, scores, {"gan"}, "by 2", resamples=30))
+    assert nothing.num_rows == 0 and nothing.schema.equals(DIFFERENCES)
+    points = measure(test, scores, {"gan"}, ("by 2",))[1]
+    assert points["low"].null_count == points["p"].null_count == points.num_rows == 16
+    boot = measure(test, scores, {"gan"}, ("by 2",), resamples=30)
+    for name in ("ap", "nll"):
+        assert boot[0][name].equals(plain[name])
+    assert boot[1]["difference"].equals(points["difference"])
+    again = measure(test, scores, {"gan"}, ("by 2",), resamples=30)
+    assert all(one.equals(other) for one, other in zip(boot, again, strict=True))
 
 
 def test_what_was_chosen_stands_beside_and_in_the_means():
@@ -145,7 +166,7 @@ def test_what_was_chosen_stands_beside_and_in_the_means():
         "by 0.5": Choice(0.7, 0.6, 1.5, 0.2, None),
         "by 2": Choice(0.9, 0.4, 0.8, 0.3, 0.7),
     }
-    rows, means = split(measure(test, scores, {"gan"}, choices=choices))
+    rows, means = split(measure(test, scores, {"gan"}, choices=choices)[0])
     label = test["label"].to_numpy()
     for line, (method, part) in zip(
         rows.to_pylist(), product(scores, (0, 2, 1)), strict=True
@@ -160,7 +181,7 @@ def test_what_was_chosen_stands_beside_and_in_the_means():
     assert mean["unsure_high"] is None
     for name in CHOSEN:
         assert mean[name] == pytest.approx((first[1][name] + first[2][name]) / 2)
-    plain = measure(test, scores, {"gan"})
+    plain, _ = measure(test, scores, {"gan"})
     assert all(plain[name].null_count == plain.num_rows for name in (*CHOICES, *CHOSEN))
 
 
@@ -175,7 +196,7 @@ def in_variants(*variants):
 
 def test_each_variant_has_rows_and_means_of_its_own_clean_ones_first():
     test, scores = in_variants("jpeg_50", "clean", "blur_1")
-    found = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, {"gan"})
+    found, _ = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, {"gan"})
     assert [(row["variant"], row["scope"], row["generator"]) for row in found.to_pylist()] == [
         (variant, scope, generator)
         for _ in scores
@@ -193,7 +214,7 @@ def test_a_variant_is_compared_with_clean_on_the_same_resamples():
         method: np.concatenate([p, p, 0.5 * p + 0.25 * (np.arange(len(p)) % 3)])
         for method, (p, _, _) in scores.items()
     }
-    found = measure(test, worse, {"gan"}, resamples=200).to_pylist()
+    found = measure(test, worse, {"gan"}, resamples=200)[0].to_pylist()
     by = {(r["method"], r["variant"], r["generator"]): r for r in found}
     for (method, variant, generator), row in by.items():
         clean = by[method, "clean", generator]
@@ -210,5 +231,5 @@ def test_a_variant_is_compared_with_clean_on_the_same_resamples():
 
 def test_without_clean_images_there_is_no_change():
     test, scores = in_variants("jpeg_50", "blur_1")
-    found = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, set(), resamples=5)
+    found, _ = measure(test, {m: np.concatenate(p) for m, p in scores.items()}, set(), resamples=5)
     assert found["ap_less_clean"].null_count == found.num_rows

@@ -81,7 +81,7 @@ def of_generators(shared, number=3, n=80):
 def test_the_means_interval_is_scipys_bootstrap_of_the_same_images(shared):
     """An independent implementation: resampled are reals and fakes, each image of its own once."""
     test, p = of_generators(shared)
-    found = split(measure(test, {"m": p}, set(), resamples=4000))[1].to_pylist()[0]
+    found = split(measure(test, {"m": p}, set(), resamples=4000)[0])[1].to_pylist()[0]
     label, of = test["label"].to_numpy(), np.array(test["generator"])
     right = ((p >= 0.5) == label).astype(float)
     cells = {(g, value): right[(of == g) & (label == value)] for g in set(of) for value in (0, 1)}
@@ -103,10 +103,8 @@ def test_the_means_interval_is_scipys_bootstrap_of_the_same_images(shared):
 
 def test_shared_reals_make_the_interval_of_a_mean_wider():
     wide, narrow = (
-        split(measure(*(lambda t, p: (t, {"m": p}))(*of_generators(shared)), set(), resamples=500))[
-            1
-        ]
-        for shared in (True, False)
+        split(measure(test, {"m": p}, set(), resamples=500)[0])[1]
+        for test, p in map(of_generators, (True, False))
     )
     widths = [(one["ap_high"][0].as_py() - one["ap_low"][0].as_py()) for one in (wide, narrow)]
     assert widths[0] > 1.15 * widths[1]

@@ -22,18 +22,20 @@ def test_the_p_value_is_two_sided_and_never_zero():
     assert p_value(drawn) == pytest.approx(2 * norm.cdf(-1.5), abs=0.003)
 
 
-def row(method, difference, p):
-    return {"method": method, "ap_difference": difference, "ap_difference_p": p}
+def row(method, difference, p, compare_to="probe"):
+    return {"method": method, "compare_to": compare_to, "difference": difference, "p": p}
 
 
 def test_the_table_in_words():
-    rows = [row("probe", 0.0, 1.0), row("local", 0.1, 0.002), row("cosine", 0.2, 0.002)]
+    rows = [row("local", 0.1, 0.002), row("cosine", 0.2, 0.002)]
     rows += [row("k-NN", -0.1, 0.004), row("global", 0.05, 0.06)]
-    assert in_words(rows, "probe") == (
+    others = [row("probe", -0.1, 0.001, "local"), row("k-NN", -0.2, 0.04, "local")]
+    assert in_words([*rows, *others]) == [
         "against probe, by mean ap (Holm's test over 4 methods, 5 %)\n"
-        "  ahead: local, cosine\n  behind: k-NN\n  not told apart: global"
-    )
-    assert in_words([row("probe", 0.0, None), row("local", 0.1, None)], "probe") is None
+        "  ahead: local, cosine\n  behind: k-NN\n  not told apart: global",
+        "against local, by mean ap (Holm's test over 2 methods, 5 %)\n  behind: probe, k-NN",
+    ]
+    assert in_words([row("local", 0.1, None)]) == []
 
 
 def metadata(auroc, low, scope="mean"):

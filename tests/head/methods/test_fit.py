@@ -9,7 +9,7 @@ from pipeline.head.methods.train import train
 from pipeline.head.vectors.row_reader import InMemory
 from pipeline.head.vectors.sides import Held
 
-WIDTHS = {"global": 3, "local": 2, "image_embedding": 4, "caption_embedding": 2}
+WIDTHS = {"global": 3, "local": 2, "image": 4, "text": 2}
 EXPERIMENT = Experiment(
     train="true", head={"hidden": [5], "epochs": 3, "batch_size": 8, "learning_rate": 0.01}, seed=4
 )
@@ -40,7 +40,7 @@ def test_heads_are_trained_on_training_and_stopped_on_validation_rows(made):
     inputs = {
         "global": ("global",),
         "global+local": ("global", "local"),
-        "concat MLP": ("image_embedding", "caption_embedding"),
+        "concat MLP": ("image", "text"),
     }
     for method, columns in inputs.items():
         own = np.concatenate([x[name] for name in columns], axis=1)

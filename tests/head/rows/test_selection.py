@@ -191,7 +191,9 @@ def test_an_image_with_two_labels_is_an_error(content, store):
 def test_images_without_features_name_the_command(content, store):
     made = content()
     made.features = {name: values[:200] for name, values in made.features.items()}
-    with pytest.raises(UserError, match=r"48 of 96 selected.*(?s:.*)--until features"):
+    with pytest.raises(
+        UserError, match=r"48 of 96 selected.*(?s:.*)compute them with `item run DAG`"
+    ):
         selected(store(made))
 
 
@@ -290,7 +292,7 @@ def test_variants_that_are_not_there_or_not_computed_are_said(content, store, tm
     assert "variants: {test: [jpeg_50]}" in caught.value.hint
     made.perturb("jpeg_50")
     made.features = {name: values[:-3] for name, values in made.features.items()}
-    with pytest.raises(UserError, match="3 of 192 variants of test images have no features yet"):
+    with pytest.raises(UserError, match="3 of 192 variants of test images are not computed yet"):
         selected(store(made), test_by="variant")
 
 

@@ -7,7 +7,7 @@ from pipeline.errors import UserError
 from pipeline.head.vectors import gather
 from pipeline.head.vectors.parts import locate
 
-NAMES = {"global", "local", "image_embedding", "cosine_global"}
+NAMES = {"global", "local", "image", "cosine_global"}
 
 
 def gathered(connection, *images, names=NAMES):
@@ -29,7 +29,7 @@ def test_vectors_meet_their_image_whatever_the_order(content, store):
     made.features = shuffled
     x = gathered(store(made), 20, 3, 77)
     assert x["global"].dtype == np.float16
-    for name, column in (("global", "global"), ("image_embedding", "embedding")):
+    for name, column in (("global", "global"), ("image", "embedding")):
         assert np.allclose(x[name], expected[column][[3, 20, 77]], atol=1e-3)  # in the part's order
     assert x["cosine_global"].dtype == np.float32
     assert np.allclose(x["cosine_global"][:, 0], np.take(expected["cosine_global"], [3, 20, 77]))

@@ -85,9 +85,9 @@ def test_image_text_and_scalars(content, store):
     x = matrices(store(made), IDS, Experiment(train="true", features=features))
     for row, image in enumerate(IMAGES):
         expected = made.features["embedding"][image]
-        assert x["image_embedding"][row] == pytest.approx(expected, abs=1e-3)
+        assert x["image"][row] == pytest.approx(expected, abs=1e-3)
         text = made.texts[made.captions["caption"][image]]
-        assert x["caption_embedding"][row] == pytest.approx(text, abs=1e-3)
+        assert x["text"][row] == pytest.approx(text, abs=1e-3)
         numbers = [made.features[name][image] or 0 for name in SCALARS]
         numbers.append(float(made.features["distance_local"][image] is not None))
         assert x["scalars"][row] == pytest.approx(numbers, rel=1e-6)

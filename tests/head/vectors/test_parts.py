@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.vectors.matrices import matrices, tables
+from pipeline.head.vectors.matrices import matrices
 from pipeline.head.vectors.parts import locate
 from pipeline.query.questions import connect
 
@@ -21,6 +21,7 @@ def test_images_are_found_in_their_parts(content, store):
         ("part-00001.parquet", ids(150, 200).to_pylist(), [2, 0]),
     ]
     assert (parts.count, parts.formats) == (4, ("", "JPEG"))
+    assert {"images", "captions", "features"} <= parts.tables and "regions" not in parts.tables
     assert [len(part) for part in locate(store(made), ids(200))] == [1]
 
 
@@ -73,11 +74,3 @@ def test_a_damaged_part_is_named(content, tmp_path):
     with pytest.raises(UserError, match="a cached part cannot be read") as caught:
         matrices(connection, pa.chunked_array([ids(3)]), Experiment(train="true"))
     assert caught.value.where == str(parts["captions"][1][0])
-
-
-def test_only_what_is_computed_needs_the_objects():
-    plain = Experiment(train="true")
-    assert "objects" not in tables(plain)
-    assert {"objects", "object_embeddings"} <= tables(
-        plain.model_copy(update={"pooling": "max_norm"})
-    )
