@@ -37,9 +37,9 @@ Features are `global` and `local` misalignment (`representation`, `pooling`: wha
 each alone and one on all side by side. An image without objects has zeros for `local` and its
 scalars, and among these a 0 that says so.
 
-What `features` and `baselines` leave open is what the DAG's nodes allow: one that only embeds images
-trains on `image`, beside the baselines that read no caption. `compare_to` names the methods, one or
-several, that the others' differences are from.
+What `features` and `baselines` leave open is what the DAG's nodes allow: one that embeds images and
+no more trains on `image`, beside the baselines that read no caption. `compare_to` names the
+methods, one or several, that the others' differences are from.
 
 `foreign: {UnivFD: fc_weights.pth}` adds a row with a linear head that others trained on CLIP's raw
 image embeddings (`pipeline.head.methods.foreign`).
@@ -104,7 +104,7 @@ class HeadConfig(_Frozen):
     min_delta: NonNegativeFloat = 0.01  # validation APs that differ by less are told by their loss
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3  # the peak; it falls to zero along a cosine
-    weight_decay: NonNegativeFloat = 1e-2  # AdamW's
+    weight_decay: NonNegativeFloat | Literal["auto"] = "auto"  # AdamW's; auto: by validation
     class_weights: Literal["balanced"] | None = None  # balanced: reals and fakes weigh the same
 
 

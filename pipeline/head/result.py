@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
+from pipeline.head.figures.bootstrap import NAMES as RESAMPLED
 from pipeline.head.figures.evaluate import CHOICES, LESS_CLEAN
 from pipeline.head.figures.metrics import CHOSEN, NAMES
 
 AVERAGED = (*NAMES, *CHOICES, *CHOSEN, *LESS_CLEAN)
+ENDS = tuple(f"{name}_{end}" for name in RESAMPLED for end in ("low", "high"))
 OVER_SEEDS = pa.schema(
     {
         "experiment": pa.string(),
@@ -28,6 +30,8 @@ OVER_SEEDS = pa.schema(
         **dict.fromkeys(AVERAGED, pa.float64()),  # means over the runs that have the figure
         # sample standard deviations; null of fewer than two runs
         **{f"{name}_std": pa.float64() for name in AVERAGED},
+        # means of the ends of the runs' own 95 % intervals: other test images, and not other seeds
+        **dict.fromkeys(ENDS, pa.float64()),
     }
 )
 
@@ -63,7 +67,7 @@ def by_method(result: Result) -> list[list[dict[str, Any]]]:
 
 
 def over_seeds(results: Sequence[Result]) -> pa.Table:
-    """OVER_SEEDS: mean and standard deviation of each figure over the runs that differ in seed.
+    """OVER_SEEDS: means, deviations and intervals of each figure over runs that differ in seed.
 
     A row a configuration, method, variant and generator (or mean over the unseen ones), in the
     runs' order.
@@ -78,10 +82,11 @@ def over_seeds(results: Sequence[Result]) -> pa.Table:
     lines = []
     for key, rows in groups.items():
         line = dict(zip(OVER_SEEDS.names, key, strict=False)) | {"runs": len(rows)}
-        for name in AVERAGED:
+        for name in (*AVERAGED, *ENDS):
             values = [row[name] for row in rows if row[name] is not None]
             line[name] = float(np.mean(values)) if values else None
-            line[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            if name in AVERAGED:
+                line[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         lines.append(line)
     # a mean over other generators, where a configuration selects others, has a row of its own
     return pa.Table.from_pylist(lines, OVER_SEEDS)

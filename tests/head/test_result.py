@@ -3,6 +3,7 @@ import pytest
 
 from pipeline.dag.experiment import Experiment
 from pipeline.head.experiment_runs import run_sweep
+from pipeline.head.figures.wording import ends
 from pipeline.head.report.run_table import render
 from pipeline.head.report.sweep_table import as_plain, render_sweep, shown
 from pipeline.head.result import OVER_SEEDS, over_seeds
@@ -87,3 +88,18 @@ def test_without_unseen_generators_all_are_shown(content, store, tmp_path):
     results = run_sweep(store(content()), seen, "seen", tmp_path, {})
     assert set(shown(results)["generator"].to_pylist()) == {"gan (seen in training)"}
     assert "no unseen generator" in render_sweep(results)
+
+
+def test_seeds_have_the_spread_and_the_interval(swept, content, store, tmp_path):
+    resampled = SWEPT.model_copy(update={"bootstrap": 50, "sweep": {"seed": (0, 1)}})
+    results = run_sweep(store(content()), resampled, "both", tmp_path, {})
+    row = over_seeds(results).to_pylist()[0]
+    for name in ("ap_low", "ap_high", "auroc_low", "balanced_accuracy_high"):
+        own = [result.metrics.to_pylist()[0][name] for result in results]
+        assert row[name] == pytest.approx(np.mean(own), abs=1e-12)
+    shown_row = shown(results).to_pylist()[0]
+    assert shown_row["ap"] == f"{row['ap']:.3f} ± {row['ap_std']:.3f}"
+    assert shown_row["[95 %]"] == ends(row["ap_low"], row["ap_high"])
+    assert "mean ends of the seeds' 50 bootstrap" in render_sweep(results)
+    plain, _ = swept
+    assert "[95 %]" not in shown(plain).column_names

@@ -22,9 +22,17 @@ def interval(
     """Such as `0.981 [.970, .989]`; without the interval where there is none."""
     if low is None or high is None:
         return digits(value, sign)
-    # an end takes four characters, `.970` or `1.00`: two intervals have to fit beside the rest
-    ends = (digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high))
-    return f"{digits(value, sign)} [{', '.join(ends)}]"
+    return f"{digits(value, sign)} {ends(low, high, sign)}"
+
+
+def ends(low: float | None, high: float | None, sign: str = "") -> str | None:
+    """Such as `[.970, .989]`: four characters an end, so that two of them fit beside the rest."""
+    if low is None or high is None:
+        return None
+    short = (
+        digits(end, sign).replace("0.", ".", 1).replace("1.000", "1.00") for end in (low, high)
+    )
+    return f"[{', '.join(short)}]"
 
 
 def digits(value: float | None, sign: str = "") -> str | None:

@@ -24,7 +24,7 @@ from pipeline.head.vectors.row_reader import InMemory, Source, over_blocks
 Predict = Callable[[Source], np.ndarray]
 
 # how little a logistic regression's weights are held back, and how many neighbours vote
-STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 NEIGHBOURS = (3, 9, 27, 81)
 
 

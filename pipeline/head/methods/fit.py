@@ -75,6 +75,8 @@ def fit(
             raise UserError(error.what, f"the head on {method}", error.hint) from None
         found[method] = predicted(names, trained[method].head.probabilities)
         chosen[method] = f"epoch {trained[method].best}"
+        if experiment.head.weight_decay == "auto":
+            chosen[method] += f", weight decay {trained[method].weight_decay:g}"
 
     def side(names: tuple[str, ...], name: str) -> Side:
         rows = samples.take(names, name)

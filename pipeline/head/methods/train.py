@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.head.methods.mlp import Head
 from pipeline.head.vectors.row_reader import InMemory, Source
 
+WEIGHT_DECAYS = (0.01, 1.0)  # what `auto` tries; the first without validation rows
 _ONE_CORE_MINUTE = 1e12  # rows x epochs x weights, roughly
 
 
@@ -34,11 +35,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """A head, its learning curve, and the epoch (from 1) that its weights are of."""
+    """A head, its learning curve, the epoch (from 1) that its weights are of, and its decay."""
 
     head: Head
     curve: list[Epoch]
     best: int
+    weight_decay: float
 
 
 class _Rows:
@@ -66,11 +68,34 @@ def train(
 
     AdamW and a cosine to zero over all epochs; runs on the CPU. With `validation` (x [m, d], y [m])
     training stops after `patience` epochs without a better one (`Keeper`), and the weights of the
-    best epoch come back; without validation, or with `patience` None, those of the last. The same
-    rows and seed give the same weights to the last bit on the same machine with the same number of
-    threads; the caller's random state is left as it was. Raises UserError when a loss is no longer
-    a number.
+    best epoch come back; without validation, or with `patience` None, those of the last. A weight
+    decay of `auto` is the one of `WEIGHT_DECAYS` of the least validation loss, among those whose
+    validation AP is within `min_delta` of the best. The same rows and seed give the same weights to
+    the last bit on the same machine with the same number of threads; the caller's random state is
+    left as it was. Raises UserError when a loss is no longer a number.
     """
+    decays = WEIGHT_DECAYS if config.weight_decay == "auto" else (config.weight_decay,)
+    found = [
+        _trained(x, y, config, decay, seed, validation)
+        for decay in decays[: None if validation else 1]
+    ]
+    if len(found) == 1:
+        return found[0]
+    points = [one.curve[one.best - 1] for one in found]
+    top = max(point.validation_ap for point in points)
+    near = [n for n, point in enumerate(points) if point.validation_ap >= top - config.min_delta]
+    return found[min(near, key=lambda n: points[n].validation_loss)]
+
+
+def _trained(
+    x: np.ndarray | Source,
+    y: np.ndarray,
+    config: HeadConfig,
+    decay: float,
+    seed: int,
+    validation: tuple[np.ndarray | Source, np.ndarray] | None,
+) -> Trained:
+    """`train`, with one weight decay."""
     weights = class_weights(y) if config.class_weights == "balanced" else None
     rows = _Rows(x, y, weights)
     held = _Rows(*validation, weights) if validation else None
@@ -80,9 +105,7 @@ def train(
         torch.manual_seed(seed)
         head = Head(width, config.hidden, config.dropout, config.activation, config.norm)
         head.standardise(rows.x)
-        optimizer = AdamW(
-            head.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = AdamW(head.parameters(), config.learning_rate, weight_decay=decay, fused=True)
         steps = config.epochs * math.ceil(len(rows.x) / config.batch_size)
         schedule = CosineAnnealingLR(optimizer, steps)
         keeper = None
@@ -98,7 +121,7 @@ def train(
                 break
     if keeper:
         head.load_state_dict(keeper.state)
-    return Trained(head.eval(), curve, keeper.best.epoch if keeper else len(curve))
+    return Trained(head.eval(), curve, keeper.best.epoch if keeper else len(curve), decay)
 
 
 def class_weights(y: np.ndarray) -> np.ndarray:

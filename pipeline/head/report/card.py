@@ -131,7 +131,7 @@ def _training(about: Mapping[str, Any], curves: pa.Table, method: str) -> str:
     best = next(point for point in points if point["best"])
     stop = "no early stopping" if head["patience"] is None else f"patience {head['patience']}"
     return (
-        f"AdamW (weight decay {head['weight_decay']:g}), learning rate {head['learning_rate']:g} "
+        f"AdamW (weight decay {head['weight_decay']}), learning rate {head['learning_rate']:g} "
         f"along a cosine to zero, batches of {head['batch_size']}, dropout {head['dropout']:g}, "
         f"class weights {head['class_weights'] or 'none'}, seed {about['config']['seed']}; "
         f"{len(points)} of at most {head['epochs']} epochs, {stop}. The weights are those of epoch "
@@ -142,7 +142,7 @@ def _training(about: Mapping[str, Any], curves: pa.Table, method: str) -> str:
 
 def _tuned(measured: pa.Table) -> str:
     rows = {row["method"]: row["tuned"] for row in measured.to_pylist() if row["tuned"]}
-    return "- of all methods: " + ", ".join(f"{name} {what}" for name, what in rows.items())
+    return "- of all methods: " + "; ".join(f"{name} {what}" for name, what in rows.items())
 
 
 def _chosen(about: Mapping[str, Any], row: Mapping[str, Any]) -> str:

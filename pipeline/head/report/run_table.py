@@ -98,7 +98,7 @@ def differences(result: Result) -> pa.Table:
 def tuned(result: Result) -> str:
     """What each method left open and validation images decided, in words."""
     rows = {row["method"]: row["tuned"] for row in result.metrics.to_pylist() if row["tuned"]}
-    said = ", ".join(f"{method} {what}" for method, what in rows.items())
+    said = "; ".join(f"{method} {what}" for method, what in rows.items())
     return textwrap.fill(f"chosen on them too: {said}", 118, subsequent_indent="  ")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.head.figures.wording import digits, generator_name
+from pipeline.head.figures.wording import digits, ends, generator_name
 from pipeline.head.report.robustness import write_robustness
 from pipeline.head.report.run_table import about, render, under_verdicts
 from pipeline.head.result import Result, configurations, over_seeds
@@ -35,8 +35,11 @@ def shown(results: Sequence[Result]) -> pa.Table:
         columns["configuration"] = [row["configuration"] for row in rows]
     columns["method"] = [row["method"] for row in rows]
     columns["generator"] = [generator_name(row) for row in rows]
+    several = any(row["ap_low"] is not None for row in rows)
     for name, header in _SHOWN.items():
         columns[header] = [with_std(row[name], row[f"{name}_std"]) for row in rows]
+        if name == "ap" and several:
+            columns["[95 %]"] = [ends(row["ap_low"], row["ap_high"]) for row in rows]
     return pa.table({**columns, "runs": [row["runs"] for row in rows]})
 
 
@@ -78,6 +81,11 @@ def render_sweep(results: Sequence[Result]) -> str:
         stream.write(f"{line}\n")
     own = "" if first.experiment.validation else ", each with validation images of its own"
     stream.write(f"±: sample standard deviation over seeds{own}\n")
+    if first.experiment.bootstrap:
+        stream.write(
+            "[95 %]: of ap, had the test images been others; the mean ends of the seeds' "
+            f"{first.experiment.bootstrap:,} bootstrap resamples\n"
+        )
     if any(configurations(results)):
         stream.write(
             "choose between configurations by `validation ap`: the rest is of test images\n"

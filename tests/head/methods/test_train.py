@@ -5,6 +5,7 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.dag.experiment import HeadConfig
 from pipeline.errors import UserError
+from pipeline.head.methods import train as training
 from pipeline.head.methods.train import Epoch, Keeper, class_weights, train
 
 
@@ -136,3 +137,26 @@ def test_balanced_classes_weigh_the_same():
     each = [-np.log(p[y == 1]).mean(), -np.log(1 - p[y == 0]).mean()]
     held = trained.curve[trained.best - 1].validation_loss
     assert held == pytest.approx(np.mean(each), abs=1e-6)
+
+
+def test_the_weight_decay_is_chosen_on_validation(monkeypatch):
+    """A decay without meaning to the loss changes nothing, one that forbids any weight does."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 40)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int8)
+    config = HeadConfig(hidden=(), epochs=5, batch_size=20, learning_rate=0.05)
+    held = (x[300:], y[300:])
+    monkeypatch.setattr(training, "WEIGHT_DECAYS", (0.0, 1.0, 20.0))
+    found = train(x[:60], y[:60], config, 3, held)
+    each = {
+        decay: train(x[:60], y[:60], config.model_copy(update={"weight_decay": decay}), 3, held)
+        for decay in training.WEIGHT_DECAYS
+    }
+    points = {decay: one.curve[one.best - 1] for decay, one in each.items()}
+    top = max(point.validation_ap for point in points.values())
+    near = {d: p for d, p in points.items() if p.validation_ap >= top - config.min_delta}
+    best = min(near, key=lambda decay: near[decay].validation_loss)
+    assert found.weight_decay == best
+    assert found.curve == each[best].curve
+    assert len({point.validation_loss for point in points.values()}) == 3
+    assert train(x[:60], y[:60], config).weight_decay == 0.0  # nothing to choose on
