@@ -51,6 +51,7 @@ is one of the field's protocols, and stands for plain experiments: `pipeline.hea
 """
 
 from collections.abc import Collection
+from datetime import date
 from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -81,7 +82,7 @@ Feature = Literal["global", "local", "image", "text", "scalars"]
 Representation = Literal["unit_difference", "raw_difference", "hadamard", "concat", "cosine"]
 Preset = Literal[
     *("progan_4", "progan_20", "sdv14_genimage", "leave_one_out", "train_x_test"),
-    *("figure4", "figure5", "ablation"),
+    *("temporal", "cross_dataset", "figure4", "figure5", "ablation"),
 ]
 Pooling = Literal["mean", "max_norm", "top_k", "attention"]
 TestBy = Literal["generator", "variant"]
@@ -117,6 +118,8 @@ class Experiment(_Frozen):
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
     reals: Predicate | dict[str, Predicate] | None = None  # of test generators; None: their own
+    released: dict[str, date] = Field(default_factory=dict)  # generator -> when; preset temporal
+    until: tuple[date, ...] = ()  # trained on what was released by then; preset temporal
     allow_overlap: bool = False  # whether a generator may be trained and tested on
     partial: bool = False  # goes on without the selected images that are not computed yet
     variant: Variant = CLEAN  # in which the rows of all three are read
@@ -165,12 +168,16 @@ class Experiment(_Frozen):
     def _trained_on_something(self) -> Self:
         if self.train is None and self.preset in (None, "figure4", "figure5", "ablation"):
             raise ValueError("`train` is missing: the predicate of the images to train on")
+        if self.preset == "temporal" and not (self.released and self.until):
+            raise ValueError("`temporal` needs `released: {generator: date}` and `until: date`")
+        if self.preset != "temporal" and (self.released or self.until):
+            raise ValueError("`released` and `until` are for `preset: temporal`")
         return self
 
-    @field_validator("test_by", "compare_to", mode="before")
+    @field_validator("test_by", "compare_to", "until", mode="before")
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, str) else given or ()
+        return (given,) if isinstance(given, str | date) else given or ()
 
     @field_validator("foreign")
     @classmethod

@@ -41,7 +41,8 @@ _SIDES = ("train", "validation", "test", "reals")
 _FACTS = {name for name, view in COLUMNS.items() if view == "listing"} - set(OF_PATHS)
 _FEATURES = {name for name, view in COLUMNS.items() if view == "features"}
 _ELSEWHERE = {"select", "from", "columns"}  # words by which a predicate reads what is not here
-_BY_GENERATOR = ("leave_one_out", "train_x_test")  # what they expand to follows from the rows
+# what they expand to follows from the rows
+_BY_ROWS = ("leave_one_out", "train_x_test", "temporal", "cross_dataset")
 # what of an experiment decides about its rows, of all that a sweep may change
 _DECISIVE = (*_SIDES, "variant", "test_by", "allow_overlap")
 
@@ -122,7 +123,7 @@ class _Binding:
         if self._open(experiment) and not experiment.reads_variants and (real := computed()):
             with real:
                 return _Binding(real, set()).all_checked(experiment, name, lambda: None)
-        if experiment.preset in _BY_GENERATOR and "train" in self._open(experiment):
+        if experiment.preset in _BY_ROWS and "train" in self._open(experiment):
             return False
         checked = True
         for plain_name, plain in expand(self._connection, experiment, name).items():

@@ -7,22 +7,25 @@
 | sdv14_genimage | GenImage's Stable Diffusion 1.4 | splits 'test' and 'val', all generators |
 | leave_one_out | a run a generator: all others | that generator |
 | train_x_test | a run a generator: that one | all generators |
+| temporal | a run a date of `until`: what was released by then | all; later ones are unseen |
+| cross_dataset | a run an ordered pair of datasets: the one | the other |
 | figure4 | `train` | `test`, clean and in the nine variants of corpus.variants' preset figure4 |
 | figure5 | `train` | `test`; global, local, and both |
 | ablation | `train` | `test`; each representation with each pooling |
 
-What the experiment itself says of `train` and `test` comes on top, joined by `and`; leave_one_out
-and train_x_test take "split = 'train'" and "split = 'test'" where it says nothing. A generator is
+What the experiment itself says of `train` and `test` comes on top, joined by `and`; the presets of
+several runs take "split = 'train'" and "split = 'test'" where it says nothing. A generator is
 what has fakes among the rows that `train` selects; sets of nothing but real images go with every
 run, in training and in the test. There, unless `reals` says otherwise, a generator that has no real
 images of its own is measured against those of such sets: UnivFD's `guided` against `imagenet`, its
 other diffusion models against `laion`, and else against all of them. Wang et al. (CVPR 2020) train
 on ProGAN's 20 classes, Ojha et al. (CVPR 2023) as well; the four are those of FatFormer (CVPR 2024)
-and others; GenImage is Zhu et al. (NeurIPS 2023), tested on its 'val' folders.
+and others; GenImage is Zhu et al. (NeurIPS 2023), tested on its 'val' folders. In time order is how
+AI-GenBench (2025) tests.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -53,7 +56,8 @@ def expand(
     """The plain experiments that an experiment with a preset stands for, by name.
 
     One without a preset is itself. Sweeps stay. Raises UserError when `train` selects fewer than
-    two generators for a preset that needs several, and for a wrong predicate.
+    two generators (or datasets) for a preset that needs several, for generators without a date and
+    dates that part none of them, and for a wrong predicate.
     """
     preset = experiment.preset
     if preset is None:
@@ -72,7 +76,7 @@ def expand(
         both = {"train": _and(train, experiment.train), "test": _and(test, experiment.test)}
         both["reals"] = experiment.reals or _reals(connection, experiment, both["test"], name)
         return {name: _plain(experiment, **both, allow_overlap=True)}
-    return _of_each_generator(connection, experiment, name)
+    return _several(connection, experiment, name)
 
 
 def _check_figure4(connection: "DuckDBPyConnection", key: str) -> None:
@@ -86,33 +90,95 @@ def _check_figure4(connection: "DuckDBPyConnection", key: str) -> None:
         )
 
 
-def _of_each_generator(
+def _several(
     connection: "DuckDBPyConnection", experiment: Experiment, name: str
 ) -> dict[str, Experiment]:
-    train = experiment.train or "split = 'train'"
-    test = experiment.test or "split = 'test'"
-    key = f"experiments.{name}.train"
-    found = _generators(connection, experiment, train, key)
-    with_fakes = [one for one, labels in found.items() if 1 in labels]
-    reals = [one for one, labels in found.items() if 1 not in labels]
-    if len(with_fakes) < 2:
+    """The runs of a preset that trains on several choices of the rows, by name."""
+    split = {"train": experiment.train or "split = 'train'"}
+    split["test"] = experiment.test or "split = 'test'"
+    by = "dataset" if experiment.preset == "cross_dataset" else "generator"
+    trained, tested = (
+        _labels(connection, experiment, split[side], f"experiments.{name}.{side}", by)
+        for side in ("train", "test")
+    )
+    with_fakes = [one for one, labels in trained.items() if 1 in labels]
+    several = {*tested, *with_fakes} if by == "dataset" else with_fakes
+    if len(several) < 2 or not with_fakes:
         raise UserError(
-            f"{experiment.preset} needs several generators, and these rows have fakes of "
+            f"{experiment.preset} needs several {by}s, and these rows have fakes of "
             f"{', '.join(with_fakes) or 'none'}",
-            f"experiments.{name}.train: {train}",
+            f"experiments.{name}.train: {split['train']}",
             "widen `train`",
         )
-    out = {}
-    for generator in with_fakes:
-        only = f"generator in ({', '.join(literal(one) for one in (generator, *reals))})"
-        others = f"generator <> {literal(generator)}"
-        if experiment.preset == "leave_one_out":
-            both = {"train": _and(train, others), "test": _and(test, only)}
-        else:
-            both = {"train": _and(train, only), "test": test, "allow_overlap": True}
+    reals = [one for one, labels in trained.items() if 1 not in labels]
+    if experiment.preset == "cross_dataset":
+        chosen = _of_each_dataset(trained, tested)
+    elif experiment.preset == "temporal":
+        chosen = _in_time(experiment, with_fakes, reals, name)
+    else:
+        chosen = _of_each_generator(experiment.preset, with_fakes, reals)
+    out: dict[str, Experiment] = {}
+    for run, (train, test) in chosen.items():
+        both: dict[str, Any] = {"train": _and(split["train"], train)}
+        both["test"] = _and(split["test"], test)
         both["reals"] = experiment.reals or _reals(connection, experiment, both["test"], name)
-        out[_run_name(f"{name}.{generator}", out)] = _plain(experiment, **both)
+        overlap = experiment.preset != "leave_one_out"
+        plain = _plain(experiment, **both, allow_overlap=overlap or experiment.allow_overlap)
+        out[_run_name(f"{name}.{run}", out)] = plain
     return out
+
+
+def _of_each_generator(
+    preset: str, with_fakes: Sequence[str], reals: Sequence[str]
+) -> dict[str, tuple[str, str | None]]:
+    """Run -> what is trained and tested on, beside what the experiment says."""
+    if preset == "train_x_test":
+        return {one: (_among(one, *reals), None) for one in with_fakes}
+    return {one: (f"generator <> {literal(one)}", _among(one, *reals)) for one in with_fakes}
+
+
+def _in_time(
+    experiment: Experiment, with_fakes: Sequence[str], reals: Sequence[str], name: str
+) -> dict[str, tuple[str, str | None]]:
+    """The same, a run a date: trained on the generators that were released by then."""
+    key = f"experiments.{name}"
+    if undated := [one for one in with_fakes if one not in experiment.released]:
+        raise UserError(
+            f"when were these released: {', '.join(undated)}?",
+            f"{key}.released",
+            f"write `released: {{{undated[0]}: 2022-08-22}}`, or leave them out in `train`",
+        )
+    released = {one: experiment.released[one] for one in with_fakes}
+    out = {}
+    for until in experiment.until:
+        known = [one for one, day in released.items() if day <= until]
+        if len(known) in (0, len(released)):
+            in_order = sorted(released, key=released.__getitem__)
+            days = ", ".join(f"{one} {released[one]}" for one in in_order)
+            what = "none" if not known else "all"
+            raise UserError(
+                f"{what} of the generators were released by {until}: {days}",
+                f"{key}.until",
+                "give a date between the first and the last of them",
+            )
+        out[f"until_{until}"] = (_among(*known, *reals), None)
+    return out
+
+
+def _of_each_dataset(
+    trained: Mapping[str, set[int]], tested: Collection[str]
+) -> dict[str, tuple[str, str | None]]:
+    """The same, a run a dataset that has reals and fakes to train on, and another one."""
+    return {
+        f"{one}_on_{other}": (f"dataset = {literal(one)}", f"dataset = {literal(other)}")
+        for one, labels in trained.items()
+        for other in tested
+        if labels == {0, 1} and other != one
+    }
+
+
+def _among(*generators: str) -> str:
+    return f"generator in ({', '.join(map(literal, generators))})"
 
 
 def _run_name(name: str, taken: Collection[str]) -> str:
@@ -122,19 +188,19 @@ def _run_name(name: str, taken: Collection[str]) -> str:
     return f"{plain}-{sha256(name.encode()).hexdigest()[:6]}" if there else plain
 
 
-def _generators(
-    connection: "DuckDBPyConnection", experiment: Experiment, where: str, key: str
+def _labels(
+    connection: "DuckDBPyConnection", experiment: Experiment, where: str, key: str, by: str
 ) -> dict[str, set[int]]:
-    """The labels of each generator, by name, among the rows of a predicate."""
+    """The labels of each generator (or dataset), by name, among the rows of a predicate."""
     sql = (
         f"{experiment_rows(experiment, made(connection))}"
-        "select distinct generator, label from experiment_rows\n"
-        f"where ({where}\n) and label is not null and generator is not null\n"
-        "order by generator"
+        f"select distinct {by} as name, label from experiment_rows\n"
+        f"where ({where}\n) and label is not null and {by} is not null\n"
+        "order by name"
     )
     found: dict[str, set[int]] = {}
     for row in query(connection, sql, key, "a predicate is what follows `where`").to_pylist():
-        found.setdefault(row["generator"], set()).add(row["label"])
+        found.setdefault(row["name"], set()).add(row["label"])
     return found
 
 
@@ -142,7 +208,8 @@ def _reals(
     connection: "DuckDBPyConnection", experiment: Experiment, test: str, name: str
 ) -> dict[str, str] | None:
     """What test generators without real images are measured against: sets without fakes."""
-    found = _generators(connection, experiment, test, f"experiments.{name}.test")
+    key = f"experiments.{name}.test"
+    found = _labels(connection, experiment, test, key, "generator")
     alone = [one for one, labels in found.items() if labels == {1}]
     sets = [one for one, labels in found.items() if labels == {0}]
     if not sets:
@@ -152,13 +219,13 @@ def _reals(
     out = {}
     for one in alone:
         own = (of_imagenet if one == "guided" else others) or sets
-        among = f"generator in ({', '.join(map(literal, own))})"
-        out[one] = _and(test, among)
+        out[one] = _and(test, _among(*own))
     return out or None
 
 
 def _plain(experiment: Experiment, **changes: Any) -> Experiment:
-    return Experiment.model_validate({**experiment.model_dump(), "preset": None, **changes})
+    plain = {"preset": None, "released": {}, "until": ()}
+    return Experiment.model_validate({**experiment.model_dump(), **plain, **changes})
 
 
 def _and(one: str, other: str | None) -> str:

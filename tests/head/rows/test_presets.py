@@ -1,5 +1,6 @@
 import pyarrow.compute as pc
 import pytest
+from pydantic import ValidationError
 
 from pipeline.corpus.variants import PRESETS
 from pipeline.dag.experiment import Experiment
@@ -165,3 +166,75 @@ def test_figure4_says_which_variants_are_missing(content, store):
         expanded(store(made), preset="figure4", train="true")
     assert caught.value.where == "experiments.x.preset"
     assert "variants: {test: figure4}" in caught.value.hint
+
+
+DATES = {"gan": "2014-06-10", "vae": "2013-12-20", "flow": "2016-05-27"}
+
+
+def test_temporal_trains_on_what_was_released_and_tests_what_came_later(content, store):
+    made = content()
+    for row, (label, generator) in enumerate(
+        zip(made.listing["label"], made.listing["generator"], strict=True)
+    ):
+        if label == 0 and generator == "flow":
+            made.listing["generator"][row] = "photographs"
+    connection = store(made)
+    until = ["2013-12-20", "2015-01-01"]
+    found = expanded(connection, preset="temporal", released=DATES, until=until)
+    assert list(found) == ["x.until_2013-12-20", "x.until_2015-01-01"]
+    for experiment, known in zip(found.values(), ({"vae"}, {"vae", "gan"}), strict=True):
+        assert experiment.preset is None and experiment.released == {}
+        selection = select(connection, experiment, "x")
+        assert selection.train.faked_by == selection.known == known
+        assert selection.train.generators == {*known, "photographs"}
+        assert selection.test.faked_by == {"gan", "vae", "flow"}  # flow beside the photographs
+        assert set(selection.overlap) == known
+        of_flow = selection.test.table.filter(pc.equal(selection.test.table["generator"], "flow"))
+        assert of_flow["label"].to_pylist().count(0) == 24
+
+
+@pytest.mark.parametrize(
+    ("released", "until", "message"),
+    [
+        ({"gan": "2014-06-10"}, "2015-01-01", "when were these released: flow, vae?"),
+        (DATES, "2013-01-01", "none of the generators were released by 2013-01-01: vae 2013-12"),
+        (DATES, "2017-01-01", "all of the generators were released by 2017-01-01: vae 2013-12"),
+    ],
+)
+def test_dates_that_are_missing_or_part_nothing_are_said(content, store, released, until, message):
+    with pytest.raises(UserError) as caught:
+        expanded(store(content()), preset="temporal", released=released, until=until)
+    assert message in caught.value.what
+
+
+def test_dates_belong_to_the_temporal_preset():
+    with pytest.raises(ValidationError, match="`temporal` needs `released"):
+        Experiment(preset="temporal", released=DATES)
+    with pytest.raises(ValidationError, match="are for `preset: temporal`"):
+        Experiment(train="true", until="2015-01-01")
+    with pytest.raises(ValidationError, match="date"):
+        Experiment(preset="temporal", released={"gan": "in 2014"}, until="2015-01-01")
+
+
+def test_cross_dataset_trains_on_one_and_tests_on_another(content, store):
+    made = content()
+    for row, generator in enumerate(made.listing["generator"]):
+        made.listing["dataset"][row] = "old" if generator == "gan" else "new"
+        if generator == "vae" and made.listing["split"][row] == "test":
+            made.listing["dataset"][row] = "tested only"
+    connection = store(made)
+    found = expanded(connection, preset="cross_dataset", seed=4)
+    assert list(found) == [
+        *("x.new_on_old", "x.new_on_tested_only"),
+        "x.old_on_new",
+        "x.old_on_tested_only",
+    ]
+    selection = select(connection, found["x.new_on_tested_only"], "x")
+    assert selection.train.generators == {"flow", "vae"}
+    assert selection.test.generators == {"vae"} and selection.overlap == ["vae"]
+    assert found["x.old_on_new"].seed == 4
+    assert select(connection, found["x.old_on_new"], "x").test.generators == {"flow"}
+    with pytest.raises(UserError, match="cross_dataset needs several datasets"):
+        expanded(
+            connection, preset="cross_dataset", train="dataset = 'old'", test="dataset = 'old'"
+        )
