@@ -66,6 +66,12 @@ def by_method(result: Result) -> list[list[dict[str, Any]]]:
     return list(rows.values())
 
 
+def own_rows(result: Result) -> list[dict[str, Any]]:
+    """All rows in the variant of the images that the run was trained on."""
+    rows = [row for method_rows in by_method(result) for row in method_rows]
+    return [row for row in rows if row["variant"] == result.experiment.variant]
+
+
 def over_seeds(results: Sequence[Result]) -> pa.Table:
     """OVER_SEEDS: means, deviations and intervals of each figure over runs that differ in seed.
 

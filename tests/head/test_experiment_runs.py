@@ -121,3 +121,14 @@ def test_runs_over_seeds_are_shown_by_variant_too(perturbed):
     change = f"{blurred['ap']:.3f} {blurred['ap_less_clean']:+.3f}".replace(" -0.", " -.")
     assert change.replace(" +0.", " +.") in text
     assert "accuracy at 0.5, mean of 1 unseen" in text and "~:" not in text
+
+
+def test_files_that_tell_are_announced_above_the_matrix(content, store, tmp_path):
+    made = content(shift=1.0)
+    for row, label in enumerate(made.listing["label"]):
+        made.images["bytes"][row] += 3_000 * label  # every fake is a larger file
+    raw = {"preset": "train_x_test", "head": HEAD, "features": ["global"], "bootstrap": 50}
+    experiment = Experiment.model_validate(raw)
+    study = run_study(store(made), experiment, "x", tmp_path / "runs", {})
+    text = render_study(study)
+    assert text.startswith("in 3 of 3 runs, such as x.flow:\nfiles tell: `metadata` alone")

@@ -2,7 +2,6 @@
 
 import io
 import textwrap
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +13,7 @@ from pipeline.head.figures.metrics import CHOSEN, NAMES
 from pipeline.head.figures.verdict import files_tell, in_words, of_mean_ap
 from pipeline.head.figures.wording import digits, generator_name, interval, with_interval
 from pipeline.head.report.robustness import write_robustness
-from pipeline.head.result import Result, by_method
+from pipeline.head.result import Result, by_method, own_rows
 from pipeline.head.rows.selection import names
 from pipeline.query.answers import write
 
@@ -46,7 +45,7 @@ def summary(result: Result) -> pa.Table:
 
     In the variant of the images that the run was trained on.
     """
-    rows = [{**row, "generator": generator_name(row)} for row in _own_rows(result)]
+    rows = [{**row, "generator": generator_name(row)} for row in own_rows(result)]
     ends = [f"{name}_{end}" for name in RESAMPLED for end in ("low", "high")]
     shown = ("method", "scope", "seen", "generator", *NAMES, *ends, *CHOICES, *CHOSEN, "n")
     return pa.table({name: [row[name] for row in rows] for name in shown})
@@ -165,14 +164,8 @@ def about(result: Result, seeds: list[int]) -> list[str]:
         ),
         "  validated on {:,} real and {:,} fake images ({})".format(*result.validated_on, where),
         *(f"  {note}" for note in result.notes),
-        *([told] if (told := files_tell(_own_rows(result))) else []),
+        *([told] if (told := files_tell(own_rows(result))) else []),
     ]
-
-
-def _own_rows(result: Result) -> list[dict[str, Any]]:
-    """All rows in the variant of the images that the run was trained on."""
-    rows = [row for method_rows in by_method(result) for row in method_rows]
-    return [row for row in rows if row["variant"] == result.experiment.variant]
 
 
 def under_verdicts(result: Result) -> list[str]:

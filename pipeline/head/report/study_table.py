@@ -2,17 +2,15 @@
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
+from pipeline.head.figures.verdict import files_tell
 from pipeline.head.figures.wording import digits, with_interval
 from pipeline.head.report.sweep_table import as_plain, render_sweep, with_std
-from pipeline.head.result import Study, over_seeds
+from pipeline.head.result import Study, over_seeds, own_rows
 from pipeline.query.answers import write
-
-if TYPE_CHECKING:
-    pass
 
 _MEAN = "mean of unseen"
 _WITH_INTERVALS = 5  # generators; with more the table is too wide for them
@@ -30,6 +28,11 @@ def render_study(study: Study) -> str:
         return render_sweep(next(iter(study.values())))
     first = next(iter(study.values()))[0].experiment
     stream = io.StringIO()
+    results = [result for several in study.values() for result in several]
+    told = [(r, said) for r in results if (said := files_tell(own_rows(r)))]
+    if told:
+        run, said = told[0]
+        stream.write(f"in {len(told)} of {len(results)} runs, such as {run.name}:\n{said}\n")
     write(matrix(study), "table", stream)
     kind = "mean ± sample standard deviation over seeds"
     if all(len(results) == 1 for results in study.values()):
