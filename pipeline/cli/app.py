@@ -321,7 +321,7 @@ def gc(
     """List (or delete) cached nodes, and variants of images, that none of the given DAGs uses."""
     with reported():
         from pipeline.corpus.variants import tag
-        from pipeline.store import lost_lock
+        from pipeline.store import garbage, lost_lock
         from pipeline.store.parts import Store
 
         cache = Store(store)
@@ -332,12 +332,12 @@ def gc(
             for node in graph.nodes.values():
                 tags = (tag(name) for name in graph.corpus.splits_of)
                 kept.setdefault(node.folder, set()).update(tags)
-        unused = cache.unused(kept)
+        unused = garbage.unused(cache, kept)
         rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
         print_rows(("node folder", "what", "size"), rows)
         if delete:
             for one in unused:
-                cache.delete(one)
+                garbage.delete(cache, one)
         folders = sum(one.tag is None for one in unused)
         total = sum(one.bytes for one in unused) / 1e6
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"

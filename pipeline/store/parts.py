@@ -12,10 +12,8 @@ which the node's next run removes.
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
 from hashlib import sha256
@@ -66,6 +64,11 @@ def free_numbers(names: Iterable[str]) -> Iterator[int]:
     return (number for number in count() if number not in taken)
 
 
+def is_part(name: str) -> bool:
+    """Whether a file of this name is a part."""
+    return _PART.fullmatch(name) is not None
+
+
 def part_tag(name: str) -> str:
     """The tag in a part's file name: empty for clean images, and for the listing."""
     return _parsed(name)[3] or ""
@@ -81,16 +84,6 @@ def _parsed(name: str) -> re.Match[str]:
     if match is None:
         raise ValueError(f"{name} is not the name of a part")
     return match
-
-
-@dataclass(frozen=True)
-class Unused:
-    """A node folder that no DAG needs, or (`tag`) its parts in one variant; with its recipe."""
-
-    folder: str
-    tag: str | None
-    about: str
-    bytes: int
 
 
 class Store:
@@ -238,51 +231,6 @@ class Store:
             check_place(path, found)
         return found
 
-    def unused(self, kept: Mapping[str, Collection[str]]) -> list[Unused]:
-        """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need."""
-        found = []
-        for recipe in sorted(self.root.glob(f"*/*/{RECIPE}")):
-            folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
-            about: dict[str, Any] = {}
-            with suppress(ValueError):  # a damaged recipe: the folder is listed all the same
-                about = json.loads(recipe.read_text())
-            words = f"{about.get('node')} of {about.get('dag')}"
-            if about.get("corpus"):
-                words += f" over {about['corpus']}, {about.get('created')}"
-            if folder not in kept:
-                size = sum(_size(path) for path in recipe.parent.iterdir())
-                found.append(Unused(folder, None, words, size))
-                continue
-            sizes: Counter[str] = Counter()
-            for path in self.parts_of(folder):
-                sizes[part_tag(path.name)] += _size(path)
-            for tag in sorted(set(sizes) - {"", *kept[folder]}):
-                found.append(Unused(folder, tag, f"{tag} in {words}", sizes[tag]))
-        return found
-
-    def delete(self, unused: Unused) -> None:
-        """Removes a node folder: its parts and its recipe; or its parts of one tag.
-
-        UserError when anything else lies in the folder, or a run is computing parts of it.
-        """
-        path = self.root / unused.folder
-        with refusals_explained(f"cannot delete {path}"):
-            if busy := claims.living(self.root, unused.folder):
-                raise UserError(f"this node is being written by {busy}", str(path), "try later")
-            if unused.tag is not None:
-                for part in self.parts_of(unused.folder):
-                    if part_tag(part.name) == unused.tag:
-                        part.unlink()
-                return
-            names = sorted(os.listdir(path), key=lambda name: name == RECIPE)  # that last
-            for name in names:
-                known = _PART.fullmatch(name) or name in (RECIPE, ANSWER) or claims.is_claim(name)
-                if not known and not name.startswith(".tmp-"):
-                    raise UserError("an unknown file lies among the parts", str(path / name))
-            for name in names:
-                (path / name).unlink()
-            path.rmdir()
-
     def set_aside(self, part: Path) -> Path:
         """Moves a bad part to `STORE/set-aside/…`, where nothing looks for parts; returns where.
 
@@ -355,7 +303,7 @@ def _explained(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
     """Bytes of a file; none when it is gone: claims come and go, temporary files are renamed."""
     with suppress(FileNotFoundError):
         return path.stat().st_size

@@ -1,0 +1,77 @@
+import os
+
+import numpy as np
+import pytest
+
+from pipeline import tables
+from pipeline.dag.graph import load
+from pipeline.errors import UserError
+from pipeline.store.garbage import delete, unused
+from pipeline.store.parts import Store, part_name, tagged
+
+
+@pytest.fixture
+def node(write_dag, fake_models):
+    return load(str(write_dag(models=fake_models))).nodes["image_embeddings"]
+
+
+@pytest.fixture
+def store(tmp_path, node):
+    store = Store(tmp_path / "store")
+    store.create()
+    store.open_node(node, "small")
+    return store
+
+
+def embeddings(ids):
+    values = np.arange(len(ids) * 3, dtype=np.float32).reshape(-1, 3)
+    columns = {"image_id": ids, "embedding": tables.vectors(values), "norm": [1.0] * len(ids)}
+    return tables.build("image_embeddings", columns, 3)
+
+
+FACTS = {"rows_in": 2, "rows_ok": 2, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
+
+
+def test_unused_nodes_are_listed_and_deleted(store, node):
+    store.write(node.folder, part_name(0, ["a"]), embeddings(["a"]), FACTS)
+    assert unused(store, {node.folder: set()}) == []
+    (found,) = unused(store, {})
+    folder = found.folder
+    assert (folder, found.tag, found.about) == (node.folder, None, "image_embeddings of small")
+    assert found.bytes > 100
+    (store.root / folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="unknown file"):
+        delete(store, found)
+    assert (store.root / folder / "notes.txt").read_text() == "mine"
+    (store.root / folder / "notes.txt").unlink()
+    delete(store, found)
+    assert not (store.root / folder).exists()
+
+
+def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
+    clean = [part_name(number, ["a"]) for number in (0, 1)]
+    names = [clean[0], tagged(clean[0], "jpeg_50.v1")]
+    names += [tagged(name, "blur_1.v1") for name in clean]
+    for name in names:
+        store.write(node.folder, name, embeddings(["a"]), FACTS)
+    tags = {"jpeg_50.v1", "blur_1.v1"}
+    assert unused(store, {node.folder: tags}) == []
+    (found,) = unused(store, {node.folder: {"jpeg_50.v1"}})
+    assert (found.folder, found.tag) == (node.folder, "blur_1.v1")
+    assert found.about == "blur_1.v1 in image_embeddings of small"
+    delete(store, found)
+    assert {path.name for path in store.parts(node)} == set(names[:2])
+
+
+def test_a_folder_in_which_a_run_computes_is_not_deleted(store, node):
+    name = part_name(0, ["a"])
+    store.write(node.folder, name, embeddings(["a"]), FACTS)
+    (found,) = unused(store, {})
+    with store.claiming() as claims:
+        assert claims.take([node.folder], part_name(1, ["b"])) is None
+        with pytest.raises(UserError, match=f"being written by process {os.getpid()} on") as caught:
+            delete(store, found)
+        assert (caught.value.where, caught.value.hint) == (str(store.folder(node)), "try later")
+    assert store.has(node, name)
+    delete(store, found)
+    assert not store.folder(node).exists()
