@@ -318,7 +318,10 @@ def gc(
     limit: LimitOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """List (or delete) cached nodes, and variants of images, that none of the given DAGs uses."""
+    """List (or delete) cached nodes that none of these DAGs uses, and parts that nothing asks for.
+
+    Such parts are of variants that none of them names, or of images that no listing has.
+    """
     with reported():
         from pipeline.corpus.variants import tag
         from pipeline.store import garbage, lost_lock
@@ -338,11 +341,11 @@ def gc(
         if delete:
             for one in unused:
                 garbage.delete(cache, one)
-        folders = sum(one.tag is None for one in unused)
+        folders = sum(one.parts is None for one in unused)
         total = sum(one.bytes for one in unused) / 1e6
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
         typer.echo(
-            f"{folders} node folders, and {len(unused) - folders} variants in others, "
+            f"{folders} node folders, and parts of {len(unused) - folders} others, "
             f"{total:.1f} MB {done}"
         )
 

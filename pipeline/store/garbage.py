@@ -1,31 +1,42 @@
-"""What of a store no DAG needs any more: node folders, and parts in variants; and its removal."""
+"""What of a store no DAG and no corpus needs any more, and its removal.
+
+Node folders that no DAG reaches; parts in variants that none asks for; and parts none of whose
+contents any listing has: files that are gone, for good as far as this store knows. A part with one
+listed content stays whole.
+"""
 
 import json
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.errors import UserError, refusals_explained
-from pipeline.store.parts import ANSWER, RECIPE, Store, is_part, part_tag, size
+from pipeline.store.parts import ANSWER, RECIPE, Store, clean_part, is_part, part_tag, size
 from pipeline.store.sharing import claims
 
 
 @dataclass(frozen=True)
 class Unused:
-    """A node folder that no DAG needs, or (`tag`) its parts in one variant; with its recipe."""
+    """A node folder that no DAG needs, or some of its `parts`, with what they are."""
 
     folder: str
-    tag: str | None
+    parts: tuple[str, ...] | None
     about: str
     bytes: int
 
 
 def unused(store: Store, kept: Mapping[str, Collection[str]]) -> list[Unused]:
-    """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need."""
-    found = []
+    """What the `kept` node folders (`<stage>/<fingerprint>`), with these tags, do not need.
+
+    In the order in which it is to be deleted: which contents a part has is forgotten last. Raises
+    UserError when a part of a listing or of contents is damaged.
+    """
+    found, gone = [], _gone(store)
     for recipe in sorted(store.root.glob(f"*/*/{RECIPE}")):
         folder = f"{recipe.parent.parent.name}/{recipe.parent.name}"
         about: dict[str, Any] = {}
@@ -38,16 +49,41 @@ def unused(store: Store, kept: Mapping[str, Collection[str]]) -> list[Unused]:
             taken = sum(size(path) for path in recipe.parent.iterdir())
             found.append(Unused(folder, None, words, taken))
             continue
-        sizes: Counter[str] = Counter()
+        groups: dict[str, list[str]] = {}
         for path in store.parts_of(folder):
-            sizes[part_tag(path.name)] += size(path)
-        for tag in sorted(set(sizes) - {"", *kept[folder]}):
-            found.append(Unused(folder, tag, f"{tag} in {words}", sizes[tag]))
-    return found
+            tag = part_tag(path.name)
+            if clean_part(path.name) in gone:
+                groups.setdefault("images that no listing has", []).append(path.name)
+            elif tag and tag not in kept[folder]:
+                groups.setdefault(tag, []).append(path.name)
+        for what, names in sorted(groups.items()):
+            taken = sum(size(recipe.parent / name) for name in names)
+            found.append(Unused(folder, tuple(names), f"{what} in {words}", taken))
+    return sorted(found, key=lambda one: one.folder.startswith("images/"))
+
+
+def _gone(store: Store) -> set[str]:
+    """The parts of contents (their clean file names) of which no listing of the store has one."""
+    listings = [
+        store.read(f"listing/{place.name}", path.name, ["image_id"])["image_id"]
+        for place in store.root.glob("listing/*")
+        for path in store.parts_of(f"listing/{place.name}")
+    ]
+    if not listings:  # nothing is known then
+        return set()
+    listed = pc.unique(pa.chunked_array([c for ids in listings for c in ids.chunks], pa.string()))
+    gone, there = set(), set()
+    for place in store.root.glob("images/*"):
+        for path in store.parts_of(f"images/{place.name}"):
+            if not part_tag(path.name):
+                ids = store.read(f"images/{place.name}", path.name, ["image_id"])["image_id"]
+                some = pc.any(pc.is_in(ids, value_set=listed), min_count=0).as_py()
+                (there if some else gone).add(path.name)
+    return gone - there
 
 
 def delete(store: Store, unused: Unused) -> None:
-    """Removes a node folder: its parts and its recipe; or its parts of one tag.
+    """Removes a node folder: its parts and its recipe; or some of its parts.
 
     UserError when anything else lies in the folder, or a run is computing parts of it.
     """
@@ -55,10 +91,9 @@ def delete(store: Store, unused: Unused) -> None:
     with refusals_explained(f"cannot delete {path}"):
         if busy := claims.living(store.root, unused.folder):
             raise UserError(f"this node is being written by {busy}", str(path), "try later")
-        if unused.tag is not None:
-            for part in store.parts_of(unused.folder):
-                if part_tag(part.name) == unused.tag:
-                    part.unlink()
+        if unused.parts is not None:
+            for name in unused.parts:
+                (path / name).unlink(missing_ok=True)
             return
         names = sorted(os.listdir(path), key=lambda name: name == RECIPE)  # that last
         for name in names:

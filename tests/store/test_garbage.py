@@ -11,8 +11,13 @@ from pipeline.store.parts import Store, part_name, tagged
 
 
 @pytest.fixture
-def node(write_dag, fake_models):
-    return load(str(write_dag(models=fake_models))).nodes["image_embeddings"]
+def dag(write_dag, fake_models):
+    return load(str(write_dag(models=fake_models)))
+
+
+@pytest.fixture
+def node(dag):
+    return dag.nodes["image_embeddings"]
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def test_unused_nodes_are_listed_and_deleted(store, node):
     assert unused(store, {node.folder: set()}) == []
     (found,) = unused(store, {})
     folder = found.folder
-    assert (folder, found.tag, found.about) == (node.folder, None, "image_embeddings of small")
+    assert (folder, found.parts, found.about) == (node.folder, None, "image_embeddings of small")
     assert found.bytes > 100
     (store.root / folder / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="unknown file"):
@@ -57,7 +62,7 @@ def test_unused_variants_are_listed_and_deleted_without_the_rest(store, node):
     tags = {"jpeg_50.v1", "blur_1.v1"}
     assert unused(store, {node.folder: tags}) == []
     (found,) = unused(store, {node.folder: {"jpeg_50.v1"}})
-    assert (found.folder, found.tag) == (node.folder, "blur_1.v1")
+    assert (found.folder, set(found.parts)) == (node.folder, set(names[2:]))
     assert found.about == "blur_1.v1 in image_embeddings of small"
     delete(store, found)
     assert {path.name for path in store.parts(node)} == set(names[:2])
@@ -75,3 +80,32 @@ def test_a_folder_in_which_a_run_computes_is_not_deleted(store, node):
     assert store.has(node, name)
     delete(store, found)
     assert not store.folder(node).exists()
+
+
+def test_parts_of_images_that_no_listing_has_are_found_and_forgotten_last(store, node, dag):
+    """Three parts: both images gone, one of two gone, none gone; and one in a variant."""
+    made = {"gone": ["a", "b"], "half": ["c", "d"], "there": ["e"]}
+    names = {key: part_name(n, ids) for n, (key, ids) in enumerate(made.items())}
+    images, listing = dag.nodes["images"], dag.nodes["listing"]
+    for one in (images, listing):
+        store.open_node(one, "small")
+    for key, ids in made.items():
+        described = tables.build("images", {"image_id": ids, "variant": ["clean"] * len(ids)})
+        store.write(images.folder, names[key], described, FACTS)
+        store.write(node.folder, names[key], embeddings(ids), FACTS)
+    in_variant = tagged(names["gone"], "jpeg_50.v1")
+    store.write(node.folder, in_variant, embeddings(["a-jpeg_50"]), FACTS)
+    kept = {one.folder: {"jpeg_50.v1"} for one in (images, listing, node)}
+    assert unused(store, kept) == []  # without any listing nothing is known to be gone
+    rows = tables.build("listing", {"uri": ["file:///d", "file:///e"], "image_id": ["d", "e"]})
+    store.write(listing.folder, part_name(0, ["d", "e"]), rows, FACTS)
+    found = unused(store, kept)
+    assert [(one.folder, set(one.parts)) for one in found] == [
+        (node.folder, {names["gone"], in_variant}),
+        (images.folder, {names["gone"]}),
+    ]
+    assert all(one.about.startswith("images that no listing has in ") for one in found)
+    for one in found:
+        delete(store, one)
+    assert {path.name for path in store.parts(node)} == {names["half"], names["there"]}
+    assert unused(store, kept) == []
