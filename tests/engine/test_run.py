@@ -252,7 +252,7 @@ def test_an_image_that_kills_its_worker_costs_one_row(item_process, write_dag, c
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(POISON)
     here = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
-    path = write_dag(part_size=4)
+    path = write_dag(part_size=2)
     options = ("--until", "image_embeddings", "--workers", "2", "--store", "s", "--json")
     answer = item_process(
         "run", path, *options, cwd=tmp_path, env={**os.environ, "PYTHONPATH": here}
