@@ -16,6 +16,7 @@ from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.corpus.upright import attempt
 from pipeline.models.clip.clip import Clip, ClipSpec
+from pipeline.models.clip.pixels import Fit
 from pipeline.models.transfer import Home
 from pipeline.spec import Parameters, Stage, tuning
 from pipeline.stages.embed_images import units
@@ -27,7 +28,13 @@ _PIXEL = 1e-3  # a box this little beyond a pixel's edge does not take in the ne
 
 
 class EmbedObjectsParameters(Parameters):
-    """The CLIP whose image tower is used, and how much is left around a region.
+    """The CLIP whose image tower is used, how much is left around a region, and how it is fitted.
+
+    What CLIP sees has one shape, a square mostly. `fit` says how a region comes to it: `squash`
+    resizes both sides, so that all of it is seen, distorted; `pad` resizes the longer side and
+    fills the rest with the CLIP's mean colour (with what it pads with, where its own transform
+    does); `crop` resizes the shorter side and cuts out the middle, as published CLIPs take whole
+    images: of a region of 4:1 three quarters are lost.
 
     A phrase counts as not found when its region's score is below `min_score`; `not_found` says what
     is embedded then: the best `region` all the same, or the `whole` image. Without both of them,
@@ -38,6 +45,7 @@ class EmbedObjectsParameters(Parameters):
 
     clip: ClipSpec
     margin: float = Field(0.0, ge=0)  # fraction of the box's own size, added on each side
+    fit: Fit = "squash"
     min_score: float | None = Field(None, ge=-1, le=1)
     not_found: Literal["region", "whole"] | None = None
     batch_size: Size = tuning("auto")  # crops
@@ -115,7 +123,7 @@ def run(
 
     def crops() -> Iterator[Item]:
         """(row, prepared region, why there is none) of each wanted object."""
-        prepare = _Crops(clip.prepare, parameters.margin)
+        prepare = _Crops(clip.fitted(parameters.fit), parameters.margin)
         given = [boxes[rows] for rows in groups.rows]
         beside = limit.beside()
         for place, found, error in decode(
@@ -141,7 +149,7 @@ def run(
 
 STAGE = Stage(
     "embed_objects",
-    2,
+    3,
     ("images", "regions"),
     "object_embeddings",
     EmbedObjectsParameters,

@@ -26,11 +26,23 @@ class Clip:
         self.model, _, self.preprocess = open_clip.create_model_and_transforms(name)
         self.tokenizer = open_clip.get_tokenizer(name)
         self.model.eval()
+        own = self.model.visual.preprocess_cfg
+        self.squash = open_clip.image_transform(
+            own["size"],
+            is_train=False,
+            resize_mode="squash",
+            **{name: own[name] for name in ("mean", "std", "interpolation")},
+        )
 
     @torch.no_grad()
     def image(self, image: Image.Image) -> np.ndarray:
         """The unit vector [d] of an RGB image."""
         return _unit(self.model.encode_image(self.preprocess(image)[None])[0])
+
+    @torch.no_grad()
+    def region(self, image: Image.Image) -> np.ndarray:
+        """The unit vector [d] of a region, an RGB image, all of it at the model's size."""
+        return _unit(self.model.encode_image(self.squash(image)[None])[0])
 
     @torch.no_grad()
     def text(self, text: str) -> np.ndarray:

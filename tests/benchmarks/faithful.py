@@ -166,7 +166,7 @@ def objects(stored: Stored, name: str, folder: Path) -> Iterator[Row]:
     named = [row for row in stored.rows("objects_embedded") if row["object_no"] is not None]
     for row, image in stored.pictures(named):
         box = boxes[row["image_id"], row["object_no"]]
-        found.add(row["embedding"], clip.image(direct.cut(image, box)))
+        found.add(row["embedding"], clip.region(direct.cut(image, box)))
     yield from found.rows(f"{name} fp32, regions", FP32)
 
 

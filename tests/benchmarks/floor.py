@@ -53,11 +53,11 @@ def both(
     return preparing, running
 
 
-def _clip(job: dict[str, Any]) -> tuple[Any, Any, Any]:
+def _clip(job: dict[str, Any], **transform: str) -> tuple[Any, Any, Any]:
     import open_clip
 
     name = f"local-dir:{job['model']}"
-    model, preprocess = open_clip.create_model_from_pretrained(name)
+    model, preprocess = open_clip.create_model_from_pretrained(name, **transform)
     return model.eval(), preprocess, open_clip.get_tokenizer(name)
 
 
@@ -74,7 +74,7 @@ def embed_images(job: dict[str, Any]) -> tuple[float, float]:
 
 def embed_objects(job: dict[str, Any]) -> tuple[float, float]:
     """Inputs: [path, boxes in pixels]."""
-    model, preprocess, _ = _clip(job)
+    model, preprocess, _ = _clip(job, image_resize_mode="squash")
 
     def crops(one: tuple[str, list[list[int]]]) -> list[Any]:
         path, boxes = one

@@ -34,6 +34,9 @@ class ColourClip:
     def prepare(self, image):
         return image
 
+    def fitted(self, fit):
+        return self.prepare
+
     def encode_images(self, images):
         self.batches.append(len(images))
         means = np.float32([np.asarray(image).reshape(-1, 3).mean(0) / 255 for image in images])

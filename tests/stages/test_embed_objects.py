@@ -1,14 +1,21 @@
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
 from pipeline import tables
+from pipeline.models.clip.pixels import fitted
 from pipeline.spec import output_parameters
 from pipeline.stages.embed_objects import EmbedObjectsParameters, crop, run
 from pipeline.stages.shared.batching import NOT_FINITE
 
 CLIP = {"model": "local-dir:/models/clip"}
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+# of EXIF: how the upright picture is turned into what is stored
+TURNS = dict(enumerate(["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE",
+                        "ROTATE_90", "TRANSVERSE", "ROTATE_270"], 2))  # fmt: skip
 
 
 def _regions(*rows):
@@ -151,3 +158,82 @@ def test_a_region_that_cannot_be_prepared_costs_no_other(images, clip):
     }
     table = run(inputs, EmbedObjectsParameters(clip=CLIP), (clip,))
     assert table["error"].to_pylist() == ["ValueError: too thin", None, "ValueError: too thin"]
+
+
+def _ends(width, height):
+    """Blue, and red in the first and the last quarter along the longer side."""
+    picture = Image.new("RGB", (width, height), BLUE)
+    wide, high = (width // 4, height) if width > height else (width, height // 4)
+    picture.paste(RED, (0, 0, wide, high))
+    picture.paste(RED, (width - wide, height - high, width, height))
+    return picture
+
+
+@pytest.fixture
+def fitting(clip):
+    """A CLIP of 16 x 16 pixels whose mean is (51, 102, 153)."""
+    settings = {"size": (16, 16), "mean": (0.2, 0.4, 0.6), "std": (0.5, 0.5, 0.5)}
+    clip.fitted = lambda fit: fitted(settings, fit).prepare
+    return clip
+
+
+SEEN = {  # of a region of 4:1 with red ends: mean (r, g, b), and the 1 of the colour CLIP
+    "crop": (0, 0, 1, 1),
+    "squash": (0.5, 0, 0.5, 1),
+    "pad": (0.25 * 0.5 + 0.75 * 0.2, 0.75 * 0.4, 0.25 * 0.5 + 0.75 * 0.6, 1),
+}
+
+
+@pytest.mark.parametrize("fit", SEEN)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("size", "box"), [((32, 16), (0, 0, 1, 0.5)), ((16, 32), (0.5, 0, 1, 1))])
+def test_how_a_region_comes_to_the_models_shape(images, fitting, size, box, orientation, fit):
+    """Half of the picture, 32 x 8 or 8 x 32 pixels as a viewer sees it; the other half is green."""
+    upright = Image.new("RGB", size, (0, 255, 0))
+    corner = (round(box[0] * size[0]), 0)
+    upright.paste(_ends(*((32, 8) if size[0] == 32 else (8, 32))), corner)
+    turn = TURNS.get(orientation)
+    stored = upright.transpose(Image.Transpose[turn]) if turn else upright
+    exif, content = Image.Exif(), BytesIO()
+    exif[274] = orientation
+    stored.save(content, "PNG", exif=exif)
+    regions = _regions(("turned", 0, *box, None))
+    parameters = EmbedObjectsParameters(clip=CLIP, fit=fit)
+    inputs = {"images": images(turned=content.getvalue()), "regions": regions}
+    values, _ = tables.matrix(run(inputs, parameters, (fitting,))["embedding"])
+    expected = np.array(SEEN[fit]) / np.linalg.norm(SEEN[fit])
+    np.testing.assert_allclose(values[0], expected, atol=4e-3)
+
+
+@pytest.mark.parametrize("fit", SEEN)
+def test_a_whole_image_in_place_of_a_region_is_fitted_too(images, fitting, fit):
+    """Of an image of 4:1; also where `not_found` puts the whole of it in a region's place."""
+    names = ("image_id", "object_no", "x0", "y0", "x1", "y1", "score", "error")
+    rows = [("wide", 0, 0, 0, 1, 1, 1.0, None), ("wide", 1, 0.4, 0, 0.6, 1, 0.1, None)]
+    regions = tables.build("regions", dict(zip(names, zip(*rows, strict=True), strict=True)))
+    parameters = EmbedObjectsParameters(clip=CLIP, fit=fit, min_score=0.5, not_found="whole")
+    inputs = {"images": images(wide=_ends(64, 16)), "regions": regions}
+    values, _ = tables.matrix(run(inputs, parameters, (fitting,))["embedding"])
+    expected = np.array(SEEN[fit]) / np.linalg.norm(SEEN[fit])
+    np.testing.assert_allclose(values, [expected, expected], atol=4e-3)
+
+
+def test_a_region_too_narrow_to_pad_is_a_failed_row_and_squashed_is_none(images, fitting):
+    inputs = {
+        "images": images(wide=Image.new("RGB", (404, 2), RED)),
+        "regions": _regions(("wide", 0, 0, 0, 1, 0.5, None), ("wide", 1, 0, 0, 0.1, 1, None)),
+    }
+    found = {
+        fit: run(inputs, EmbedObjectsParameters(clip=CLIP, fit=fit), (fitting,))["error"]
+        for fit in SEEN
+    }
+    assert found["crop"].to_pylist() == found["squash"].to_pylist() == [None, None]
+    narrow, other = found["pad"].to_pylist()
+    assert "too narrow: 404x1" in narrow and other is None
+
+
+def test_the_fit_is_in_the_fingerprint():
+    kept = [output_parameters(EmbedObjectsParameters(clip=CLIP, fit=fit))["fit"] for fit in SEEN]
+    assert kept == list(SEEN)
+    with pytest.raises(ValidationError, match="'crop', 'squash' or 'pad'"):
+        EmbedObjectsParameters(clip=CLIP, fit="stretch")

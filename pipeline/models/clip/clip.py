@@ -1,13 +1,14 @@
 """CLIP through open_clip: unit-length image, patch and text embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pydantic import model_validator
 
 from pipeline.errors import UserError, nearest
-from pipeline.models.clip.pixels import Pixels
+from pipeline.models.clip.pixels import Fit, Pixels, fitted
 from pipeline.models.clip.text_tower import TextTower
 from pipeline.models.precision import Precision, computing
 from pipeline.models.transfer import Home
@@ -186,12 +187,19 @@ class Clip:
         # what `encode_images` takes, of one RGB image: resized, cropped; any thread or process may
         # make it
         self.prepare = self._pixels.prepare
-        settings = model.visual.preprocess_cfg
+        self._settings = settings = model.visual.preprocess_cfg
         size = settings["size"]
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         self.resize_mode: str = settings["resize_mode"]
         # the one way to ask any tower, open_clip's own or timm's, for its output width
         self.width: int = self.encode_texts(["a"])[0].shape[1]
+
+    def fitted(self, fit: Fit) -> Callable[[Image.Image], Any]:
+        """`prepare`, but that pictures of another shape than the model's are fitted by `fit`.
+
+        See `pipeline.models.clip.pixels.fitted`.
+        """
+        return fitted(self._settings, fit).prepare
 
     def encode_images(self, prepared: Sequence[Any]) -> Any:
         """Features of prepared images, a tensor [n, d] on the device that may not be ready yet.

@@ -1,7 +1,8 @@
 """The model's own image transform, cut in two: what one image needs, and what a batch can share."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,11 @@ from pipeline.models.transfer import to_device
 # Beyond this many times as long as wide (or as wide as long) an image is no picture any more: what
 # gives its shorter side a length would make gigabytes of the longer one.
 MAX_ASPECT = 100
+
+# How a picture that is not of the model's shape comes to it: its shortest side is resized and the
+# middle cut out; both sides are resized; or its longest one, and the rest is filled up.
+Fit = Literal["crop", "squash", "pad"]
+_RESIZE_MODES = {"crop": "shortest", "squash": "squash", "pad": "longest"}  # open_clip's words
 
 
 def whole(image: Image.Image) -> Image.Image:
@@ -74,6 +80,21 @@ class Pixels:
             batch = batch.permute(0, 3, 1, 2).to(torch.float32)
             batch = self._normalize(batch.div_(255))
         return batch.to(dtype)
+
+
+def fitted(settings: Mapping[str, Any], fit: Fit) -> Pixels:
+    """open_clip's transform of `settings` (a tower's `preprocess_cfg`), but for how it fits.
+
+    Size, interpolation, mean and deviation stay. `pad` fills with the mean, which is 0 once it is
+    normalised; with the settings' own `fill_color` where padding is what they ask for already.
+    """
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    own = PreprocessCfg(**settings)
+    chosen = replace(own, resize_mode=_RESIZE_MODES[fit])
+    if fit == "pad" and own.resize_mode != "longest":
+        chosen = replace(chosen, fill_color=tuple(round(255 * value) for value in own.mean))
+    return Pixels(image_transform_v2(chosen, is_train=False))
 
 
 def _bound(steps: list[Any]) -> Callable[[Image.Image], Image.Image]:

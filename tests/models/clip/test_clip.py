@@ -180,6 +180,47 @@ def test_visible_agrees_with_the_transform_itself(clip):
     assert x0 + centre * (x1 - x0) == pytest.approx(125 / 200, abs=0.005)
 
 
+def test_a_fit_is_open_clips_own_resize_mode(clip, clip_folder, pictures):
+    """Of a CLIP that crops; `create_model_from_pretrained` says how the others would be."""
+    name = f"local-dir:{clip_folder}"
+    for fit, mode in (("crop", "shortest"), ("squash", "squash")):
+        _, transform = open_clip.create_model_from_pretrained(name, image_resize_mode=mode)
+        expected = torch.stack([transform(picture) for picture in pictures])
+        prepare = clip.fitted(fit)
+        assert torch.equal(clip._batch([prepare(picture) for picture in pictures]), expected)
+    same = [clip.fitted("crop")(picture) for picture in pictures]
+    assert all(map(np.array_equal, same, map(clip.prepare, pictures)))
+
+
+def test_a_clip_that_squashes_sees_a_squashed_region_as_it_always_did(clip_folder, tmp_path):
+    folder = tmp_path / "clip"
+    shutil.copytree(clip_folder, folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["resize_mode"] = "squash"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    clip = ClipSpec(model=f"local-dir:{folder}", device="cpu").load()
+    rng = np.random.default_rng(3)
+    for width, height in [(80, 20), (20, 80), (7, 61), (32, 32), (1, 300)]:
+        picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        np.testing.assert_array_equal(clip.fitted("squash")(picture), clip.prepare(picture))
+
+
+def test_padding_is_the_mean_or_what_the_model_pads_with(clip, clip_folder, tmp_path):
+    """A mean of 0.5 is 0 once it is normalised; a CLIP that pads has a colour of its own."""
+    wide = Image.new("RGB", (64, 32), (255, 0, 0))
+    batch = clip._batch([clip.fitted("pad")(wide)])
+    assert batch[0, :, :8].abs().max() < 0.005 and batch[0, 0, 8:24].min() == 1
+    folder = tmp_path / "clip"
+    shutil.copytree(clip_folder, folder)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 7}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    other = ClipSpec(model=f"local-dir:{folder}", device="cpu").load()
+    padded = other.fitted("pad")(wide)
+    assert (padded[:8] == 7).all()
+    np.testing.assert_array_equal(padded, other.prepare(wide))
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_close(clip_folder, clip, pictures, precision):
     half = ClipSpec(model=f"local-dir:{clip_folder}", precision=precision, device="cpu").load()

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import open_clip
 import pytest
@@ -5,9 +7,11 @@ import torch
 from PIL import Image
 
 from pipeline.corpus.file_facts import ImageError
-from pipeline.models.clip.pixels import MAX_ASPECT, Pixels
+from pipeline.models.clip.pixels import MAX_ASPECT, Pixels, fitted
 
 CPU = torch.device("cpu")
+RED, BLUE, MEAN = (255, 0, 0), (0, 0, 255), (51, 102, 153)
+SIXTEEN = {"size": (16, 16), "mean": (0.2, 0.4, 0.6), "std": (0.5, 0.5, 0.5), "fill_color": 0}
 
 
 def _pictures():
@@ -78,3 +82,101 @@ def test_what_crops_nothing_refuses_a_ribbon():
         small.prepare(Image.new("RGB", (200, 2)))
     squashed = Pixels(open_clip.image_transform(32, is_train=False, resize_mode="squash"))
     assert squashed.prepare(Image.new("RGB", (60_000, 1))).shape == (32, 32, 3)
+
+
+def _halves(width, height):
+    """Red, and blue in the second half along the longer side."""
+    picture = Image.new("RGB", (width, height), RED)
+    picture.paste(BLUE, (width // 2, 0, width, height) if width > height else (0, height // 2))
+    return picture
+
+
+def _turned(pixels, turns, mirrored):
+    pixels = np.rot90(pixels, turns)
+    return pixels[:, ::-1] if mirrored else pixels
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_what_each_fit_leaves_of_four_to_one(turns, mirrored):
+    """64 x 16 pixels, red and blue, for a model of 16 x 16; and 16 x 4 of them, to be padded."""
+
+    def made(fit, picture):
+        some = Image.fromarray(np.ascontiguousarray(_turned(np.asarray(picture), turns, mirrored)))
+        out = fitted(SIXTEEN, fit).prepare(some)
+        assert out.shape == (16, 16, 3) and out.dtype == np.uint8
+        undone = out[:, ::-1] if mirrored else out
+        return np.rot90(undone, -turns)
+
+    # columns 24 to 39 as they are: a quarter of the area, half of it red
+    cut = made("crop", _halves(64, 16))
+    assert (cut[:, :8] == RED).all() and (cut[:, 8:] == BLUE).all()
+
+    # four columns become one; bicubic reaches eight of them, two of the new ones, to both sides
+    squashed = made("squash", _halves(64, 16))
+    assert (squashed[:, :6] == RED).all() and (squashed[:, 10:] == BLUE).all()
+    assert (squashed == squashed[:1]).all()
+    assert (squashed[0, :8, 0] > 127).all() and (squashed[0, 8:, 0] < 128).all()
+
+    # twelve rows are free: six above, six below
+    padded = made("pad", _halves(16, 4))
+    assert (padded[:6] == MEAN).all() and (padded[10:] == MEAN).all()
+    assert (padded[6:10, :8] == RED).all() and (padded[6:10, 8:] == BLUE).all()
+
+
+def test_ends_that_a_crop_never_sees():
+    """Red quarters at both ends of a blue region: all of the crop is blue."""
+    picture = Image.new("RGB", (64, 16), BLUE)
+    for end in (0, 48):
+        picture.paste(RED, (end, 0, end + 16, 16))
+    means = {
+        fit: fitted(SIXTEEN, fit).prepare(picture).reshape(-1, 3).mean(0)
+        for fit in ("crop", "squash", "pad")
+    }
+    np.testing.assert_allclose(means["crop"], BLUE)
+    np.testing.assert_allclose(means["squash"], [127.5, 0, 127.5], atol=1)
+    quarter = [0.25 * 127.5 + 0.75 * 51, 0.75 * 102, 0.25 * 127.5 + 0.75 * 153]
+    np.testing.assert_allclose(means["pad"], quarter, atol=1)
+
+
+@pytest.mark.parametrize("size", [32, (48, 32), (32, 32)])
+@pytest.mark.parametrize(
+    ("fit", "mode"), [("crop", "shortest"), ("squash", "squash"), ("pad", "longest")]
+)
+def test_a_fit_that_is_the_models_own_changes_nothing(size, fit, mode):
+    settings = {
+        "size": size,
+        "mean": (0.1, 0.5, 0.9),
+        "std": (0.2, 0.3, 0.4),
+        "interpolation": "bilinear",
+        "resize_mode": mode,
+        "fill_color": 9,
+    }
+    names = {"image_size": size, **{k: v for k, v in settings.items() if k != "size"}}
+    transform = open_clip.image_transform(is_train=False, **names)
+    own, other = Pixels(transform), fitted(settings, fit)
+    for picture in _pictures():
+        np.testing.assert_array_equal(own.prepare(picture), other.prepare(picture))
+    both = [made.batch([made.prepare(one) for one in _pictures()], CPU, torch.float32)
+            for made in (own, other)]  # fmt: skip
+    assert torch.equal(*both)
+
+
+def test_a_ribbon_under_each_fit():
+    """400,000 pixels long: what crops sees the middle, what squashes all, what pads refuses."""
+    picture = Image.new("RGB", (400_000, 1), BLUE)
+    picture.paste(RED, (0, 0, 200_000, 1))
+    squashed = fitted(SIXTEEN, "squash").prepare(picture)
+    assert (squashed[:, :6] == RED).all() and (squashed[:, 10:] == BLUE).all()
+    cut = fitted(SIXTEEN, "crop").prepare(picture)
+    assert cut.shape == (16, 16, 3) and cut[0, 0, 0] > 240 and cut[0, -1, 2] > 240
+    with pytest.raises(ImageError, match="too narrow: 400000x1"):
+        fitted(SIXTEEN, "pad").prepare(picture)
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_what_prepares_travels_to_the_processes_that_decode(fit):
+    prepare = fitted(SIXTEEN, fit).prepare
+    other = pickle.loads(pickle.dumps(prepare))
+    for picture in _pictures():
+        np.testing.assert_array_equal(other(picture), prepare(picture))
