@@ -118,7 +118,7 @@ def _cut(transform: Any) -> tuple[list[Any], Any]:
 
     steps = list(getattr(transform, "transforms", []))
     # images come as RGB; this step alone would import open_clip wherever the steps are sent
-    steps = [step for step in steps if getattr(step, "__name__", "") != "_convert_to_rgb"]
+    steps = [step for step in steps if type(step).__name__ != "MaybeConvertMode"]
     names = [type(step).__name__ for step in steps[-2:]]
     if names not in (["MaybeToTensor", "Normalize"], ["ToTensor", "Normalize"]):
         return [transform], None

@@ -177,6 +177,9 @@ def test_a_ribbon_under_each_fit():
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_what_prepares_travels_to_the_processes_that_decode(fit):
     prepare = fitted(SIXTEEN, fit).prepare
-    other = pickle.loads(pickle.dumps(prepare))
-    for picture in _pictures():
+    sent = pickle.dumps(prepare)
+    other = pickle.loads(sent)
+    for picture in list(_pictures())[:4]:
         np.testing.assert_array_equal(other(picture), prepare(picture))
+    # which costs each of them 3 seconds and 80 MiB: only where the steps are open_clip's own
+    assert (b"open_clip" in sent) == (fit == "pad")
