@@ -20,6 +20,11 @@ def tuning(default: Any, **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"fingerprint": False}, **constraints)
 
 
+def place(default: Any = ..., **constraints: Any) -> Any:
+    """A field that says where something lies; the fingerprint has what lies there, not where."""
+    return Field(default, json_schema_extra={"fingerprint": False}, **constraints)
+
+
 def _resolve_model(value: str, info: ValidationInfo) -> str:
     base: Path | None = (info.context or {}).get("base")
     path = value.removeprefix("local-dir:")
@@ -68,6 +73,9 @@ class Stage:
       whose key is text_id gets them as its only input `texts` (text_id, text), each once; any other
       finds their rows in its input `text_embeddings`.
     - `finds(inputs, parameters)`: by what else an image is found, string [images].
+
+    `distinct(images, parameters)` raises UserError where what it is found by does not tell the
+    images of a corpus apart; `images` (image_id, uri) has a row for each content that is asked for.
     """
 
     name: str
@@ -81,6 +89,7 @@ class Stage:
     optional: tuple[str, ...] = ()  # inputs that a node may do without
     texts: Callable[[Mapping[str, pa.Table], Any], pa.Table] | None = None
     finds: Callable[[Mapping[str, pa.Table], Any], Sequence[str | None]] | None = None
+    distinct: Callable[[pa.Table, Any], None] | None = None
 
 
 def output_parameters(parameters: BaseModel) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def path_below(root: str, uri: str) -> str | None:
 
     Works on the names alone: nothing is opened, and no filesystem's package is needed.
     """
-    base, name = _plain_name(root), _plain_name(uri)
+    base, name = plain_name(root), plain_name(uri)
     prefix = base if base == "" or base.endswith("::") else f"{base}/"
     return name[len(prefix) :] if name.startswith(prefix) else None
 
@@ -169,7 +169,7 @@ def _uri(root: str, system: fsspec.AbstractFileSystem, name: str) -> str:
     return system.unstrip_protocol(name)
 
 
-def _plain_name(uri: str) -> str:
+def plain_name(uri: str) -> str:
     """A name without its protocol, behind what it lies in: zip://a.jpg::/c.zip is /c.zip::a.jpg."""
     if uri.startswith("/") or "://" not in uri:  # a local name may hold '::' or '://'
         return uri.strip("/")

@@ -15,10 +15,13 @@ from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
 from pipeline.shipped import folder
 from pipeline.spec import Parameters, Stage, output_parameters
-from pipeline.stages.registry import MODULES, get_stage
+from pipeline.stages.registry import BY_TABLE, MODULES, for_table, get_stage
 from pipeline.tables import COLUMNS
 
 _IMPLICIT = ("listing", "images")  # made from `corpus:`
+# what `stage:` may say: what is told by `table:` has one name in a DAG file
+_NAMED = set(MODULES) - {name for made in BY_TABLE.values() for name in made.values()}
+_NAMED = (_NAMED | set(BY_TABLE)) - set(_IMPLICIT)
 
 
 @dataclass(frozen=True)
@@ -175,12 +178,12 @@ def _wire(
     if name in _IMPLICIT:
         raise UserError(f"'{name}' is made from `corpus:`; a node needs another name", key)
     if not isinstance(raw, dict) or "stage" not in raw:
-        stages = ", ".join(sorted(set(MODULES) - set(_IMPLICIT)))
+        stages = ", ".join(sorted(_NAMED))
         raise UserError("a node is a mapping with a `stage`", key, f"stages: {stages}")
-    if raw["stage"] in _IMPLICIT or str(raw["stage"]) not in MODULES:
-        hint = nearest(str(raw["stage"]), set(MODULES) - set(_IMPLICIT))
+    if str(raw["stage"]) not in _NAMED:
+        hint = nearest(str(raw["stage"]), _NAMED)
         raise UserError(f"there is no stage '{raw['stage']}'", f"{key}.stage", hint)
-    stage = get_stage(raw["stage"])
+    stage, raw = _of_table(raw, f"{key}.table")
     if name in _reserved() or (name in COLUMNS and name != stage.output):
         raise UserError(f"'{name}' is the name of another view", key, "give the node another name")
     inputs = {key_: raw[key_] for key_ in stage.inputs if key_ in raw}
@@ -197,6 +200,18 @@ def _wire(
             hint = nearest(str(source), [*nodes, "images"])
             raise UserError(f"the input '{source}' is no node", f"{key}.{input_}", hint)
     return stage, inputs, {k: v for k, v in raw.items() if k != "stage" and k not in inputs}
+
+
+def _of_table(raw: Mapping[str, Any], key: str) -> tuple[Stage, Mapping[str, Any]]:
+    """A node's stage, and its mapping without the `table` that tells which one it is."""
+    if raw["stage"] not in BY_TABLE:
+        return get_stage(raw["stage"]), raw
+    table = str(raw.get("table", next(iter(BY_TABLE[raw["stage"]]))))
+    try:
+        name = for_table(raw["stage"], table)
+    except UserError as error:
+        raise UserError(error.what, key, error.hint) from None
+    return get_stage(name), {k: v for k, v in raw.items() if k != "table"}
 
 
 def _reserved() -> set[str]:

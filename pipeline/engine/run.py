@@ -16,7 +16,14 @@ from pipeline.engine.queues.schedule import Schedule
 from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt
-from pipeline.store.contents import Asked, asked, asked_and_lost, check_variants, remember
+from pipeline.store.contents import (
+    Asked,
+    asked,
+    asked_and_lost,
+    check_distinct,
+    check_variants,
+    remember,
+)
 from pipeline.store.parts import Store
 from pipeline.store.register import register
 from pipeline.store.sharing.claims import Claims
@@ -182,6 +189,7 @@ def _compute(
 ) -> None:
     for variant in check_variants(dag, found) if found else ():
         reporter.say(f"no image is there to be perturbed for corpus.variants, {variant}")
+    check_distinct(nodes, found)
     # what is asked for in variants is made of the images first
     wanted = [dag.nodes["images"], *(node for node in nodes if node in dag.computed)]
     schedule = Schedule(store, wanted, found, dag.nodes)

@@ -1,38 +1,17 @@
 """provided: captions that the user already has, from a file of theirs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import pyarrow as pa
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import model_validator
 
 from pipeline import tables
-from pipeline.corpus.files import path_below
-from pipeline.corpus.variants import content_id
-from pipeline.errors import UserError
-from pipeline.models.captioners.caption_file import SUFFIXES, CaptionFile, CaptionFileSpec
-from pipeline.spec import Parameters, Stage
-
-_WAYS = ("path", "uri", "image_id", "sha256")
-
-
-def _absolute(value: str, info: ValidationInfo) -> str:
-    if "://" in value:
-        raise ValueError("the file of captions must be a local one")
-    if not value.lower().endswith(SUFFIXES):
-        raise ValueError(f"the file's name must end in one of {', '.join(SUFFIXES)}")
-    base: Path = (info.context or {}).get("base", Path())
-    return str((base / Path(value).expanduser()).resolve())
-
-
-def _root(value: str | None, info: ValidationInfo) -> str | None:
-    context = info.context or {}
-    if value is None:
-        return context.get("root")
-    if "://" in value:
-        return value
-    return str((context.get("base", Path()) / Path(value).expanduser()).resolve())
+from pipeline.models.captioners.caption_file import CaptionFile, CaptionFileSpec
+from pipeline.models.given.text_columns import SUFFIXES
+from pipeline.spec import Parameters, Stage, place
+from pipeline.stages.shared import matching
+from pipeline.stages.shared.matching import WAYS, Root, Way, local_file
 
 
 class ProvidedParameters(Parameters):
@@ -43,21 +22,19 @@ class ProvidedParameters(Parameters):
     unless stated. `several`: see `CaptionFileSpec`.
     """
 
-    file: Annotated[str, AfterValidator(_absolute), Field(json_schema_extra={"fingerprint": False})]
+    file: local_file("captions", SUFFIXES) = place()
     key: str
     caption: str = "caption"
-    by: Literal["path", "uri", "image_id", "sha256"] | None = None
-    root: Annotated[str | None, AfterValidator(_root)] = Field(
-        None, validate_default=True, json_schema_extra={"fingerprint": False}
-    )
+    by: Way | None = None
+    root: Root = place(None, validate_default=True)
     several: Literal["error", "first"] = "error"
 
     @model_validator(mode="after")
     def _way(self) -> "ProvidedParameters":
-        if self.by is None and self.key not in _WAYS:
+        if self.by is None and self.key not in WAYS:
             raise ValueError(
                 f"what does the column '{self.key}' hold? Add `by: path` (relative to the corpus "
-                f"root), or one of {', '.join(_WAYS[1:])}"
+                f"root), or one of {', '.join(WAYS[1:])}"
             )
         if self.key == self.caption:
             raise ValueError(f"`key` and `caption` are both '{self.key}'")
@@ -101,7 +78,8 @@ def run(
         text = (text or "").strip()
         error = unread
         if error is None and not there:
-            error = f"no caption in the file: {parameters.way} {key}" + _hint(file, parameters, key)
+            error = f"no caption in the file: {parameters.way} {key}"
+            error += matching.hint(lambda name: file.find([name])[0][0], parameters.way, key)
         elif error is None and not text:
             error = f"the caption in the file is empty: {parameters.way} {key}"
         texts.append(text if error is None else None)
@@ -111,35 +89,8 @@ def run(
     )
 
 
-def _hint(file: CaptionFile, parameters: ProvidedParameters, key: str | None) -> str:
-    """Names alone are never matched: two folders of a corpus often hold files of one name."""
-    name = (key or "").rpartition("/")[2]
-    bare = parameters.way == "path" and name != key and file.find([name])[0][0]
-    return f" (it has only '{name}': write whole paths below the root)" if bare else ""
-
-
 def _keys(images: pa.Table, parameters: ProvidedParameters) -> list[str | None]:
-    if parameters.way == "image_id":
-        return [content_id(image_id) for image_id in images["image_id"].to_pylist()]
-    if parameters.way != "path":
-        return images[parameters.way].to_pylist()
-    if parameters.root is None:
-        raise UserError(
-            "paths in the captions file are relative to a folder that is not known",
-            parameters.file,
-            "set `root` to the corpus root",
-        )
-    paths: list[str | None] = []
-    for uri in images["uri"].to_pylist():
-        path: Any = path_below(parameters.root, uri)
-        if path is None:
-            raise UserError(
-                f"{uri} does not lie below {parameters.root}, so it has no path there",
-                parameters.file,
-                "correct `root`, or match by uri, image_id or sha256",
-            )
-        paths.append(path)
-    return paths
+    return matching.keys(images, parameters.way, parameters.root, parameters.file)
 
 
 STAGE = Stage(

@@ -12,6 +12,7 @@ MODULES = {
     "images": "pipeline.stages.images",
     "caption": "pipeline.stages.caption",
     "provided": "pipeline.stages.provided",
+    "provided_embeddings": "pipeline.stages.provided_embeddings",
     "parse": "pipeline.stages.parse",
     "ground": "pipeline.stages.ground",
     "embed_images": "pipeline.stages.embed_images",
@@ -20,6 +21,17 @@ MODULES = {
     "misalign": "pipeline.stages.misalign",
     "features": "pipeline.stages.features",
 }
+
+# A stage makes one table. What a DAG file calls by one name, with `table:`, is a stage a table.
+BY_TABLE = {"provided": {"captions": "provided", "image_embeddings": "provided_embeddings"}}
+
+
+def for_table(name: str, table: str) -> str:
+    """The stage that makes `table` where a DAG file says `name`; UserError for one of no stage."""
+    made = BY_TABLE[name]
+    if table not in made:
+        raise UserError(f"'{name}' makes no table '{table}'", hint=nearest(table, made))
+    return made[table]
 
 
 def get_stage(name: str) -> Stage:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.variants import ALL, CHANCE, CLEAN, chosen, least_out, tag, variant_id
-from pipeline.dag.graph import Dag
+from pipeline.dag.graph import Dag, Node
 from pipeline.errors import UserError
 from pipeline.store.parts import Store, part_tag, tagged
 
@@ -156,6 +156,16 @@ def check_variants(dag: Dag, found: Sequence[Asked]) -> list[str]:
             "name a split that the corpus has, or `all`: it stands for every image",
         )
     return lost
+
+
+def check_distinct(nodes: Sequence[Node], found: Sequence[Asked]) -> None:
+    """UserError where a node's stage could not tell the images apart that are asked for."""
+    checked = [node for node in nodes if node.stage.distinct is not None]
+    clean = [one.files for one in found if one.variant == CLEAN]
+    if checked and clean:
+        images = pa.concat_tables(clean).combine_chunks()
+        for node in checked:
+            node.stage.distinct(images, node.parameters)
 
 
 @dataclass(frozen=True)

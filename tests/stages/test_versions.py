@@ -22,6 +22,7 @@ MADE = {  # stage -> (version, hash of its rows, numbers to two or three digits)
     "listing": (2, "b97ac029"),
     "images": (2, "a4759aca"),
     "caption": (1, "bf578b2c"),
+    "provided_embeddings": (1, "b5c58586"),
     "parse": (1, "90779599"),
     "ground": (3, "8eb33ecd"),
     "embed_images": (2, "4fad57af"),
@@ -103,6 +104,12 @@ def made(files, clip, captioner, tmp_path):
     out["images"] = run("images", {"images": pa.table(varied)})
     known = {"images": images}
     out["caption"] = known["captions"] = run("caption", known, {"model": "m"}, (captioner,))
+    ids = images["image_id"].to_pylist()
+    np.savez(tmp_path / "e.npz", keys=np.array(ids[:2]), embeddings=[[3.0, 4.0], [0.0, 0.0]])
+    given = {"file": str(tmp_path / "e.npz"), "by": "image_id"}
+    stage = get_stage("provided_embeddings")
+    (spec,) = stage.models(stage.parameters.model_validate(given))
+    out["provided_embeddings"] = run("provided_embeddings", known, given, (spec.load(),))
     out["parse"] = known["objects"] = run("parse", known, {"model": "m"}, (Words(),))
     out["ground"] = known["regions"] = run(
         "ground", known, {"method": "patches", "clip": CLIP}, (clip,)
