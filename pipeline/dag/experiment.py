@@ -41,8 +41,9 @@ What `features` and `baselines` leave open is what the DAG's nodes allow: one th
 no more trains on `image`, beside the baselines that read no caption. `compare_to` names the
 methods, one or several, that the others' differences are from.
 
-`foreign: {UnivFD: fc_weights.pth}` adds a row with a linear head that others trained on CLIP's raw
-image embeddings (`pipeline.head.methods.foreign`).
+`probes: {DINOv2: dinov2}` adds the row `linear probe of DINOv2`: that baseline on the image
+embeddings of another node. `foreign: {UnivFD: fc_weights.pth}` adds a row with a linear head that
+others trained on CLIP's raw image embeddings (`pipeline.head.methods.foreign`).
 
 Several values make several runs, one of each combination: `seed: [0, 1, 2]`, and in the head
 `hidden: [[256], [512, 128]]` or `dropout: [0, 0.5]`; any other key in `sweep`, which these lists
@@ -73,7 +74,7 @@ from pydantic import (
 )
 
 from pipeline.corpus.variants import CLEAN, parse
-from pipeline.dag.inputs import BASELINES, MATRICES, Ways, in_words, way
+from pipeline.dag.inputs import BASELINES, MATRICES, Ways, embedding_of, in_words, way, ways_of
 from pipeline.errors import nearest
 
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -137,6 +138,7 @@ class Experiment(_Frozen):
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
     baselines: tuple[Baseline, ...] = tuple(BASELINES)  # those that the DAG's tables allow
     compare_to: tuple[str, ...] = ("linear probe",)  # the methods that the differences are from
+    probes: dict[str, str] = Field(default_factory=dict)  # row -> node of image embeddings
     foreign: dict[str, str] = Field(default_factory=dict)  # row -> file of a linear head
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
@@ -204,7 +206,7 @@ class Experiment(_Frozen):
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
-        twice = set(self.foreign) & set(self.heads)
+        twice = set(self.foreign) & {*self.heads, *self.probed}
         if twice:
             raise ValueError(f"two methods are called {min(twice)}: rename it in `foreign`")
         for name in self.compare_to:
@@ -267,7 +269,14 @@ class Experiment(_Frozen):
     def reads(self) -> dict[str, tuple[str, ...]]:
         """Method -> the matrices that it reads side by side, in the table's order."""
         baselines = {name: BASELINES[name] or self.features for name in self.baselines}
-        return {**self.heads, **baselines, **dict.fromkeys(self.foreign, ("raw_image",))}
+        probes = {method: (embedding_of(node),) for method, node in self.probed.items()}
+        foreign = dict.fromkeys(self.foreign, ("raw_image",))
+        return {**self.heads, **baselines, **probes, **foreign}
+
+    @property
+    def probed(self) -> dict[str, str]:
+        """Method -> the node whose image embeddings it is a linear probe of."""
+        return {f"linear probe of {name}": node for name, node in self.probes.items()}
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -277,21 +286,29 @@ class Experiment(_Frozen):
     def ways(self, matrix: str) -> Ways:
         """The tables that a matrix can be made from: the node `features` makes one kind of D."""
         ours = (self.representation, self.pooling) == ("unit_difference", "mean")
-        return MATRICES[matrix] if ours or matrix not in ("global", "local") else _pairs(matrix)
+        ways = ways_of(matrix)
+        if ours or matrix not in ("global", "local"):
+            return ways
+        return tuple(one for one in ways if one != {"features"})
 
     def tables(self, made: Collection[str]) -> set[str]:
-        """The tables that its methods read, of those that the DAG's nodes make."""
+        """The tables that its methods read, of those that are made, and the nodes it probes."""
         read = {matrix: way(self.ways(matrix), made) for matrix in chain(*self.reads.values())}
         return {"images"}.union(*(one or self.ways(name)[0] for name, one in read.items()))
 
-    def on(self, made: Collection[str]) -> "Experiment":
-        """This experiment in a DAG whose nodes make these tables.
+    def on(self, made: Collection[str], embedded: Collection[str] = ()) -> "Experiment":
+        """This experiment in a DAG whose nodes make these tables; `embedded`: image embeddings.
 
         What it leaves open becomes what they allow: of the features `global` and `local`, or else
         `image`, or else `text`; of all baselines; and the one that is compared to. ValueError for
         what it names and they do not allow.
         """
+        for node in self.probes.values():
+            if node not in embedded:
+                hint = nearest(node, embedded) if embedded else "no node does"
+                raise ValueError(f"'{node}' is no node that makes image_embeddings: {hint}")
         able = {matrix for matrix, ways in MATRICES.items() if way(ways, made) is not None}
+        able |= {embedding_of(node) for node in embedded}
         given, changes = self.model_fields_set, {}
         features = self.features
         if "features" not in given:
@@ -314,7 +331,3 @@ class Experiment(_Frozen):
                     need = in_words(MATRICES[lacking[0]])
                     raise ValueError(f"{method} needs tables that no node makes: {need}")
         return bound
-
-
-def _pairs(matrix: str) -> Ways:
-    return tuple(one for one in MATRICES[matrix] if one != {"features"})

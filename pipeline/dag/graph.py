@@ -1,6 +1,6 @@
 """The DAG: named nodes with explicit inputs, checked, in topological order, and fingerprinted."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -103,7 +103,7 @@ def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -
     wired = {name: _wire(name, raw, file.nodes, where) for name, raw in file.nodes.items()}
     outputs = {name: stage.output for name, (stage, _, _) in wired.items()}
     outputs |= {name: get_stage(name).output for name in _IMPLICIT}
-    file = file.model_copy(update={"experiments": _bound(file, outputs.values(), where)})
+    file = file.model_copy(update={"experiments": _bound(file, outputs, where)})
     nodes = {}
     for name in _order(wired, where):
         stage, inputs, raw = wired[name]
@@ -153,12 +153,13 @@ def fingerprinted(draft: Draft) -> Dag:
     )
 
 
-def _bound(file: config.DagFile, made: Collection[str], where: str) -> dict[str, Experiment]:
-    """The experiments, of what the DAG's nodes make."""
+def _bound(file: config.DagFile, outputs: Mapping[str, str], where: str) -> dict[str, Experiment]:
+    """The experiments, of what the DAG's nodes make (`outputs`: node -> table)."""
+    embedded = [node for node, table in outputs.items() if table == "image_embeddings"]
     found = {}
     for name, experiment in file.experiments.items():
         try:
-            found[name] = experiment.on(made)
+            found[name] = experiment.on(outputs.values(), embedded)
         except ValueError as error:
             hint = "add nodes that make them, or name others in `features` and `baselines`"
             raise UserError(str(error), f"{where}: experiments.{name}", hint) from None

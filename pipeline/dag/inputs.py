@@ -37,6 +37,17 @@ BASELINES = {
 }
 
 
+def embedding_of(node: str) -> str:
+    """The matrix of the image embeddings that a node makes, of any model."""
+    return f"node:{node}"
+
+
+def ways_of(matrix: str) -> Ways:
+    """The tables, or the node, that a matrix is made from."""
+    node = matrix.removeprefix("node:")
+    return MATRICES[matrix] if node == matrix else (frozenset({node}),)
+
+
 def way(ways: Ways, made: Collection[str]) -> frozenset[str] | None:
     """The first of the ways of which all tables are made; None if there is none."""
     return next((one for one in ways if one <= set(made)), None)

@@ -183,3 +183,16 @@ def test_a_dag_may_embed_captions_without_objects(write_dag, fake_models):
     )
     path.write_text(text[: text.index("nodes:")] + nodes)
     assert load(str(path)).nodes["said"].inputs == {"captions": "captions"}
+
+
+def test_a_probe_is_of_a_node_that_makes_image_embeddings(write_dag, fake_models):
+    path = write_dag(models=fake_models)
+    clip = f"{{model: 'local-dir:{fake_models / 'clip'}'}}"
+    node = f"nodes:\n  other one: {{stage: embed_images, images: images, clip: {clip}}}\n"
+    text = path.read_text().replace("nodes:\n", node, 1)
+    path.write_text(f"{text}experiments:\n  x: {{train: 'true', probes: {{B: other one}}}}\n")
+    experiment = load(str(path)).experiments["x"]
+    assert experiment.methods[-2:] == ("cosine", "linear probe of B")
+    assert experiment.tables({"images"}) >= {"images", "other one"}
+    with pytest.raises(UserError, match="'captions' is no node that makes image_embeddings"):
+        load(str(path), ["experiments.x.probes={B: captions}"])

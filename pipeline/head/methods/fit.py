@@ -88,8 +88,9 @@ def fit(
     for method, features in experiment.heads.items():
         head(method, features)
         last = method  # the one on all features
-    for method in experiment.baselines:
-        names, baseline = experiment.reads[method], BASELINES[method]
+    for method in (*experiment.baselines, *experiment.probed):
+        names = experiment.reads[method]
+        baseline = BASELINES["linear probe" if method in experiment.probed else method]
         if baseline is None:
             head(method, names)
         else:

@@ -25,7 +25,7 @@ from pipeline.head.rows.computed import COMPUTED
 from pipeline.head.rows.presets import expand
 from pipeline.head.rows.selection import ADVICE, experiment_rows, read_sides, select
 from pipeline.query import open_store, views
-from pipeline.query.part_sql import Tables, literal, no_rows
+from pipeline.query.part_sql import Tables, identifier, literal, no_rows
 from pipeline.store.contents import asked
 from pipeline.store.snapshot import Changes
 from pipeline.store.todo import current_parts
@@ -194,12 +194,14 @@ def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConn
         )
     connection.execute(f"create table item_images as {' union '.join(parts)}")
     undecided = views.undecided(connection)  # of which there is no view: training says so as well
-    for table in ("images", *COMPUTED):
-        if table not in undecided:
+    known = {table: table for table in ("images", *COMPUTED)}
+    known |= {node: table for node, (table, _) in outputs.items() if table == "image_embeddings"}
+    for view, table in known.items():
+        if view not in undecided:
             own = [name for name in TABLES[table] if name in ("image_id", "variant")]
             own += ["content_id"] if table == "images" else []
             connection.execute(
-                f"create or replace view {table} as {no_rows(table)} "
+                f"create or replace view {identifier(view)} as {no_rows(table)} "
                 f"union all by name select {', '.join(own)} from item_images"
             )
     return connection

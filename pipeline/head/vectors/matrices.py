@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.inputs import embedding_of
 from pipeline.errors import UserError
 from pipeline.head.vectors.baseline_inputs import caption_embedding, metadata
-from pipeline.head.vectors.gather import gather
+from pipeline.head.vectors.gather import gather, matrix
 from pipeline.head.vectors.parts import Part, Parts, locate
 from pipeline.head.vectors.represent import misalignment, pool, represent
 from pipeline.head.vectors.unit_pairs import Pairs, global_pairs, local_pairs
@@ -40,6 +41,8 @@ def part_matrices(part: Part, experiment: Experiment, parts: Parts) -> dict[str,
         x["text"] = caption_embedding(part)
     if "metadata" in wanted:
         x["metadata"] = metadata(part, parts.formats)
+    for node in set(experiment.probes.values()):
+        x[embedding_of(node)] = matrix(part.one(node, ["embedding"]), node, "embedding")
     if computed & {"global", "cosine_global"}:
         pairs = global_pairs(part)
         for name, how in (("global", experiment.representation), ("cosine_global", "cosine")):

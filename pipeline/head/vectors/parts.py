@@ -28,8 +28,8 @@ _COMPUTE = "compute them with `item run DAG`, then train again"
 class Part:
     """The selected images of one part.
 
-    `ids`: string [m]. `rows` int64 [m]: which of all selected images they are. `files`: table ->
-    the part's file.
+    `ids`: string [m]. `rows` int64 [m]: which of all selected images they are. `files`: table, or
+    node -> the part's file.
     """
 
     name: str
@@ -107,10 +107,12 @@ def locate(connection: "DuckDBPyConnection", ids: pa.Array) -> Parts:
     `connection`: one of `pipeline.query.questions.connect`; its view `parts` tells the files.
     """
     files: dict[str, dict[str, Path]] = {}
-    for table, part, path in connection.sql(
-        "select table_name, part, path from parts where canonical order by path"
+    for node, table, canonical, part, path in connection.sql(
+        "select node, table_name, canonical, part, path from parts order by path"
     ).fetchall():
-        files.setdefault(part, {})[table] = Path(path)
+        files.setdefault(part, {})[node] = Path(path)
+        if canonical:
+            files[part][table] = Path(path)
     names = [name for name, tables in files.items() if "images" in tables]
     read = [read_part(files[name]["images"], ["image_id", "format"])[0] for name in names]
     known = pa.concat_tables(read) if read else pa.table({"image_id": pa.array([], pa.string())})

@@ -77,7 +77,7 @@ def spill(
     ends = np.cumsum(list(counts.values()))
     bounds = dict(zip(counts, zip(ends - list(counts.values()), ends, strict=True), strict=True))
     order: dict[str, list[np.ndarray]] = {side: [] for side in counts}
-    paths = {(side, name): folder / f"{side}.{name}" for side in counts for name in first}
+    paths = {(side, m): folder / f"{side}.{n}" for side in counts for n, m in enumerate(first)}
     try:
         with ExitStack() as opened:
             files = {k: opened.enter_context(path.open("wb")) for k, path in paths.items()}

@@ -168,7 +168,7 @@ def test_temporary_files_are_gone_afterwards(connection, monkeypatch, tmp_path):
     selection = select(connection, EXPERIMENT, "x")
     with samples(connection, selection, EXPERIMENT, SMALL, print):
         (folder,) = tmp_path.glob("item-train-*")
-        assert (folder / "train.global").stat().st_size == 320 * 32 * 2
+        assert 320 * 32 * 2 in {path.stat().st_size for path in folder.glob("train.*")}
     with (
         pytest.raises(ZeroDivisionError),
         samples(connection, selection, EXPERIMENT, SMALL, print),
