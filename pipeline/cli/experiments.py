@@ -83,6 +83,7 @@ def run_experiments(
                     say=lambda line: typer.echo(line, err=True),
                     again=again,
                     memory=memory,
+                    dag=graph.name,
                 )
         except Stopped:
             break

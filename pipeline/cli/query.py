@@ -65,7 +65,10 @@ def query(
         connection = connect(graph, cache, unsafe=unsafe)
         if found := gaps(graph, cache):
             typer.echo(f"warning: {'; '.join(map(str, found))}", err=True)
-        room.deliver(room.execute(connection, sql, given or [], unsafe), form, out)
+        answer = room.execute(connection, sql, given or [], unsafe)
+        if not answer.num_rows and (said := room.without_runs(connection, sql)):
+            typer.echo(f"note: {said}", err=True)
+        room.deliver(answer, form, out)
 
 
 def db(

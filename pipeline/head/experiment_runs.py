@@ -22,13 +22,14 @@ def run_study(
     say: Callable[[str], None] = lambda line: None,
     again: bool = True,
     memory: int | None = None,
+    dag: str = "",
 ) -> Study:
     """Every run of an experiment of the DAG file, by the plain experiment that it belongs to.
 
     Arguments and errors are those of `run_experiment` and `presets.expand`.
     """
     return {
-        plain: run_sweep(connection, one, plain, out, fingerprints, say, again, memory)
+        plain: run_sweep(connection, one, plain, out, fingerprints, say, again, memory, dag)
         for plain, one in expand(connection, experiment, name).items()
     }
 
@@ -42,6 +43,7 @@ def run_sweep(
     say: Callable[[str], None] = lambda line: None,
     again: bool = True,
     memory: int | None = None,
+    dag: str = "",
 ) -> list[Result]:
     """Every run of an experiment, the seeds of a configuration in a row: see `run_experiment`."""
     runs = experiment.expand()
@@ -49,5 +51,7 @@ def run_sweep(
     for number, one in enumerate(runs, 1):
         if len(runs) > 1:
             say(f"{name}: run {number} of {len(runs)}, seed {one.seed}")
-        results.append(run_experiment(connection, one, name, out, fingerprints, say, again, memory))
+        results.append(
+            run_experiment(connection, one, name, out, fingerprints, say, again, memory, dag)
+        )
     return results

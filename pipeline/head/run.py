@@ -66,6 +66,7 @@ def run_experiment(
     say: Callable[[str], None] = lambda line: None,
     again: bool = True,
     memory: int | None = None,
+    dag: str = "",
 ) -> Result:
     """Trains and tests every method of an experiment on cached features, and saves the run.
 
@@ -73,7 +74,8 @@ def run_experiment(
     `fingerprints`: JSON values that say what the features were made from (node -> fingerprint),
     saved with the head. `say` gets progress lines. Unless `again`, a run that the same inputs gave
     before is read, not trained, and neither torch nor scikit-learn is imported. `memory`: bytes
-    that vectors may take; what does not fit is streamed (`pipeline.head.vectors.sides`). Raises
+    that vectors may take; what does not fit is streamed (`pipeline.head.vectors.sides`). `dag`: by
+    whose name it is found again. Raises
     UserError for what `rows.select`, `samples` and `train` refuse, for a name that is no folder
     name, and for a folder that cannot be written.
     """
@@ -86,7 +88,7 @@ def run_experiment(
         )
     selection = rows.select(connection, experiment, name)
     selection = replace(selection, train=_with_notes(selection.train, experiment))
-    about = _about(experiment, name, selection, fingerprints)
+    about = _about(experiment, name, selection, fingerprints, dag)
     about["made_by"] = _made_by(connection)
     folder = out / name / about["run_id"]
     restore(out)
@@ -226,8 +228,13 @@ def _with_run(
     for key, value in {**of_all, "train_variant": experiment.variant}.items():
         measured = measured.append_column(key, pa.array([value] * len(measured)))
     configuration = json.dumps(experiment.configuration, sort_keys=True)
-    column = pa.array([configuration] * len(measured))
-    return measured.append_column("configuration", column)
+    made_from = sorted(map(str, about["fingerprints"].values()))
+    of_run = {"configuration": configuration, "dag": about["dag"], "made_from": made_from}
+    types = {"made_from": pa.list_(pa.string())}
+    for key, value in of_run.items():
+        column = pa.array([value] * len(measured), types.get(key, pa.string()))
+        measured = measured.append_column(key, column)
+    return measured
 
 
 def _made_by(connection: "DuckDBPyConnection") -> list[str]:
@@ -241,10 +248,12 @@ def _about(
     name: str,
     selection: rows.Selection,
     fingerprints: Mapping[str, Any],
+    dag: str,
 ) -> dict[str, Any]:
     """What experiment.json says, and the run id that follows from it."""
     config = experiment.model_dump(mode="json")
     decisive = {"version": _VERSION, "config": config, "fingerprints": dict(fingerprints)}
+    decisive["dag"] = dag
     if experiment.foreign:  # what is in the files counts, not where they lie
         config["foreign"] = digests(experiment.foreign)
     digest = sha256(json.dumps(decisive, sort_keys=True).encode())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.query import views
-from pipeline.query.part_sql import Growing, identifier, literal
+from pipeline.query.part_sql import Growing, Identity, identifier, literal
 from pipeline.store import lost_lock
 from pipeline.store.contents import Share, asked_sql, outline
 
@@ -54,7 +54,13 @@ def connect(
     found = outline(graph, cache)
     where = {} if all(one.whole for one in found) else wanted_rows(graph)
     files = tables(graph, cache, found)
-    return views.connect(files, cache.runs() if runs else [], unsafe, where)
+    folders = cache.runs() if runs else []
+    return views.connect(files, folders, unsafe, where, identity(graph))
+
+
+def identity(graph: "Dag") -> Identity:
+    """Whose runs are the DAG's own: those by its name, on nodes as they are now."""
+    return Identity(graph.name, {node.name: node.fingerprint for node in graph.nodes.values()})
 
 
 def wanted_rows(graph: "Dag") -> dict[str, str]:
@@ -85,4 +91,4 @@ def save(graph: "Dag", cache: "Store", out: Path) -> None:
     for name, (table, paths) in tables(graph, cache).items():
         parts = Growing(cache.pattern(graph.nodes[name]), paths[0]) if paths else []
         growing[name] = (table, parts)
-    views.save(growing, cache.runs_pattern(), out, wanted_rows(graph))
+    views.save(growing, cache.runs_pattern(), out, wanted_rows(graph), identity(graph))

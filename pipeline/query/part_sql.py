@@ -1,11 +1,19 @@
 """The SQL that reads the files of a store: parts, their receipts, failures, and trained runs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 
 from pipeline.store import run_folders
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The DAG that is asked about: its name, and the fingerprint of each of its nodes."""
+
+    dag: str = ""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,8 @@ RUN_FILES = {
             "train": "varchar",
             "train_variant": "varchar",
             "configuration": "varchar",
+            "dag": "varchar",  # by whose name it was trained
+            "made_from": "varchar[]",  # the fingerprints of that DAG's nodes
         },
     ),
     "differences": (
@@ -188,17 +198,22 @@ def run_rows(name: str, runs: Sequence[Path] | str) -> str:
 
 
 def generated(
-    tables: Tables, canonical: Collection[str | None], where: Mapping[str, str]
+    tables: Tables,
+    canonical: Collection[str | None],
+    where: Mapping[str, str],
+    identity: Identity,
 ) -> dict[str, str]:
     """`nodes`, `parts`, `receipts` and `failures`: unions over all nodes, read when a query asks.
 
     `canonical`: the nodes that the tables' own views read. `where`: which rows of a node count, if
     not all of its parts' do.
     """
+    prints = {node: literal(text) for node, text in identity.fingerprints.items()}
     nodes = [
-        f"({position}, {literal(node)}, {literal(table)}, {_number(parts)})"
+        f"({position}, {literal(node)}, {literal(table)}, {_number(parts)}, "
+        f"{prints.get(node, 'null::varchar')})"
         for position, (node, (table, parts)) in enumerate(tables.items())
-    ] or ["(null::integer, null::varchar, null::varchar, null::integer)"]
+    ] or ["(null::integer, null::varchar, null::varchar, null::integer, null::varchar)"]
     files = [_no_parts()]
     receipts, failures = [_no_receipts()], []
     for node, (table, parts) in tables.items():
@@ -213,7 +228,8 @@ def generated(
             "where error is not null"
         )
     return {
-        "nodes": f"from (values {', '.join(nodes)}) as nodes(position, node, table_name, parts) "
+        "nodes": f"from (values {', '.join(nodes)}) as nodes"
+        "(position, node, table_name, parts, fingerprint) "
         "where node is not null",
         "parts": " union all ".join(files),
         "receipts": " union all ".join(receipts),

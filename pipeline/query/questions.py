@@ -24,6 +24,7 @@ __all__ = [
     "execute",
     "named_queries",
     "resolve",
+    "without_runs",
     "write",
 ]
 
@@ -108,6 +109,23 @@ def execute(
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             data = _narrowed(data, number, field.name)
     return data
+
+
+def without_runs(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:
+    """Why a question about trained runs has no answer, when the DAG has none of its own."""
+    if not re.search(r"\b(runs|predictions|curves|differences|chosen_method)\b", sql):
+        return None
+    counts = "select count(distinct (experiment, run_id)), coalesce(bool_or(current), false)"
+    ((total, own),) = connection.execute(f"{counts} from runs").fetchall()
+    if own:
+        return None
+    others = "run" if total == 1 else "runs"
+    return "the store has no run of this DAG as it is now: `item train DAG`" + (
+        f"; there are {total:,} {others} of other DAGs, or of other states of this one: "
+        "`--param run=ID` where a query asks about one, `--param dags=all` where about many"
+        if total
+        else ""
+    )
 
 
 def _all_but_last(

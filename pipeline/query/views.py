@@ -6,9 +6,9 @@ What a connection holds (all read-only):
 - a view per node, and one per table: `captions` is the node called `captions` or, when no node is
   called so, the only one that makes captions;
 - `nodes`, `parts` and `receipts` (a row a part: its file, and how it was made) and `failures` (a
-  row a failed row), over all nodes;
-- `store.runs`, `store.differences`, `store.predictions`, `store.curves`: metrics, their differences
-  from other methods', predictions and learning curves of the store's trained runs;
+  row a failed row), over all nodes; `store.asked_dag`, the name of the DAG;
+- `store.runs`, `store.differences`, `store.predictions`, `store.curves`: metrics, their
+  differences from other methods', predictions and learning curves of the store's trained runs;
 - every further file of `sql/views`, in the order of their names;
 - the macros of `sql/macros`, which several queries share.
 
@@ -26,6 +26,7 @@ from uuid import uuid4
 from pipeline.errors import UserError
 from pipeline.query.part_sql import (
     RUN_FILES,
+    Identity,
     Tables,
     file_list,
     first_part,
@@ -42,7 +43,7 @@ from pipeline.shipped import folder
 if TYPE_CHECKING:
     import duckdb
 
-_GENERATED = ("nodes", "parts", "receipts", "failures")
+_GENERATED = ("nodes", "asked_dag", "parts", "receipts", "failures")
 
 
 def connect(
@@ -50,22 +51,23 @@ def connect(
     runs: Sequence[Path] = (),
     unsafe: bool = False,
     where: Mapping[str, str] | None = None,
+    identity: Identity | None = None,
 ) -> "duckdb.DuckDBPyConnection":
     """A confined in-memory connection over `tables`: node name -> (table name, part files).
 
     `where`: node -> which of its rows count, as SQL over the relations of the nodes before it.
-    `runs`: the folders of trained runs, `…/<experiment>/<run id>`. A node without parts is an empty
-    relation of its table's columns, and so are `runs` and `predictions` without runs. After set-up
-    no setting can be changed, and no file can be opened but these parts and the runs' tables;
-    unless `unsafe`, which leaves the connection all that DuckDB, and the user, may do. Raises
-    UserError for a file that is not readable Parquet, and for a node whose name belongs to a view
-    of another kind.
+    `identity`: of the DAG, by which its own runs are told from others. `runs`: the folders of
+    trained runs, `…/<experiment>/<run id>`. A node without parts is an empty relation of its
+    table's columns, and so are `runs` and `predictions` without runs. After set-up no setting can
+    be changed, and no file can be opened but these parts and the runs' tables; unless `unsafe`,
+    which leaves the connection all that DuckDB, and the user, may do. Raises UserError for a file
+    that is not readable Parquet, and for a node whose name belongs to a view of another kind.
     """
     import duckdb
 
     connection = duckdb.connect(":memory:")
     connection.execute("set parquet_metadata_cache = true")  # a part never changes
-    _fill(connection, tables, runs, where or {})
+    _fill(connection, tables, runs, where or {}, identity or Identity())
     if unsafe:
         return connection
     files = [part for _, parts in tables.values() for part in parts]
@@ -73,12 +75,14 @@ def connect(
     return connection
 
 
-def save(tables: Tables, runs: str, out: Path, where: Mapping[str, str]) -> None:
+def save(
+    tables: Tables, runs: str, out: Path, where: Mapping[str, str], identity: Identity
+) -> None:
     """Writes the same views as a DuckDB database, complete or not at all; holds no rows.
 
-    `tables` has Growing parts, `where` is as in `connect`, `runs` is the glob of the runs' folders.
-    What has no file yet is an empty relation for good. Who opens the database is not confined to
-    the store. Raises UserError as `connect` does, and when `out` cannot be written.
+    `tables` has Growing parts, `where` and `identity` are as in `connect`, `runs` is the glob of
+    the runs' folders. What has no file yet is an empty relation for good. Who opens the database is
+    not confined to the store. Raises UserError as `connect` does, and when `out` cannot be written.
     """
     import duckdb
 
@@ -92,7 +96,7 @@ def save(tables: Tables, runs: str, out: Path, where: Mapping[str, str]) -> None
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.absolute().parent) as scratch:
             unfinished = Path(scratch) / out.name  # DuckDB calls a database by its file's name
             with duckdb.connect(unfinished) as connection:
-                _fill(connection, tables, runs, where)
+                _fill(connection, tables, runs, where, identity)
             unfinished.replace(out)
     except OSError as error:
         raise UserError(
@@ -107,6 +111,7 @@ def _fill(
     tables: Tables,
     runs: Sequence[Path] | str,
     where: Mapping[str, str],
+    identity: Identity,
 ) -> None:
     import duckdb
 
@@ -126,8 +131,10 @@ def _fill(
             if table not in tables and table not in several:
                 source = f"from store.{identifier(node)}" if node else no_rows(table)
                 connection.execute(f"create view store.{identifier(table)} as {source}")
-        for name, sql in generated(tables, set(canonical.values()), where).items():
+        for name, sql in generated(tables, set(canonical.values()), where, identity).items():
             connection.execute(f"create view {name} as {sql}")
+        asked = f"select {literal(identity.dag)} as name"
+        connection.execute(f"create view store.asked_dag as {asked}")
         for name in RUN_FILES:
             connection.execute(f"create view store.{name} as {run_rows(name, runs)}")
         for table in COLUMNS:

@@ -4,7 +4,7 @@
 -- from predictions inner join chosen_method(null, 'global', null)
 --     using (experiment, run_id, method, variant)
 --
--- of_run      run_id; null: the newest run
+-- of_run      run_id; null: the newest run of this DAG, as it is now
 -- of_method   of that run; null: the best on validation images
 -- of_variant  of the tested images; null: that of the training images
 -- experiment  as in runs
@@ -21,7 +21,7 @@ select
     variant
 from runs
 where
-    (of_run::varchar is null or run_id = of_run)
+    if(of_run::varchar is null, current, run_id = of_run)
     and (of_method::varchar is null or method = of_method)
     and variant = coalesce(of_variant::varchar, train_variant)
 group by experiment, run_id, method, variant

@@ -5,6 +5,7 @@
 -- differ in nothing but their seed. Choose between rows by validation_ap: the
 -- other figures are of test images.
 -- param experiment text null: only runs of this experiment
+-- param dags text null: all, for runs of any DAG and state; null: of this one
 -- param baseline text null: the method that gains are from; null: linear probe
 -- experiment      as in runs
 -- representation  what global and local are made of
@@ -35,6 +36,7 @@ with means as (
     where
         configuration is not null
         and ($experiment::varchar is null or experiment = $experiment)
+        and (current or $dags = 'all')
     group by experiment, configuration, method, run_id
 
 ),

@@ -3,7 +3,7 @@
 --
 -- The share of fakes among the tested images moves the share in every bin:
 -- compare the two only where both kinds are about as frequent as in use.
--- param run text null: run_id; null: the newest run
+-- param run text null: run_id; null: this DAG's newest run
 -- param method text null: of the run; null: the best on validation images
 -- param bins integer 10: how many, equally wide
 -- param generator text null: only this tested generator
@@ -14,12 +14,14 @@
 -- probability  mean probability of fake
 -- fake_share   share of fakes
 -- gap          probability - fake_share: above 0, too sure of fakes
+-- experiment   of the run that was asked
 -- run_id       the run that was asked
 -- method       the method that was asked
 
 with source as (
 
     select
+        predictions.experiment,
         predictions.run_id,
         predictions.method,
         predictions.label,
@@ -42,6 +44,7 @@ select
     avg(probability) as probability,
     avg(label) as fake_share,
     avg(probability) - avg(label) as gap,
+    any_value(experiment) as experiment,
     any_value(run_id) as run_id,
     any_value(method) as method
 from source

@@ -1,7 +1,7 @@
 -- Which reals look most like fakes to a run, and which fakes convince it most?
 -- A row is one test image and generator, the worst of its kind first.
 --
--- param run text null: run_id; null: the newest run
+-- param run text null: run_id; null: this DAG's newest run
 -- param method text null: of the run; null: the best on validation images
 -- param images integer 10: reals, and as many fakes
 -- param generator text null: only this tested generator
@@ -14,6 +14,7 @@
 -- caption        as in captions
 -- cosine_global  cosine of image and caption
 -- cosine_local   mean cosine of the objects
+-- experiment     of the run that was asked
 -- run_id         the run that was asked
 -- method         the method that was asked
 
@@ -64,6 +65,7 @@ select
     aligned.caption,
     aligned.cosine_global,
     aligned.cosine_local,
+    worst.experiment,
     worst.run_id,
     worst.method
 from worst

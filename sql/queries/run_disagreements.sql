@@ -3,7 +3,7 @@
 --
 -- The verdict is fake from a probability of 0.5. The rows where the two are
 -- furthest apart come first.
--- param run text null: run_id; null: the newest run
+-- param run text null: run_id; null: this DAG's newest run
 -- param method text null: of the run; null: the best on validation images
 -- param other_run text null: its run_id; null: the same run
 -- param other_method text null: of it; null: its best other one on validation
@@ -17,8 +17,10 @@
 -- probability        of fake, as the one says
 -- other_probability  of fake, as the other says
 -- right_is           whose verdict is right: one or other
+-- experiment         of the one run
 -- run_id             the one run
 -- method             its method
+-- other_experiment   of the other run
 -- other_run_id       the other run
 -- other_method       its method
 
@@ -79,8 +81,10 @@ joined as (
         ones.image_id,
         ones.probability,
         others.probability as other_probability,
+        ones.experiment,
         ones.run_id,
         ones.method,
+        others.experiment as other_experiment,
         others.run_id as other_run_id,
         others.method as other_method
     from ones
@@ -113,8 +117,10 @@ select
     joined.other_probability,
     if((joined.probability >= 0.5) = (joined.label = 1), 'one', 'other')
         as right_is,
+    joined.experiment,
     joined.run_id,
     joined.method,
+    joined.other_experiment,
     joined.other_run_id,
     joined.other_method
 from joined

@@ -1,7 +1,7 @@
 -- Which test images does a run get wrong, and what do their captions say?
 -- A row is one image and generator on the wrong side of 0.5, the surest first.
 --
--- param run text null: run_id; null: the newest run
+-- param run text null: run_id; null: this DAG's newest run
 -- param method text null: of the run; null: the best on validation images
 -- param generator text null: only this tested generator
 -- param errors integer 50: how many
@@ -16,6 +16,7 @@
 -- cosine_global  cosine of image and caption
 -- worst_phrase   the object with the lowest cosine
 -- worst_cosine   the cosine of that object
+-- experiment     of the run that was asked
 -- run_id         the run that was asked
 -- method         the method that was asked
 
@@ -50,6 +51,7 @@ select
     aligned.cosine_global,
     aligned.worst_phrase,
     aligned.worst_cosine,
+    errors.experiment,
     errors.run_id,
     errors.method
 from errors

@@ -3,6 +3,7 @@
 --
 -- Means give every generator the same weight.
 -- param experiment text null: only runs of this experiment
+-- param dags text null: all, for runs of any DAG and state; null: of this one
 -- param variant text null: of tested images; null: that of training images
 -- experiment   as in runs
 -- run_id       as in runs
@@ -35,6 +36,7 @@ select
 from runs
 where
     ($experiment::varchar is null or experiment = $experiment)
+    and (current or $dags = 'all')
     and variant = coalesce($variant::varchar, train_variant)
 group by experiment, run_id, method
 order by ap desc nulls last, saved desc, experiment, run_id, method

@@ -3,6 +3,7 @@
 --
 -- param runs integer 5: how many of the newest runs
 -- param experiment text null: only runs of this experiment
+-- param dags text null: all, for runs of any DAG and state; null: of this one
 -- param variant text null: of tested images; null: that of training images
 -- experiment  as in runs
 -- run_id      as in runs
@@ -24,7 +25,9 @@ with newest as (
         experiment,
         run_id
     from runs
-    where $experiment::varchar is null or experiment = $experiment
+    where
+        ($experiment::varchar is null or experiment = $experiment)
+        and (current or $dags = 'all')
     group by experiment, run_id
     order by max(saved) desc, experiment, run_id
     limit $runs::bigint

@@ -3,7 +3,7 @@
 --
 -- Means over the generators that the run has not seen; of changes from clean,
 -- below 0 it gets worse. Both are of the same images.
--- param run text null: run_id; null: the newest run with several variants
+-- param run text null: run_id; null: this DAG's newest of several variants
 -- param method text null: only this method
 -- experiment           as in runs
 -- run_id               the run that was asked
@@ -24,7 +24,7 @@ with chosen as (
         experiment,
         run_id
     from runs
-    where $run::varchar is null or run_id = $run
+    where if($run::varchar is null, current, run_id = $run)
     group by experiment, run_id
     having $run is not null or count(distinct variant) > 1
     order by max(saved) desc, experiment, run_id

@@ -5,6 +5,7 @@
 -- differ in nothing but their seed. Choose between configurations by
 -- validation_ap: the other figures are of test images.
 -- param experiment text null: only runs of this experiment
+-- param dags text null: all, for runs of any DAG and state; null: of this one
 -- param method text null: only this method
 -- param variant text null: of tested images; null: that of training images
 -- experiment        as in runs
@@ -39,6 +40,7 @@ with means as (
     where
         configuration is not null
         and ($experiment::varchar is null or experiment = $experiment)
+        and (current or $dags = 'all')
         and ($method::varchar is null or method = $method)
         and variant = coalesce($variant::varchar, train_variant)
     group by experiment, configuration, method, seed, run_id

@@ -2,7 +2,7 @@
 -- A row is one threshold of the probability, from 0 to 1.
 --
 -- A threshold chosen on these test images is an oracle: choose it on others.
--- param run text null: run_id; null: the newest run
+-- param run text null: run_id; null: this DAG's newest run
 -- param method text null: of the run; null: the best on validation images
 -- param steps integer 20: between 0 and 1
 -- param generator text null: only this tested generator
@@ -13,6 +13,7 @@
 -- balanced_accuracy  mean of the two
 -- reals              tested reals
 -- fakes              tested fakes
+-- experiment         of the run that was asked
 -- run_id             the run that was asked
 -- method             the method that was asked
 
@@ -42,6 +43,7 @@ joined as (
             filter (where source.label = 1) as tpr,
         count(*) filter (where source.label = 0) as reals,
         count(*) filter (where source.label = 1) as fakes,
+        any_value(source.experiment) as experiment,
         any_value(source.run_id) as run_id,
         any_value(source.method) as method
     from source
@@ -57,6 +59,7 @@ select
     (tnr + tpr) / 2 as balanced_accuracy,
     reals,
     fakes,
+    experiment,
     run_id,
     method
 from joined

@@ -45,13 +45,34 @@
 -- train          the predicate of the training rows
 -- train_variant  of the training images, and the validation images
 -- configuration  JSON of what is not at its default, without the seed
+-- dag            the name of the DAG by which it was trained
+-- current        whether it is one of this DAG, as it is now: trained by its
+--                name, and all that it was made from is in its nodes still
 
 with source as (
 
     from store.runs
 
+),
+
+asked as (
+
+    select
+        asked_dag.name,
+        (
+            select list(fingerprint) filter (where fingerprint is not null)
+            from nodes
+        ) as fingerprints
+    from store.asked_dag
+
 )
 
-select * exclude (scope)
+select
+    source.* exclude (scope, made_from),
+    coalesce(source.dag, '') = asked.name
+    and list_has_all(
+        coalesce(asked.fingerprints, []), coalesce(source.made_from, [])
+    ) as current
 from source
+cross join asked
 where scope is null or scope = 'generator'

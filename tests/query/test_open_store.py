@@ -41,6 +41,7 @@ def store(dag, tmp_path):
     run = store.root / "runs" / "cross" / "r1"
     run.mkdir(parents=True)
     figures = {"method": ["head"], "variant": ["clean"], "train_variant": ["clean"], "ap": [0.5]}
+    figures["dag"] = ["small"]
     pq.write_table(pa.table(figures), run / "metrics.parquet")
     return store
 

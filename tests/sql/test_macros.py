@@ -50,9 +50,10 @@ def test_a_method_is_chosen_on_validation_images_and_never_by_the_test():
     connection = duckdb.connect()
     connection.execute(
         "create table runs as select * from (values "
-        "('x', 'r', now()::timestamp, 'lucky', 'clean', 'clean', 0.99, 0.7), "
-        "('x', 'r', now()::timestamp, 'sound', 'clean', 'clean', 0.60, 0.9)) "
-        "as t(experiment, run_id, saved, method, variant, train_variant, ap, validation_ap)"
+        "('x', 'r', now()::timestamp, 'lucky', 'clean', 'clean', 0.99, 0.7, true), "
+        "('x', 'r', now()::timestamp, 'sound', 'clean', 'clean', 0.60, 0.9, true)) "
+        "as t(experiment, run_id, saved, method, variant, train_variant, ap, validation_ap, "
+        "current)"
     )
     connection.execute((folder("sql") / "macros" / "chosen_method.sql").read_text())
     found = connection.sql("select method from chosen_method(null, null, null)").fetchall()

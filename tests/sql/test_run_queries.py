@@ -1,5 +1,6 @@
 """The queries about trained runs: `old` (head, probe) and `new` (head) of the known store."""
 
+import os
 from datetime import datetime
 from math import sqrt
 
@@ -8,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.query.part_sql import Identity
+from pipeline.query.questions import execute, resolve, without_runs
 from pipeline.query.views import connect
 from tests.sql.conftest import BJ, A, B, C, E, answer, approx
 
@@ -257,3 +260,85 @@ def test_a_wrong_parameter_of_a_named_query(connection):
     with pytest.raises(UserError) as caught:
         answer(connection, "run_errors", given=("metod=head",))
     assert caught.value.hint == "did you mean 'method'?"
+
+
+OF_ONE = ("thresholds", "calibration", "hardest_images", "run_errors", "run_disagreements")
+OF_MANY = ("run_metrics", "run_means", "run_seeds", "ablation")
+
+
+@pytest.fixture
+def shared(known, tmp_path):
+    """Runs in a store of two DAGs: mine as it is, mine of another state, and theirs, the newest."""
+    folders = []
+    for saved, (run, dag, prints) in enumerate(
+        (
+            ("own", "mine", ["f1", "f2"]),
+            ("before", "mine", ["f0", "f2"]),
+            ("theirs", "other", ["f1"]),
+        )
+    ):
+        folder = tmp_path / "cross" / run
+        folder.mkdir(parents=True)
+        rows = [
+            {"method": method, "scope": "generator", "generator": "biggan", "variant": "clean"}
+            | {"train_variant": "clean", "seen": False, "validation_ap": 0.5, "ap": 0.5}
+            | {"configuration": "{}", "seed": 0, "dag": dag, "made_from": prints}
+            for method in ("head", "probe")
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), folder / "metrics.parquet")
+        os.utime(folder / "metrics.parquet", (1_000_000 + saved, 1_000_000 + saved))
+        predictions = [
+            {"method": method, "image_id": C, "variant": "clean", "generator": "biggan"}
+            | {"split": "test", "label": 1, "probability": p}
+            for method, p in (("head", 0.1), ("probe", 0.9))
+        ]
+        pq.write_table(pa.Table.from_pylist(predictions), folder / "predictions.parquet")
+        folders.append(folder)
+    return folders
+
+
+def of(known, folders, dag, **prints):
+    return connect(known, folders, identity=Identity(dag, prints))
+
+
+def test_a_query_is_about_the_newest_run_of_its_own_dag(known, shared):
+    mine = of(known, shared, "mine", captions="f1", features="f2")
+    theirs = of(known, shared, "other", captions="f1", features="f9")
+    for name in OF_ONE:
+        for connection, run in ((mine, "own"), (theirs, "theirs")):
+            columns = ("experiment", "run_id", "method")
+            assert {row[:2] for row in answer(connection, name, *columns)} == {("cross", run)}, name
+        before = answer(mine, name, "experiment", "run_id", given=("run=before",))
+        assert set(before) == {("cross", "before")}, name
+    assert set(answer(mine, "run_disagreements", "other_experiment", "other_run_id")) == {
+        ("cross", "own")
+    }
+    sql = "select run_id, dag, current from runs where method = 'head' order by run_id"
+    assert execute(mine, sql).to_pylist() == [
+        {"run_id": "before", "dag": "mine", "current": False},
+        {"run_id": "own", "dag": "mine", "current": True},
+        {"run_id": "theirs", "dag": "other", "current": False},
+    ]
+
+
+def test_tables_of_runs_are_of_their_own_dag_unless_all_are_asked_for(known, shared):
+    mine = of(known, shared, "mine", captions="f1", features="f2")
+    for name in OF_MANY:
+        assert len(answer(mine, name, "experiment", "method")) == 2, name
+        everything = answer(mine, name, "experiment", "method", given=("dags=all",))
+        assert len(everything) == (6 if name in ("run_metrics", "run_means") else 2), name
+    runs = "run_seeds", "ablation"
+    assert [answer(mine, n, "runs", given=("dags=all",))[0] for n in runs] == [(3,), (3,)]
+
+
+def test_a_dag_without_runs_of_its_own_is_told_so(known, shared):
+    changed = of(known, shared, "mine", captions="f1", features="f3")
+    said = without_runs(changed, resolve("thresholds"))
+    assert answer(changed, "thresholds", "run_id") == []
+    assert said.startswith("the store has no run of this DAG as it is now: `item train DAG`; there")
+    assert "3 runs of other DAGs" in said and "--param dags=all" in said
+    assert without_runs(changed, "select 1") is None
+    mine = of(known, shared, "mine", captions="f1", features="f2")
+    assert without_runs(mine, resolve("thresholds")) is None
+    none = of(known, [], "mine")
+    assert without_runs(none, "from runs").endswith("as it is now: `item train DAG`")

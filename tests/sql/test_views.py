@@ -11,7 +11,7 @@ from pipeline.tables import COLUMNS
 A, B, C, D, E = (letter * 32 for letter in "abcde")
 BJ = f"{B}-jpeg_50"
 # the views beyond one a table
-WIDE = ["clean_images", "curves", "misalignment_by_image", "predictions", "runs"]
+WIDE = ["clean_images", "curves", "differences", "misalignment_by_image", "predictions", "runs"]
 VIEWS = sorted((folder("sql") / "views").glob("*.sql"))
 ADDED = {"runs": ["brier"]}  # columns that a run of another version has
 EXTRA = {"images": ["content_id"]}  # columns that a view adds to those of its table
