@@ -46,7 +46,7 @@ def run(
 
 STAGE = Stage(
     name="parse",
-    version=1,
+    version=2,
     inputs=("captions",),
     output="objects",
     parameters=ParseParameters,

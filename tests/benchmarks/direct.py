@@ -92,9 +92,9 @@ class Parser:
             and all(_can_stand_inside(tokens, place) for place in range(len(tokens)))
         )
 
-    def words(self, caption: str) -> list[tuple[str, str, str, int]]:
-        """(text, universal tag, lemma, offset) of each token that is not white space."""
-        return [(t.text, t.pos_, t.lemma_, t.idx) for t in self.nlp(caption) if not t.is_space]
+    def words(self, caption: str) -> list[tuple[str, str, int]]:
+        """(text, universal tag, offset) of each token that is not white space."""
+        return [(t.text, t.pos_, t.idx) for t in self.nlp(caption) if not t.is_space]
 
 
 def _can_stand_inside(tokens: list[Any], place: int) -> bool:

@@ -190,7 +190,8 @@ def captions(stored: Stored, models: Models) -> Iterator[Row]:
 
 def phrases(stored: Stored, folder: Path) -> Iterator[Row]:
     """Noun phrases against spaCy's own tags and lemmas."""
-    from pipeline.models.parser.noun_phrases import Word, find_phrases  # the rule alone, no model
+    from pipeline.models.parser.noun_phrases import find_phrases  # the rule alone, no model
+    from pipeline.models.parser.words import Word
 
     parser = direct.Parser(folder)
     of: dict[str, list[dict[str, Any]]] = defaultdict(list)

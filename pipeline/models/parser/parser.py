@@ -1,6 +1,7 @@
 """The parser: noun phrases of captions from any spaCy pipeline that sets `pos`.
 
-The pipeline tags and lemmatizes; the rule that turns tags into phrases is in `noun_phrases.py`.
+The pipeline tags; the rule that turns tags into phrases is in `noun_phrases.py`, and their lemmas
+are those of `lemmas.py`, the same with any pipeline.
 """
 
 import json
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
-from pipeline.models.parser.noun_phrases import Phrase, Word, find_phrases
+from pipeline.models.parser.noun_phrases import Phrase, find_phrases
+from pipeline.models.parser.words import Word
 from pipeline.models.weights.hashing import hash_folder
 from pipeline.shipped import folder
 
@@ -25,7 +27,7 @@ __all__ = ["Parser", "ParserModel", "Phrase", "identity", "load"]
 BUNDLED = "en_ud_ewt_captions"  # comes with this package; good for any English captions
 _PROBE = "a red ball on a wooden table"  # any tagger gives at least one of these words a tag
 _ZONE = 2048  # texts whose strings are kept before the memory is given back
-# spaCy's own components that set neither tags nor lemmas (or that merge tokens)
+# spaCy's own components that set no tags (or that merge tokens); lemmas are the rule's
 _UNUSED = {
     "beam_ner",
     "beam_parser",
@@ -33,6 +35,7 @@ _UNUSED = {
     "entity_linker",
     "entity_ruler",
     "future_entity_ruler",
+    "lemmatizer",
     "merge_entities",
     "merge_noun_chunks",
     "merge_subtokens",
@@ -47,6 +50,7 @@ _UNUSED = {
     "spancat_singlelabel",
     "textcat",
     "textcat_multilabel",
+    "trainable_lemmatizer",
 }
 
 
@@ -95,14 +99,14 @@ class Parser:
         with self._nlp.memory_zone():
             # plain strings are copied out of the zone: a Doc must not outlive it
             for doc, number in self._nlp.pipe(pairs, as_tuples=True, batch_size=batch_size):
-                words = [Word(t.text, t.pos_, t.lemma_, t.idx) for t in doc if not t.is_space]
+                words = [Word(t.text, t.pos_, t.idx) for t in doc if not t.is_space]
                 yield number, find_phrases(doc.text, words)
 
 
 def load(model: str) -> Parser:
     """The pipeline `model`: an installed package's name or a folder, as `spacy.load` takes it.
 
-    Components that set neither tags nor lemmas are switched off. UserError when there is no such
+    Components that set no tags are switched off. UserError when there is no such
     model, when its files cannot be read, or when it sets no `pos`.
     """
     import spacy
