@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError, nearest
 from pipeline.query.answers import FORMATS, deliver, write
 from pipeline.query.query_parameters import Parameter, Value, bind, declared
-from pipeline.query.views import connect, extra_views, undecided
+from pipeline.query.views import connect, extra_views, macros, undecided
 from pipeline.shipped import folder
 
 if TYPE_CHECKING:
@@ -229,12 +229,14 @@ def _hint(connection: "duckdb.DuckDBPyConnection", sql: str, message: str) -> st
     column = re.search(r'Referenced column "([^"]+)" not found', message)
     if column and f'"{column[1]}"' in sql:
         return f"\"…\" is a column's name; text goes between single quotes: '{column[1]}'"
-    missing = re.match(r'Catalog Error: Table with name "?([\w.]+)"? does not exist', message)
+    missing = re.match(
+        r'Catalog Error: Table (?:Function )?with name "?([\w.]+)"? does not exist', message
+    )
     if not missing:
         return None
     word = missing[1].rpartition(".")[2]
     open_choices = undecided(connection)
-    if word in open_choices or (open_choices and word in extra_views()):
+    if word in open_choices or (open_choices and word in {*extra_views(), *macros()}):
         return "; ".join(
             f"several nodes make {table} ({', '.join(nodes)}): query the one you mean, "
             f"or call one of them '{table}' in the DAG"

@@ -10,7 +10,7 @@ What a connection holds (all read-only):
 - `store.runs`, `store.differences`, `store.predictions`, `store.curves`: metrics, their
   differences from other methods', predictions and learning curves of the store's trained runs;
 - every further file of `sql/views`, in the order of their names;
-- the macros of `sql/macros`, which several queries share.
+- the macros of `sql/macros`, which several queries share, in the order of their names.
 
 A view file is plain SQL with two slots: `{{ node }}`, the node it reads, and `{{ width }}`, the
 width of its vectors. A macro file is a `create macro`.
@@ -143,12 +143,14 @@ def _fill(
         for node, (table, _) in tables.items():
             if node != table:
                 _view(connection, node, views[table], node, widths[node])
+        # what reads a table that several nodes make cannot be: `undecided` tells why
+        undecidable = [duckdb.CatalogException] if several else []
         for name in extra_views():
-            # a view of a table that several nodes make cannot be: `undecided` tells why
-            with suppress(*([duckdb.CatalogException] if several else [])):
+            with suppress(*undecidable):
                 _view(connection, name, views[name])
-        for path in sorted((folder("sql") / "macros").glob("*.sql")):
-            connection.execute(path.read_text("utf-8"))
+        for name in macros():
+            with suppress(*undecidable):
+                connection.execute((folder("sql") / "macros" / f"{name}.sql").read_text("utf-8"))
     except duckdb.Error as error:
         raise UserError(
             f"the store cannot be read: {str(error).strip()}",
@@ -162,6 +164,11 @@ def extra_views() -> list[str]:
     from pipeline.tables import COLUMNS
 
     return [path.stem for path in _view_files() if path.stem not in COLUMNS]
+
+
+def macros() -> list[str]:
+    """The macros, in the order of their names: one may use those before it."""
+    return sorted(path.stem for path in (folder("sql") / "macros").glob("*.sql"))
 
 
 def undecided(connection: "duckdb.DuckDBPyConnection") -> dict[str, list[str]]:

@@ -1,27 +1,28 @@
 -- How well do images and captions fit, real and fake, for each generator?
--- A row is one generator, kind (real, fake) and variant, with means per image.
+-- A row is one generator, kind (real, fake), variant and level (global, local).
 --
--- An image that is listed in several groups counts once in each of them.
--- generator        as in listing
--- kind             real, fake, or null where the label is unknown
--- variant          clean, or the name of the perturbation
--- images           distinct images
--- measured         of these, with a global cosine
--- with_objects     of these, with at least one measured object
--- cosine_global    mean cosine of image and caption
--- cosine_global_sd standard deviation over the images
--- distance_global  mean distance of image and caption
--- cosine_local     mean over the images of the mean cosine of their objects
--- distance_local   mean over the images of the mean distance of their objects
+-- An image that is listed under several generators counts once for each.
+-- generator  as in listing
+-- kind       real, fake, or null where unknown or listings disagree
+-- variant    clean, or the name of the perturbation
+-- level      global: image and caption; local: mean over an image's objects
+-- images     distinct images
+-- measured   of these, with a cosine at this level
+-- cosine     their mean cosine
+-- low        lower end of its 95 % interval, by Student's t; null of one image
+-- high       upper end of it
+-- sd         standard deviation of the cosine over the images
+-- distance   their mean distance
+-- delta      of fakes, Cliff's: how much more often a real of this generator
+--            has a higher cosine than a lower one (see `hypothesis`)
 
 with groups as (
 
-    select distinct
-        image_id as content_id,
-        generator,
+    select
+        content_id,
+        unnest(generators) as generator,
         case label when 0 then 'real' when 1 then 'fake' end as kind
-    from listing
-    where image_id is not null
+    from content_labels()
 
 ),
 
@@ -68,18 +69,72 @@ joined as (
         groups.kind,
         aligned.variant,
         count(*) as images,
-        count(aligned.cosine_global) as measured,
-        count(aligned.cosine_local) as with_objects,
-        avg(aligned.cosine_global) as cosine_global,
-        stddev_samp(aligned.cosine_global) as cosine_global_sd,
-        avg(aligned.distance_global) as distance_global,
-        avg(aligned.cosine_local) as cosine_local,
-        avg(aligned.distance_local) as distance_local
+        unnest([
+            {
+                'level': 'global',
+                'measured': count(aligned.cosine_global),
+                'cosine': avg(aligned.cosine_global),
+                'sd': stddev_samp(aligned.cosine_global),
+                'distance': avg(aligned.distance_global)
+            },
+            {
+                'level': 'local',
+                'measured': count(aligned.cosine_local),
+                'cosine': avg(aligned.cosine_local),
+                'sd': stddev_samp(aligned.cosine_local),
+                'distance': avg(aligned.distance_local)
+            }
+        ], recursive := true)
     from aligned
     inner join groups using (content_id)
     group by groups.generator, groups.kind, aligned.variant
 
+),
+
+reaching as (
+
+    select
+        *,
+        t_bound(greatest(measured - 1, 1)) * sd / sqrt(measured) as reach
+    from joined
+
+),
+
+deltas as (
+
+    select
+        generator,
+        'fake' as kind,
+        variant,
+        level,
+        2 * auroc - 1 as delta
+    from versus_reals(null, null)
+    where against = 'own'
+
 )
 
-from joined
-order by generator, kind desc, severity(variant)
+select
+    reaching.generator,
+    reaching.kind,
+    reaching.variant,
+    reaching.level,
+    reaching.images,
+    reaching.measured,
+    reaching.cosine,
+    reaching.cosine - reaching.reach as low,
+    reaching.cosine + reaching.reach as high,
+    reaching.sd,
+    reaching.distance,
+    deltas.delta
+from reaching
+left join deltas
+    on
+        reaching.generator is not distinct from deltas.generator
+        and reaching.kind = deltas.kind
+        and reaching.variant = deltas.variant
+        and reaching.level = deltas.level
+order by
+    reaching.generator,
+    reaching.level,
+    reaching.kind desc,
+    severity(reaching.variant)

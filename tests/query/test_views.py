@@ -133,6 +133,17 @@ def test_several_nodes_and_none_called_so_is_an_error_only_when_asked(tmp_path):
         assert "several nodes make captions (blip, git)" in caught.value.hint
 
 
+def test_a_macro_of_a_table_that_several_nodes_make_says_so(tmp_path):
+    path = tmp_path / "part.parquet"
+    columns = {"image_id": ["a"], "level": ["global"], "cosine": [0.5]}
+    pq.write_table(tables.build("misalignment", columns), path)
+    connection = connect({name: ("misalignment", [path]) for name in ("clip", "siglip")})
+    assert rows(connection, "select cosine from siglip") == [{"cosine": 0.5}]
+    with pytest.raises(UserError, match="with name versus_reals does not exist") as caught:
+        execute(connection, named_queries()["hypothesis"].sql)
+    assert "several nodes make misalignment (clip, siglip)" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["misalignment_by_image", "receipts", "objects", "runs"])
 def test_a_node_cannot_take_the_name_of_another_view(name):
     with pytest.raises(UserError, match=f"the node '{name}'") as caught:

@@ -23,6 +23,7 @@ NAMES = [
     "failed_rows",
     "failure_causes",
     "hardest_images",
+    "hypothesis",
     "label_balance",
     "misaligned_objects",
     "most_misaligned",
@@ -70,26 +71,41 @@ def test_headers_describe_every_column(name, connection):
 
 
 def test_by_generator(connection):
-    columns = ("generator", "kind", "variant", "images", "measured", "with_objects")
+    columns = ("generator", "kind", "variant", "level", "images", "measured")
     assert answer(connection, "by_generator", *columns) == [
-        ("biggan", "real", "clean", 2, 1, 1),
-        ("biggan", "fake", "clean", 2, 2, 1),
-        ("progan", "real", "clean", 1, 1, 1),
-        ("progan", "fake", "clean", 1, 1, 1),
-        ("progan", "fake", "jpeg_50", 1, 1, 1),
-        ("sdxl", "fake", "clean", 1, 1, 0),
+        ("biggan", "real", "clean", "global", 1, 0),
+        ("biggan", "fake", "clean", "global", 1, 1),
+        ("biggan", None, "clean", "global", 1, 1),  # listed both as real and as fake
+        ("biggan", "real", "clean", "local", 1, 0),
+        ("biggan", "fake", "clean", "local", 1, 0),
+        ("biggan", None, "clean", "local", 1, 1),
+        ("progan", "real", "clean", "global", 1, 1),
+        ("progan", "fake", "clean", "global", 1, 1),
+        ("progan", "fake", "jpeg_50", "global", 1, 1),
+        ("progan", "real", "clean", "local", 1, 1),
+        ("progan", "fake", "clean", "local", 1, 1),
+        ("progan", "fake", "jpeg_50", "local", 1, 1),
+        ("sdxl", "fake", "clean", "global", 1, 1),
+        ("sdxl", "fake", "clean", "local", 1, 0),
     ]
-    columns = ("cosine_global", "cosine_global_sd", "cosine_local", "distance_local")
+    columns = ("cosine", "distance", "low", "high", "sd", "delta")
+    no_interval = (None, None, None)  # of one image
     assert answer(connection, "by_generator", *columns) == [
-        (approx(0.7), None, approx(0.6), approx(0.8**0.5)),
-        (approx(0.65), approx(0.005**0.5), approx(0.6), approx(0.8**0.5)),
-        (approx(0.8), None, approx(0.7), approx((0.2**0.5 + 1) / 2)),
-        (approx(0.4), None, approx(0.3), approx(1.4**0.5)),
-        (approx(0.2), None, approx(0.1), approx(1.8**0.5)),
-        (approx(0.6), None, None, None),
+        (None, None, *no_interval, None),
+        (approx(0.6), approx(0.8**0.5), *no_interval, None),
+        (approx(0.7), approx(0.6**0.5), *no_interval, None),
+        (None, None, *no_interval, None),
+        (None, None, *no_interval, None),
+        (approx(0.6), approx(0.8**0.5), *no_interval, None),
+        (approx(0.8), approx(0.4**0.5), *no_interval, None),
+        (approx(0.4), approx(1.2**0.5), *no_interval, 1.0),
+        (approx(0.2), approx(1.6**0.5), *no_interval, None),  # no real in this variant
+        (approx(0.7), approx((0.2**0.5 + 1) / 2), *no_interval, None),
+        (approx(0.3), approx(1.4**0.5), *no_interval, 1.0),
+        (approx(0.1), approx(1.8**0.5), *no_interval, None),
+        (approx(0.6), approx(0.8**0.5), *no_interval, None),
+        (None, None, *no_interval, None),
     ]
-    distances = answer(connection, "by_generator", "distance_global")
-    assert distances[-1] == (approx(0.8**0.5),)
 
 
 def test_by_object_head(connection):
