@@ -12,7 +12,6 @@ from pipeline.head.report.run_table import render
 from pipeline.head.rows.selection import select
 from pipeline.head.run import run_experiment
 from pipeline.head.vectors.matrices import matrices
-from pipeline.query.questions import connect
 
 IMAGES = {"listing", "images", "image_embeddings"}
 CAPTIONS = {"listing", "images", "captions", "text_embeddings"}
@@ -90,20 +89,3 @@ def test_images_are_missing_by_the_tables_that_are_read(content, store):
     only = Experiment.model_validate(EXPERIMENT).on(IMAGES)
     found = select(store(made), only, "some")  # nothing of it reads captions
     assert pc.count(found.test.table["image_id"]).as_py() == 144
-
-
-@pytest.mark.parametrize("memory", [None, 1_500_000])
-def test_a_probe_of_another_node_is_one_more_row(content, tmp_path, memory):
-    """Its fakes are far apart where those of the DAG's own embeddings are not."""
-    made, other = content(shift=0.0), content(shift=6.0, width=5, seed=1)
-    other.features["error"][3] = "not in the file"
-    parts, theirs = made.write(tmp_path / "one"), other.write(tmp_path / "other")
-    parts["DINO v2"] = ("image_embeddings", theirs["image_embeddings"][1])
-    asked = {**EXPERIMENT, "probes": {"DINOv2": "DINO v2"}, "compare_to": "linear probe of DINOv2"}
-    experiment = Experiment.model_validate(asked)
-    runs = tmp_path / "runs"
-    result = run_experiment(connect(parts), experiment, "x", runs, {}, memory=memory)
-    own = {row["method"]: row["ap"] for row in result.means.to_pylist()}
-    assert own["linear probe of DINOv2"] > 0.95 > 0.8 > own["linear probe"]
-    assert result.means["method"].to_pylist()[-1] == "linear probe of DINOv2"
-    assert "training: 1 failed rows left out" in result.notes
