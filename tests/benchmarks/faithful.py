@@ -88,7 +88,7 @@ class Stored:
 
     def __init__(self, store: Path):
         self.store = store
-        self.uris = {row["image_id"]: row["uri"] for row in self.rows("images")}
+        self.uris = {row["image_id"]: row["uri"] for row in self.rows("listing")}
 
     def rows(self, node: str) -> list[dict[str, Any]]:
         """All rows of a node."""
