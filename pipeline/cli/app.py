@@ -324,8 +324,9 @@ def gc(
     """
     with reported():
         from pipeline.corpus.variants import tag
-        from pipeline.store import garbage, lost_lock
+        from pipeline.store import lost_lock
         from pipeline.store.parts import Store
+        from pipeline.store.upkeep import garbage
 
         cache = Store(store)
         kept: dict[str, set[str]] = {}

@@ -37,7 +37,7 @@ def retry(
         from pipeline.dag.graph import load
         from pipeline.query.open_store import tables
         from pipeline.store.parts import Store
-        from pipeline.store.retry import forget
+        from pipeline.store.upkeep.retry import forget
 
         graph, cache = load(dag, limited(overrides, limit)), Store(store)
         tables(graph, cache)  # that there is something, and no lock is missing

@@ -35,8 +35,8 @@ def verify(
         from pipeline.dag.graph import load
         from pipeline.query.open_store import tables
         from pipeline.store.parts import Store
-        from pipeline.store.verify import set_aside
-        from pipeline.store.verify import verify as verified
+        from pipeline.store.upkeep.verify import set_aside
+        from pipeline.store.upkeep.verify import verify as verified
 
         graph, cache = load(dag, limited(overrides, limit)), Store(store)
         tables(graph, cache)  # that there is something to verify, and no lock is missing

@@ -17,8 +17,8 @@ from pipeline.engine.run import Options, run
 from pipeline.query import open_store
 from pipeline.store.contents import asked
 from pipeline.store.parts import Store, read_part, write_part
-from pipeline.store.retry import forget
 from pipeline.store.totals import totals
+from pipeline.store.upkeep.retry import forget
 from tests.conftest import draw
 from tests.helpers.cheap_stages import Cheap
 

@@ -22,7 +22,7 @@ from pipeline.engine.run import Options, run
 from pipeline.query import open_store
 from pipeline.stages import listing
 from pipeline.store.parts import Store
-from pipeline.store.retry import forget
+from pipeline.store.upkeep.retry import forget
 from tests.conftest import draw, make_dag
 from tests.helpers.cheap_stages import Cheap, rows_of
 

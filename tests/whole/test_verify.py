@@ -15,7 +15,7 @@ from pipeline.store import part_file
 from pipeline.store.contents import asked
 from pipeline.store.parts import Store, read_part, write_part
 from pipeline.store.todo import check_not_stale
-from pipeline.store.verify import set_aside, verify
+from pipeline.store.upkeep.verify import set_aside, verify
 from tests.conftest import make_corpus, make_dag
 
 

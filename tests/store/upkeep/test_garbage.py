@@ -6,8 +6,8 @@ import pytest
 from pipeline import tables
 from pipeline.dag.graph import load
 from pipeline.errors import UserError
-from pipeline.store.garbage import delete, unused
 from pipeline.store.parts import Store, part_name, tagged
+from pipeline.store.upkeep.garbage import delete, unused
 
 
 @pytest.fixture

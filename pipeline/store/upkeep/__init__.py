@@ -1,0 +1,1 @@
+"""What is done to a store outside a run: reading all of it, forgetting failures, removing."""
