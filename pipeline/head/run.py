@@ -228,7 +228,8 @@ def _with_run(
     for key, value in {**of_all, "train_variant": experiment.variant}.items():
         measured = measured.append_column(key, pa.array([value] * len(measured)))
     configuration = json.dumps(experiment.configuration, sort_keys=True)
-    made_from = sorted(map(str, about["fingerprints"].values()))
+    # not the listing's: a corpus that moves keeps its runs, as it keeps all that was computed
+    made_from = sorted(str(one) for node, one in about["fingerprints"].items() if node != "listing")
     of_run = {"configuration": configuration, "dag": about["dag"], "made_from": made_from}
     types = {"made_from": pa.list_(pa.string())}
     for key, value in of_run.items():

@@ -87,7 +87,7 @@ RUN_FILES = {
             "train_variant": "varchar",
             "configuration": "varchar",
             "dag": "varchar",  # by whose name it was trained
-            "made_from": "varchar[]",  # the fingerprints of that DAG's nodes
+            "made_from": "varchar[]",  # fingerprints of that DAG's nodes but the listing
         },
     ),
     "differences": (

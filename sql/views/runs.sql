@@ -47,7 +47,8 @@
 -- configuration  JSON of what is not at its default, without the seed
 -- dag            the name of the DAG by which it was trained
 -- current        whether it is one of this DAG, as it is now: trained by its
---                name, and all that it was made from is in its nodes still
+--                name, and all that it was made from is in its nodes still;
+--                where the corpus lies, and a --limit, are no part of that
 
 with source as (
 
