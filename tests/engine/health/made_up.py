@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import pulse, tables
 from pipeline.spec import Parameters, Stage
-from pipeline.stages import registry
+from pipeline.stages import parse, registry
 
 FOLDER = "ITEM_TEST_MADE_UP"  # the folder with files named after what is to happen
 
@@ -73,4 +73,4 @@ def run(inputs, parameters, models):
     return tables.build("objects", {"image_id": ids})
 
 
-STAGE = Stage("parse", 1, ("captions",), "objects", Parameters, run)
+STAGE = Stage("parse", parse.STAGE.version, ("captions",), "objects", Parameters, run)
