@@ -75,9 +75,8 @@ def run_experiment(
     saved with the head. `say` gets progress lines. Unless `again`, a run that the same inputs gave
     before is read, not trained, and neither torch nor scikit-learn is imported. `memory`: bytes
     that vectors may take; what does not fit is streamed (`pipeline.head.vectors.sides`). `dag`: by
-    whose name it is found again. Raises
-    UserError for what `rows.select`, `samples` and `train` refuse, for a name that is no folder
-    name, and for a folder that cannot be written.
+    whose name it is found again. Raises UserError for what `rows.select`, `samples` and `train`
+    refuse, for a name that is no folder name, and for a folder that cannot be written.
     """
     started = perf_counter()
     if not re.fullmatch(r"[\w-][\w.-]*", name):
@@ -183,7 +182,6 @@ def _compute(
     )
     metrics = _with_run(metrics, about, experiment, fitted.chosen)
     measured = {METRICS: metrics, DIFFERENCES: differences}
-
     counts = {name: _counts(side) for name, side in selection.sides.items()}
     once = pc.equal(test.table["variant"], experiment.variant)  # the card counts images
     counts["test"] = _counts(replace(test, table=test.table.filter(once)))

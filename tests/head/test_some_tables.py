@@ -3,8 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline import tables
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.inputs import BASELINES
 from pipeline.errors import UserError
@@ -12,6 +14,8 @@ from pipeline.head.report.run_table import render
 from pipeline.head.rows.selection import select
 from pipeline.head.run import run_experiment
 from pipeline.head.vectors.matrices import matrices
+from pipeline.query.questions import connect
+from pipeline.store.parts import write_part
 
 IMAGES = {"listing", "images", "image_embeddings"}
 CAPTIONS = {"listing", "images", "captions", "text_embeddings"}
@@ -89,3 +93,35 @@ def test_images_are_missing_by_the_tables_that_are_read(content, store):
     only = Experiment.model_validate(EXPERIMENT).on(IMAGES)
     found = select(store(made), only, "some")  # nothing of it reads captions
     assert pc.count(found.test.table["image_id"]).as_py() == 144
+
+
+OBJECTS = IMAGES | CAPTIONS | {"objects", "object_embeddings"}
+
+
+def test_local_misalignment_without_a_features_node(content, store, tmp_path):
+    """Images whose objects are not embedded yet are missing, and not ones without objects."""
+    made = content()
+    ids = made.objects["image_id"]
+    lost = [row for row, i in enumerate(ids) if i == f"{1:032x}"]
+    for row in lost:  # all its objects failed: so has the image, as in `features`
+        made.objects["error"][row] = "no region"
+    bare = [i for row, i in enumerate(made.listing["image_id"]) if row % 8 == 0]
+    parts = made.write(tmp_path / "made")
+    for path in parts["object_embeddings"][1]:  # a caption without objects has one row
+        table = pq.read_table(path)
+        own = pq.read_table(path.parents[1] / "images" / path.name)["image_id"].to_pylist()
+        more = {"image_id": [i for i in bare if i in own]}
+        both = [table, tables.build("object_embeddings", more, 8)]
+        write_part(path, pa.concat_tables(both).sort_by("image_id"), {})
+    there = {name: parts[name] for name in OBJECTS}
+    experiment = Experiment.model_validate(EXPERIMENT).on(OBJECTS)
+    assert experiment.features == ("global", "local")
+    found = select(connect(there), experiment, "some")
+    assert found.train.notes == ("1 failed rows left out",)
+    x = matrices(connect(there), pa.chunked_array([[bare[0], f"{2:032x}"]]), experiment)
+    assert (x["local"][0] == 0).all() and x["local"][1].any()
+    for path in parts["object_embeddings"][1]:  # computed for some images only
+        table = pq.read_table(path)
+        write_part(path, table.filter(pc.not_equal(table["image_id"], f"{2:032x}")), {})
+    with pytest.raises(UserError, match=r"1 of \d+ selected .* in object_embeddings 1"):
+        select(connect(there), experiment, "some")

@@ -85,22 +85,19 @@ def fit(
     # first, so that a file of another width is said before anything is trained
     for method, path in experiment.foreign.items():
         foreign[method] = predicted(("raw_image",), partial(apply_linear, path, method))
-    for method, features in experiment.heads.items():
-        head(method, features)
-        last = method  # the one on all features
-    for method in (*experiment.baselines, *experiment.probed):
-        names = experiment.reads[method]
-        baseline = BASELINES["linear probe" if method in experiment.probed else method]
-        if baseline is None:
+    for method, names in experiment.reads.items():
+        baseline = BASELINES.get("linear probe" if method in experiment.probed else method)
+        if method in foreign:
+            found[method] = foreign[method]
+        elif baseline is None:
             head(method, names)
         else:
             say(f"fitting the baseline: {method}")
             tuned = baseline(side(names, "train"), side(names, "validation"), experiment)
             found[method] = predicted(names, tuned.predict)
             chosen[method] = tuned.chosen
-    found |= foreign
     return Fitted(
-        trained[last].head,
+        trained["+".join(experiment.features)].head,
         _curves(trained),
         chosen,
         {method: sides["validation"] for method, sides in found.items()},

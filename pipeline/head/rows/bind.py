@@ -21,7 +21,7 @@ from pipeline.dag.experiment import Experiment
 from pipeline.dag.file import Corpus
 from pipeline.errors import UserError
 from pipeline.head.rows.columns import COLUMNS, OF_PATHS, made, query
-from pipeline.head.rows.computed import COMPUTED
+from pipeline.head.rows.computed import COMPUTED, OF_OBJECTS
 from pipeline.head.rows.presets import expand
 from pipeline.head.rows.selection import ADVICE, experiment_rows, read_sides, select
 from pipeline.query import open_store, views
@@ -200,8 +200,9 @@ def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConn
         if view not in undecided:
             own = [name for name in TABLES[table] if name in ("image_id", "variant")]
             own += ["content_id"] if table == "images" else []
+            place = OF_OBJECTS if table == "object_embeddings" else identifier(view)
             connection.execute(
-                f"create or replace view {identifier(view)} as {no_rows(table)} "
+                f"create or replace view {place} as {no_rows(table)} "
                 f"union all by name select {', '.join(own)} from item_images"
             )
     return connection

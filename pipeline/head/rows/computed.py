@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from pipeline.dag.experiment import Experiment
 from pipeline.query.part_sql import identifier
 
-# tables of a row an image that methods read; what fails before `features` has failed there as well
-COMPUTED = ("features", "image_embeddings", "captions")
+# tables that methods read an image's rows of; what fails before `features` has failed there as well
+COMPUTED = ("features", "image_embeddings", "captions", "object_embeddings")
+_BEFORE_FEATURES = ("captions", "object_embeddings")
+# its view has the objects alone; here an image without any has its row
+OF_OBJECTS = "store.object_embeddings"
+# a row an image: failed, as in `features`, when its caption names objects and none is embedded
+_BY_IMAGE = (
+    "(select image_id, if(count(*) > count(error), null, max(error)) as error "
+    f"from {OF_OBJECTS} group by image_id)"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Computed:
         """What an experiment reads, of the tables that the DAG's nodes make."""
         read = experiment.tables(made)
         whole = "features" in read
-        own = [name for name in COMPUTED if name in read and not (whole and name == "captions")]
+        own = [n for n in COMPUTED if n in read and not (whole and n in _BEFORE_FEATURES)]
         return cls(
             tuple(dict.fromkeys([*own, *experiment.probes.values()])),
             "text_embeddings" in read and "captions" in read and not whole,
@@ -33,8 +41,11 @@ class Computed:
 
     def joins(self, key: str) -> str:
         """The joins to the image that `key` names."""
-        names = map(identifier, self.tables)
-        lines = [f"left join {name} on {name}.image_id = {key}" for name in names]
+        lines = []
+        for table in self.tables:
+            name = identifier(table)
+            rows = _BY_IMAGE if table == "object_embeddings" else name
+            lines.append(f"left join {rows} as {name} on {name}.image_id = {key}")
         if self.texts:
             failed = "select text, max(error) as error from text_embeddings group by text"
             lines.append(f"left join ({failed}) as said on said.text = captions.caption")

@@ -65,12 +65,8 @@ def in_every_variant(
     ids = pc.unique(own["image_id"])
     connection.register("item_tested", pa.table({"image_id": ids, "position": range(len(ids))}))
     try:
-        found = query(
-            connection,
-            _variants(connection, experiment),
-            "images",
-            "`item query DAG nodes` shows its nodes",
-        )
+        sql = _variants(connection, experiment)
+        found = query(connection, sql, "images", "`item query DAG nodes` shows its nodes")
     finally:
         connection.unregister("item_tested")
     names = order(pc.unique(found["variant"]).to_pylist())

@@ -1,40 +1,12 @@
 import os
 
-import numpy as np
 import pytest
 
 from pipeline import tables
-from pipeline.dag.graph import load
 from pipeline.errors import UserError
-from pipeline.store.parts import Store, part_name, tagged
+from pipeline.store.parts import part_name, tagged
 from pipeline.store.upkeep.garbage import delete, unused
-
-
-@pytest.fixture
-def dag(write_dag, fake_models):
-    return load(str(write_dag(models=fake_models)))
-
-
-@pytest.fixture
-def node(dag):
-    return dag.nodes["image_embeddings"]
-
-
-@pytest.fixture
-def store(tmp_path, node):
-    store = Store(tmp_path / "store")
-    store.create()
-    store.open_node(node, "small")
-    return store
-
-
-def embeddings(ids):
-    values = np.arange(len(ids) * 3, dtype=np.float32).reshape(-1, 3)
-    columns = {"image_id": ids, "embedding": tables.vectors(values), "norm": [1.0] * len(ids)}
-    return tables.build("image_embeddings", columns, 3)
-
-
-FACTS = {"rows_in": 2, "rows_ok": 2, "rows_failed": 0, "seconds_read": 0, "seconds_infer": 0}
+from tests.store.conftest import FACTS, embeddings
 
 
 def test_unused_nodes_are_listed_and_deleted(store, node):
