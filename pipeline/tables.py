@@ -35,6 +35,8 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         "mode": pa.string(),
         "orientation": pa.int8(),  # EXIF 1..8
         "jpeg_quality": pa.int16(),  # libjpeg's scale, estimated from the tables; JPEG only
+        "jpeg_tables": pa.string(),  # names the quantisation tables; JPEG only
+        "has_exif": pa.bool_(),  # before the pixels
         "sha256": pa.string(),
         "stamp": pa.string(),  # the file's time of change in ns, or its etag; null: not known
         **_ERROR,
@@ -49,6 +51,8 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         "mode": pa.string(),
         "orientation": pa.int8(),
         "jpeg_quality": pa.int16(),
+        "jpeg_tables": pa.string(),
+        "has_exif": pa.bool_(),
         "sha256": pa.string(),
         **_ERROR,
     },

@@ -19,6 +19,7 @@ ORDER = [
     ("query", "engine"),
     ("plan",),
     ("head",),
+    ("audit",),
     ("setup",),
     ("cli",),
     ("__main__",),

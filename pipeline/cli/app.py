@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.audit import audit, brief
 from pipeline.cli.console import (
     FAILED_ROWS,
     USAGE,
@@ -139,13 +140,15 @@ def run(
         measured = run_experiments(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
         )
+        audited = [] if stop.why or only else brief(graph, cache, addressed, quiet=as_json)
         go_on = None
         if stop.why:
             go_on = shlex.join(["item", *sys.argv[1:]])
             typer.echo(f"stopped ({stop.why}); go on with: {go_on}", err=True)
         if as_json:
             nodes_json = [vars(total) for total in totals]
-            print_json({"nodes": nodes_json, "experiments": measured, "go_on": go_on})
+            said = {"nodes": nodes_json, "experiments": measured, "audit": audited, "go_on": go_on}
+            print_json(said)
         if lacking and not stop.why:
             raise typer.Exit(FAILED_ROWS)
 
@@ -232,6 +235,7 @@ def status(
             print_totals(found)
 
 
+app.command()(audit)
 app.command()(verify)
 app.command()(retry)
 app.command()(query)
@@ -257,7 +261,7 @@ def train(
 
     Selected images that are not computed yet are an error, unless --partial.
     """
-    with reported(dag, overrides, limit, store):
+    with reported(dag, overrides, limit, store) as addressed:
         from pipeline.head.vectors.memory import parse
         from pipeline.store.parts import Store
 
@@ -271,9 +275,11 @@ def train(
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
         if partial:
             graph = replace(graph, experiments=_partial(graph))
-        measured = run_experiments(graph, Store(store), names, allowed, again=True, quiet=as_json)
+        cache = Store(store)
+        measured = run_experiments(graph, cache, names, allowed, again=True, quiet=as_json)
+        audited = brief(graph, cache, addressed, quiet=as_json)
         if as_json:
-            print_json({"experiments": measured})
+            print_json({"experiments": measured, "audit": audited})
 
 
 def _partial(graph: "Dag") -> "dict[str, Experiment]":

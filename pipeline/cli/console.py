@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from pipeline.setup.finding import Check
     from pipeline.store.totals import NodeTotal
 
+_DUCKDB_INTERRUPTED = "Query interrupted"  # what it makes of Ctrl-C while it answers
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 # a command in a message: what comes before a DAG's name, and what may follow it
-_ADVISED = re.compile(r"(item (?:run|plan|query|train|models fetch)) DAG\b")
+_ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|models fetch)) DAG\b")
 
 
 @contextmanager
@@ -45,7 +46,9 @@ def reported(
     except UserError as error:
         typer.echo(f"error: {of_command(str(error))}", err=True)
         raise typer.Exit(USAGE) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != _DUCKDB_INTERRUPTED:
+            raise
         typer.echo(
             "\ninterrupted: finished parts and saved runs are kept; run the same command to go on",
             err=True,

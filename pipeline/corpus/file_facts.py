@@ -22,6 +22,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # see `orientation`
 
 _ORIENTATION = 0x0112
+_EXIF_IFD = 0x8769  # where a TIFF keeps what other formats have a block for
+_TABLES_DIGITS = 16  # of a SHA-256
 
 # ITU-T T.81 annex K.1, luminance, in natural order: what libjpeg scales by its quality
 _LUMINANCE = np.array(
@@ -47,7 +49,9 @@ class Facts:
     """The content's identity (`sha256`, `bytes`), and the header's facts or else the `error`.
 
     width and height are in pixels as stored; orientation is EXIF's 1..8 (1 when there is none);
-    jpeg_quality is libjpeg's 1..100, None unless the format is JPEG.
+    jpeg_quality is libjpeg's 1..100, and jpeg_tables names the quantisation tables themselves (16
+    hex digits; equal where all tables are): both are None unless the format is JPEG. has_exif says
+    whether an EXIF block is there before the pixels, readable or not.
     """
 
     sha256: str
@@ -58,6 +62,8 @@ class Facts:
     mode: str | None = None
     orientation: int | None = None
     jpeg_quality: int | None = None
+    jpeg_tables: str | None = None
+    has_exif: bool | None = None
     error: str | None = None
 
 
@@ -80,6 +86,8 @@ def describe(data: bytes) -> Facts:
             mode=image.mode,
             orientation=orientation(image),
             jpeg_quality=_jpeg_quality(image),
+            jpeg_tables=jpeg_tables(image),
+            has_exif=_has_exif(image),
         )
     except ImageError as error:
         return Facts(sha256=sha256, bytes=len(data), error=str(error))
@@ -138,6 +146,26 @@ def _jpeg_quality(image: Image.Image) -> int | None:
         return None
     distances = np.abs(_standard_tables() - np.asarray(table)).sum(axis=1)
     return int(distances.argmin()) + 1
+
+
+def jpeg_tables(image: Image.Image) -> str | None:
+    """16 hex digits that name the quantisation tables of an opened JPEG; None for other formats.
+
+    Encoders have tables of their own, so these can tell which one wrote a file where the estimated
+    quality is the same.
+    """
+    tables = getattr(image, "quantization", None)
+    if not tables or _format(image) != "JPEG":
+        return None
+    said = repr([(number, list(tables[number])) for number in sorted(tables)])
+    return hashlib.sha256(said.encode()).hexdigest()[:_TABLES_DIGITS]
+
+
+def _has_exif(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", None)
+    if tags is not None:
+        return _EXIF_IFD in tags
+    return any(image.info.get(name) for name in ("exif", "Raw profile type exif"))
 
 
 @cache

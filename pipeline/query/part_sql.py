@@ -70,6 +70,7 @@ RUN_FILES = {
             "generator": "varchar",
             "seen": "boolean",
             **dict.fromkeys(("ap", "prevalence", "auroc", "fpr95"), "double"),
+            **dict.fromkeys(("auroc_low", "auroc_high"), "double"),
             **dict.fromkeys(("accuracy", "tnr", "tpr"), "double"),
             **dict.fromkeys(("balanced_accuracy", "nll", "ece"), "double"),
             # chosen on validation images, and what came of it

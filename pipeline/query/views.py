@@ -67,6 +67,7 @@ def connect(
 
     connection = duckdb.connect(":memory:")
     connection.execute("set parquet_metadata_cache = true")  # a part never changes
+    connection.execute("set enable_progress_bar = false")  # it would stand among the answers
     _fill(connection, tables, runs, where or {}, identity or Identity())
     if unsafe:
         return connection

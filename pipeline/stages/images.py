@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.decode import decode
+from pipeline.corpus.file_facts import jpeg_tables
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.variants import CLEAN, content_id, parse
 from pipeline.spec import Parameters, Stage
@@ -38,8 +39,8 @@ def run(inputs: Mapping[str, pa.Table], parameters: Images, models: Sequence[Any
 
     The rows are clean but for their image_id and variant, and have a uri. Each image is opened.
     width and height are those of the upright, perturbed image. Where the last step is JPEG, format,
-    jpeg_quality and bytes are that JPEG's; elsewhere they are null, since there is no file. An
-    image that cannot be decoded is a failed row; its sha256 stays.
+    bytes and what is known of a JPEG are that file's; elsewhere they are null, since there is no
+    file. An image that cannot be decoded is a failed row; its sha256 stays.
     """
     rows = inputs["images"]
     ids, variants = rows["image_id"].to_pylist(), rows["variant"].to_pylist()
@@ -50,6 +51,7 @@ def run(inputs: Mapping[str, pa.Table], parameters: Images, models: Sequence[Any
         if data is not None:
             quality = int(parse(variants[row])[-1].amount)
             facts |= {"format": "JPEG", "jpeg_quality": quality, "bytes": len(data)}
+            facts |= {"jpeg_tables": jpeg_tables(made), "has_exif": False}
         return facts
 
     found = rows.select(["image_id", "variant", "sha256"]).to_pylist()
@@ -62,7 +64,7 @@ def run(inputs: Mapping[str, pa.Table], parameters: Images, models: Sequence[Any
 
 STAGE = Stage(
     name="images",
-    version=2,
+    version=3,
     inputs=(),
     output="images",
     parameters=Images,

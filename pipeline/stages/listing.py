@@ -23,6 +23,8 @@ _FACTS = (
     "mode",
     "orientation",
     "jpeg_quality",
+    "jpeg_tables",
+    "has_exif",
     "sha256",
     "error",
 )
@@ -93,7 +95,7 @@ def labelled(path: str, error: str | None, parameters: Listing) -> dict[str, Any
 
 STAGE = Stage(
     name="listing",
-    version=2,
+    version=3,
     inputs=("files",),
     output="listing",
     parameters=Listing,

@@ -18,6 +18,8 @@
 -- accuracy     mean over the unseen of the share of right answers
 -- tnr          mean over the unseen of the share of reals called real
 -- tpr          mean over the unseen of the share of fakes called fake
+-- files_tell   AUROC of the run's `metadata` where that is far from chance, and
+--              other methods may have learned no more; null: it is not
 
 select
     experiment,
@@ -32,8 +34,10 @@ select
     avg(auroc) filter (where not seen) as auroc,
     avg(accuracy) filter (where not seen and ap is not null) as accuracy,
     avg(tnr) filter (where not seen and ap is not null) as tnr,
-    avg(tpr) filter (where not seen and ap is not null) as tpr
+    avg(tpr) filter (where not seen and ap is not null) as tpr,
+    any_value(files_tell) as files_tell
 from runs
+left join files_tell() using (experiment, run_id, variant)
 where
     ($experiment::varchar is null or experiment = $experiment)
     and (current or $dags = 'all')

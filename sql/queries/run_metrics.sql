@@ -18,6 +18,8 @@
 -- tnr         share of reals called real
 -- tpr         share of fakes called fake
 -- n           tested images
+-- files_tell  AUROC of the run's `metadata` where that is far from chance, and
+--             other methods may have learned no more; null: it is not
 
 with newest as (
 
@@ -47,8 +49,10 @@ select
     runs.accuracy,
     runs.tnr,
     runs.tpr,
-    runs.n
+    runs.n,
+    files_tell
 from runs
 inner join newest using (experiment, run_id)
+left join files_tell() using (experiment, run_id, variant)
 where runs.variant = coalesce($variant::varchar, runs.train_variant)
 order by saved desc, experiment, run_id, method, seen desc, generator

@@ -15,6 +15,8 @@
 -- mode          the colour mode as stored (RGB, L, P, …)
 -- orientation   EXIF orientation, 1 to 8
 -- jpeg_quality  estimated from the tables; JPEG only
+-- jpeg_tables   names the quantisation tables; JPEG only
+-- has_exif      whether an EXIF block lies before the pixels
 -- sha256        of the whole file
 -- stamp         when the file was changed, in ns, or its etag; null: unknown
 -- error         why the file could not be read; null if it could
@@ -42,6 +44,8 @@ renamed as (
         mode,
         orientation,
         jpeg_quality,
+        jpeg_tables,
+        has_exif,
         sha256,
         stamp,
         error

@@ -17,6 +17,8 @@
 -- prevalence  share of fakes: the average precision of guessing
 -- auroc       area under the ROC curve; null when a class is missing
 -- fpr95       share of reals called fake where 95 % of the fakes are
+-- auroc_low   lower end of the 95 % interval of auroc; null: no resamples
+-- auroc_high  its upper end
 -- accuracy    share of right answers
 -- tnr         share of reals called real
 -- tpr         share of fakes called fake

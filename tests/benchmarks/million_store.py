@@ -55,14 +55,21 @@ from tests.benchmarks.million_world import (
 PART = 4096
 VARIANTS = (75, 50)  # JPEG qualities
 _SIZES = ((256, 256), (512, 512), (500, 375), (640, 480), (1024, 1024))
+TABLES = [sha256(f"tables {number}".encode()).hexdigest()[:16] for number in range(21)]
 _DAMAGE = "image cannot be decoded: image file is truncated"
 
 
-def write_dag(out: Path, part_size: int, variants: Sequence[int]) -> Path:
-    """`out/dag.yaml`: the demo's nodes over a corpus that is not there, and two experiments."""
+def write_dag(
+    out: Path, part_size: int, variants: Sequence[int], nodes: Sequence[str] | None = None
+) -> Path:
+    """`out/dag.yaml`: the demo's nodes over a corpus that is not there, and two experiments.
+
+    With `nodes` these alone, and no experiments.
+    """
     dag = yaml.safe_load((folder("dags") / "demo.yaml").read_text("utf-8"))
     here = (folder("data") / "demo" / "models").as_posix()
-    text = yaml.safe_dump(dag["nodes"]).replace("../data/demo/models", here)
+    kept = {name: node for name, node in dag["nodes"].items() if nodes is None or name in nodes}
+    text = yaml.safe_dump(kept).replace("../data/demo/models", here)
     sides = {"validation": "split = 'val'", "test": "split = 'test'", "allow_overlap": True}
     head = {"hidden": [512], "epochs": 5}
     one = f"generator = '{GENERATORS[4]}' and split"
@@ -87,6 +94,8 @@ def write_dag(out: Path, part_size: int, variants: Sequence[int]) -> Path:
             "all_generators": {"train": "split = 'train'", **sides, "head": head},
         },
     }
+    if nodes is not None:
+        del dag["experiments"]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "dag.yaml"
     path.write_text(yaml.safe_dump(dag, sort_keys=False))
@@ -101,9 +110,13 @@ def write(
     processes: int = 2,
     part_size: int = PART,
     variants: Sequence[int] = VARIANTS,
+    nodes: Sequence[str] | None = None,
 ) -> Path:
-    """Writes DAG and store; returns the DAG's path. Processes change nothing but the time."""
-    path = write_dag(out, part_size, variants)
+    """Writes DAG and store; returns the DAG's path. Processes change nothing but the time.
+
+    `nodes`: those to write beside listing and images (default: all).
+    """
+    path = write_dag(out, part_size, variants, nodes)
     dag, store = load(str(path)), Store(out / "store")
     store.create()
     for node in dag.nodes.values():
@@ -178,8 +191,8 @@ def _write_variant(job: tuple[Path, Path, Asked, int, int]) -> None:
 def _write_nodes(dag: Dag, store: Store, part: str, made: dict[str, pa.Table]) -> None:
     """Computes the last two tables, and commits a part of every node but the listing."""
     for stage in (misalign, features):
-        node = next(node for node in dag.nodes.values() if node.stage is stage.STAGE)
-        made[node.name] = stage.run(made, node.parameters, ())
+        for node in [node for node in dag.nodes.values() if node.stage is stage.STAGE]:
+            made[node.name] = stage.run(made, node.parameters, ())
     for node in dag.nodes.values():
         if node.name != "listing":
             above = {i: dag.nodes[name].folder for i, name in inputs_of(node).items()}
@@ -252,6 +265,8 @@ def _listing(files: np.ndarray, count: int, dag: Dag, seed: int) -> pa.Table:
         "mode": _where(whole, np.full(len(files), "RGB")),
         "orientation": _where(whole, np.ones(len(files), np.int8)),
         "jpeg_quality": _where(whole & jpeg, 75 + dice[:, 3] % 21),
+        "jpeg_tables": _where(whole & jpeg, np.array(TABLES)[dice[:, 3] % 21]),
+        "has_exif": _where(whole, dice[:, 3] % 7 == 0),
         "sha256": shas,
         "stamp": ["0"] * len(files),
         "error": _where(~whole, np.full(len(files), _DAMAGE)),

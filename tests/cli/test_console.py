@@ -1,6 +1,9 @@
 from pathlib import Path
 
-from pipeline.cli.console import addressed
+import pytest
+import typer
+
+from pipeline.cli.console import addressed, reported
 
 ADVICE = '`item run DAG --until features`; `item query DAG "select 1"`'
 
@@ -24,3 +27,14 @@ def test_other_words_stay():
     assert addressed(ADVICE, None) == ADVICE
     for text in ("the DAG has no experiments", "`item run DAGS`"):
         assert addressed(text, "demo") == text
+
+
+def test_ctrl_c_is_one_wherever_it_strikes(capsys):
+    """DuckDB tells of it by a RuntimeError while it answers; any other one is a bug."""
+    for error in (KeyboardInterrupt(), RuntimeError("Query interrupted")):
+        with pytest.raises(typer.Exit) as end, reported():
+            raise error
+        assert end.value.exit_code == 130
+        assert "run the same command to go on" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="a bug"), reported():
+        raise RuntimeError("a bug")

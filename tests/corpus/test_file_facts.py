@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from pipeline.corpus import file_facts as module
 from pipeline.corpus.file_facts import describe
@@ -41,7 +41,7 @@ def test_facts_of_a_jpeg():
 def test_format_comes_from_the_content(format):
     facts = describe(encode(picture(), format))
     assert (facts.format, facts.width, facts.height) == (format, 24, 16)
-    assert facts.jpeg_quality is None
+    assert (facts.jpeg_quality, facts.jpeg_tables) == (None, None)
     assert facts.error is None
 
 
@@ -64,6 +64,48 @@ def test_a_multi_picture_file_is_a_jpeg():
     data = encode(picture(), "MPO", save_all=True, append_images=[picture()], quality=90)
     facts = describe(data)
     assert (facts.format, facts.jpeg_quality) == ("JPEG", 90)
+
+
+def test_tables_name_the_encoder_where_the_quality_does_not():
+    own = describe(encode(picture(), "JPEG", quality=70))
+    assert own.jpeg_tables == describe(encode(picture(8, 8), "JPEG", quality=70)).jpeg_tables
+    base = Image.open(io.BytesIO(encode(picture(), "JPEG", quality=70)))
+    luminance, chrominance = (list(base.quantization[i]) for i in (0, 1))
+    chrominance[63] += 1
+    other = describe(encode(picture(), "JPEG", qtables=[luminance, chrominance]))
+    assert other.jpeg_quality == own.jpeg_quality == 70
+    assert other.jpeg_tables != own.jpeg_tables
+    names = {describe(encode(picture(), "JPEG", quality=q)).jpeg_tables for q in range(1, 101)}
+    assert len(names) == 100
+    assert all(len(name) == 16 and int(name, 16) >= 0 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("format", "keeps"),
+    [
+        *(("JPEG", True), ("MPO", True), ("PNG", True), ("WEBP", True), ("AVIF", True)),
+        *(("GIF", False), ("BMP", False), ("PPM", False), ("JPEG2000", False)),
+    ],
+)
+def test_exif_is_found_in_the_formats_that_keep_it(format, keeps):
+    assert describe(encode(picture(), format)).has_exif is False
+    if keeps:
+        block = exif(1)
+        block[0x010F] = "a camera"
+        assert describe(encode(picture(), format, exif=block)).has_exif is True
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_exif_that_cannot_be_read_is_there_all_the_same():
+    data = encode(picture(), "JPEG", exif=b"Exif\x00\x00MM\x00*garbage and more of it")
+    assert describe(data).has_exif is True
+
+
+def test_exif_of_a_tiff_is_a_directory_of_its_own():
+    assert describe(encode(picture(), "TIFF", exif=exif(6))).has_exif is False
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x8769] = {0x829A: 0.01}  # the exposure time
+    assert describe(encode(picture(), "TIFF", tiffinfo=tags)).has_exif is True
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -103,6 +145,7 @@ def test_what_is_no_image_has_an_error_and_null_facts(data, error):
     assert facts.sha256 == hashlib.sha256(data).hexdigest()
     assert facts.bytes == len(data)
     assert (facts.format, facts.width, facts.mode, facts.orientation) == (None,) * 4
+    assert (facts.jpeg_tables, facts.has_exif) == (None, None)
 
 
 def png_claiming(width: int, height: int) -> bytes:

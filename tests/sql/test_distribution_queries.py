@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.errors import UserError
 from tests.sql.conftest import A, B, C, E, answer, approx
 
 MEANS = ("kind", "images", "cosine_global", "with_objects", "cosine_local", "worst_cosine")
@@ -119,7 +120,7 @@ def test_without_objects(connection):
 
 
 def test_near_duplicates(connection):
-    columns = ("generator", "image_a", "image_b", "uri_a", "kind_a", "kind_b", "cosine")
+    columns = ("generator_a", "image_a", "image_b", "uri_a", "kind_a", "kind_b", "cosine")
     assert answer(connection, "near_duplicates", *columns) == []
     pairs = [
         ("biggan", C, E, "biggan/1_fake/c.png", "fake", None, 0.0),
@@ -131,3 +132,23 @@ def test_near_duplicates(connection):
     assert answer(connection, name, *columns, given=given) == pairs[1:]
     assert answer(connection, name, *columns, given=(all_pairs, "pairs=1")) == pairs[:1]
     assert answer(connection, name, *columns, given=(all_pairs, "sample=1")) == []
+
+
+def test_near_duplicates_across_sides(connection):
+    """C is listed by biggan and sdxl (test), E by biggan (test) as both labels, A and B by progan
+    (train). Rows n of each part share a unit vector: A and C, B and E."""
+    sides = ("generator_a", "generator_b", "split_a", "split_b", "image_a", "image_b", "cosine")
+    same = [
+        ("progan", "biggan", "train", "test", A, C, 1.0),
+        ("progan", "sdxl", "train", "test", A, C, 1.0),
+    ]
+    for across in ("split", "generator"):
+        assert answer(connection, "near_duplicates", *sides, given=(f"across={across}",)) == same
+    given = ("across=label", "cosine=0")
+    found = answer(connection, "near_duplicates", "image_a", "image_b", "cosine", given=given)
+    assert found == [(A, C, 1.0), (A, C, 1.0), (A, B, 0.0)]
+    given = ("across=split", "cosine=0")
+    found = answer(connection, "near_duplicates", "image_a", "image_b", given=given)
+    assert sorted(set(found)) == [(A, C), (A, E), (B, C), (B, E)]
+    with pytest.raises(UserError, match="across is generator, split or label"):
+        answer(connection, "near_duplicates", "cosine", given=("across=class",))

@@ -47,6 +47,47 @@ def test_run_means(connection):
     ]
 
 
+def _of_metadata(known, folder, rows):
+    """A connection with one run of the methods head and metadata; `rows`: those of metadata."""
+    folder.mkdir(parents=True)
+    shared = {"variant": "clean", "train_variant": "clean", "seen": False, "ap": 0.5}
+    rows = [{**shared, "method": "metadata", **row} for row in rows]
+    rows.append({**shared, "method": "head", "scope": "generator", "generator": "a", "auroc": 0.9})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "metrics.parquet")
+    return connect(known, [folder])
+
+
+@pytest.mark.parametrize(
+    ("mean", "of_generator", "told"),
+    [
+        ((0.8, 0.7, 0.9), (0.99, 0.98, 1.0), 0.8),  # the mean's lower end is 0.2 above chance
+        ((0.7, 0.55, 0.8), (0.99, 0.98, 1.0), None),  # and here 0.05, whatever a generator says
+        ((0.25, 0.2, 0.35), (0.5, 0.4, 0.6), 0.25),  # turned round
+        (None, (0.3, 0.2, 0.39), 0.3),  # a run without a mean
+        (None, (0.3, 0.2, 0.45), None),
+        ((0.61, None, None), (0.5, None, None), 0.61),  # no resamples: the figure itself
+        ((0.6, None, None), (0.9, None, None), None),  # just 0.1
+    ],
+)
+def test_runs_say_where_files_tell(known, tmp_path, mean, of_generator, told):
+    names = ("auroc", "auroc_low", "auroc_high")
+    rows = [{"scope": "generator", "generator": "a", **dict(zip(names, of_generator, strict=True))}]
+    if mean:
+        rows.append({"scope": "mean", "generator": None, **dict(zip(names, mean, strict=True))})
+    connection = _of_metadata(known, tmp_path / "cross" / "one", rows)
+    for name in ("run_metrics", "run_means"):
+        assert set(answer(connection, name, "files_tell")) == {(told,)}
+
+
+def test_the_generator_that_files_tell_most_of_is_named(known, tmp_path):
+    rows = [
+        {"scope": "generator", "generator": name, "auroc": auroc}
+        for name, auroc in (("a", 0.7), ("b", 0.1), ("c", 0.8))
+    ]
+    connection = _of_metadata(known, tmp_path / "cross" / "one", rows)
+    assert set(answer(connection, "run_means", "files_tell")) == {(0.1,)}
+
+
 def test_run_seeds(known, tmp_path):
     """Two seeds of one configuration, one of another; two unseen generators and a seen one."""
     folders = []

@@ -5,6 +5,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline import tables
+from pipeline.corpus.file_facts import describe
 from pipeline.corpus.files import list_files
 from pipeline.stages import images, listing
 from pipeline.stages.images import described
@@ -40,6 +41,8 @@ def test_facts_are_copied_from_the_first_file(tmp_path):
         "mode": "RGB",
         "orientation": 1,
         "jpeg_quality": None,
+        "jpeg_tables": None,
+        "has_exif": False,
         "sha256": digest,
         "error": None,
     }
@@ -99,6 +102,8 @@ def test_a_variant_that_ends_in_jpeg_has_the_facts_of_that_file(tmp_path):
         "mode": "RGB",
         "orientation": 1,
         "jpeg_quality": 50,
+        "jpeg_tables": describe(stream.getvalue()).jpeg_tables,
+        "has_exif": False,
         "sha256": digest,
         "error": None,
     }
@@ -110,7 +115,8 @@ def test_a_variant_without_a_file_has_no_format_and_no_size_on_disk(tmp_path):
     (tmp_path / "a/0_real").mkdir(parents=True)
     Image.new("L", (6, 4)).save(tmp_path / "a/0_real/1.jpg", exif=block)
     (row,) = perturbed(tmp_path, "jpeg_50+blur_1")
-    assert [row[name] for name in ("bytes", "format", "jpeg_quality")] == [None] * 3
+    assert [row[name] for name in ("bytes", "format", "jpeg_quality", "has_exif")] == [None] * 4
+    assert row["jpeg_tables"] is None
     size = [row[name] for name in ("width", "height", "mode", "orientation")]
     assert size == [4, 6, "RGB", 1]  # upright
 

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from pipeline import tables
+from pipeline.corpus.file_facts import describe
 from pipeline.corpus.files import FILES, list_files
 from pipeline.errors import UserError
 from pipeline.spec import output_parameters
@@ -44,6 +45,8 @@ def test_labels_and_facts(tmp_path):
         "mode": "RGB",
         "orientation": 1,
         "jpeg_quality": 80,
+        "jpeg_tables": describe(path.read_bytes()).jpeg_tables,
+        "has_exif": False,
         "sha256": digest,
         "stamp": str(path.stat().st_mtime_ns),
         "error": None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     **dict.fromkeys(("uri", "image_id", "label", "generator", "dataset", "split"), "listing"),
     **dict.fromkeys(("class_name", "bytes", "width", "height", "format"), "listing"),
-    **dict.fromkeys(("mode", "jpeg_quality"), "listing"),
+    **dict.fromkeys(("mode", "jpeg_quality", "jpeg_tables", "has_exif"), "listing"),
     **dict.fromkeys(("num_objects", "cosine_global", "distance_global"), "features"),
     **dict.fromkeys(("cosine_local", "distance_local"), "features"),
 }

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from pipeline.errors import UserError, nearest
 from pipeline.models.clip.pixels import Fit, Pixels, fitted
 from pipeline.models.clip.text_tower import TextTower
+from pipeline.models.clip.view import View, shown
 from pipeline.models.precision import Precision, computing
 from pipeline.models.transfer import Home
 from pipeline.models.weights import checkpoints
@@ -250,15 +251,9 @@ class Clip:
         A box (x0, y0, x1, y1) in fractions of the image: inside it after a centre crop, beyond it
         where the transform pads.
         """
-        if self.resize_mode == "squash":
-            return (0.0, 0.0, 1.0, 1.0)
-        width, height = size
-        rows, columns = self.image_size
-        ratios = (width / columns, height / rows)
-        ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
-        shown = (columns * ratio / width, rows * ratio / height)
-        x0, y0 = (0.5 - part / 2 for part in shown)
-        return (x0, y0, x0 + shown[0], y0 + shown[1])
+        part = shown(View(self.resize_mode, *self.image_size), *size)
+        x0, y0 = (0.5 - float(share) / 2 for share in part)
+        return (x0, y0, x0 + float(part[0]), y0 + float(part[1]))
 
     def _batch(self, prepared: Sequence[Any]) -> Any:
         return self._pixels.batch(prepared, self.device, self._dtype)

@@ -1,0 +1,154 @@
+"""How many images of each label there are, and whether one label's fail more often."""
+
+from typing import TYPE_CHECKING
+
+from scipy.stats import fisher_exact
+
+from pipeline.audit.finding import (
+    FEWEST,
+    LEVEL,
+    LOOK_FAILED,
+    LOOK_RARE,
+    Finding,
+    not_judged,
+    percent,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+BALANCE, FAILURES = "class balance", "failures by label"
+
+_COUNTS = """
+select
+    generator,
+    split,
+    count(distinct image_id) filter (where label = 0) as reals,
+    count(distinct image_id) filter (where label = 1) as fakes,
+    count(*) filter (where label is null) as unlabelled
+from listing
+group by generator, split
+order by generator nulls first, split nulls first
+"""
+
+_ALL = """
+select
+    count(distinct image_id) filter (where label = 0) as reals,
+    count(distinct image_id) filter (where label = 1) as fakes,
+    count(*) filter (where label is null) as unlabelled,
+    count(*) as files
+from listing
+"""
+
+# a row a node: of how many files of each label it has no row that is ok; nodes that are not
+# complete count what they have
+_FAILED = """
+with once as (
+    select
+        coalesce(image_id, uri) as image_id,
+        min(uri) as uri,
+        min(label) as label
+    from listing
+    where label is not null
+    group by coalesce(image_id, uri)
+    having min(label) = max(label)
+),
+
+failed as (
+    select distinct
+        failures.node,
+        once.image_id,
+        once.label
+    from failures
+    inner join listing on failures.key = listing.uri
+    inner join once on once.image_id = coalesce(listing.image_id, listing.uri)
+    where failures.table_name = 'listing'
+    union
+    select distinct
+        failures.node,
+        once.image_id,
+        once.label
+    from failures
+    inner join once on failures.key = once.image_id
+    where failures.table_name not in ('listing', 'text_embeddings')
+),
+
+sizes as (
+    select
+        count(*) filter (where label = 0) as reals,
+        count(*) filter (where label = 1) as fakes
+    from once
+)
+
+select
+    failed.node,
+    count(*) filter (where failed.label = 0) as reals_failed,
+    count(*) filter (where failed.label = 1) as fakes_failed,
+    any_value(sizes.reals) as reals,
+    any_value(sizes.fakes) as fakes
+from failed
+cross join sizes
+group by failed.node
+order by failed.node
+"""
+
+
+def balance(connection: "DuckDBPyConnection") -> Finding:
+    """Images by label; details by generator and split."""
+    details = tuple(connection.sql(_COUNTS).to_arrow_table().to_pylist())
+    ((reals, fakes, unlabelled, files),) = connection.sql(_ALL).fetchall()
+    figure = f"{reals:,} real, {fakes:,} fake images in {files:,} files"
+    figure += f", {unlabelled:,} of them without a label" if unlabelled else ""
+    rare = min(reals, fakes)
+    if rare < FEWEST:
+        lacking = "fake" if fakes < reals else "real"
+        why = "no label" if not reals + fakes else f"too few {lacking} images"
+        return Finding(
+            BALANCE,
+            figure,
+            "not judged",
+            f"{why}: nothing can be said of what tells labels apart",
+            "the layout reads labels out of paths: `corpus.layout`",
+            details,
+        )
+    own = {row["generator"] for row in details if row["reals"]}
+    lonely = sorted({str(r["generator"]) for r in details if r["fakes"]} - {str(o) for o in own})
+    seen = f"without real images of their own: {', '.join(lonely)}" if lonely else ""
+    if rare / (reals + fakes) < LOOK_RARE:
+        advice = "read AUROC and balanced accuracy, not accuracy; AP's chance is the share of fakes"
+        return Finding(BALANCE, figure, "look", seen, advice, details)
+    return Finding(BALANCE, figure, "ok", seen, "", details)
+
+
+def failures(connection: "DuckDBPyConnection") -> Finding:
+    """The node of which one label's images fail more often than the other's, if there is one."""
+    found = connection.sql(_FAILED).to_arrow_table().to_pylist()
+    reals, fakes, *_ = connection.sql(_ALL).fetchall()[0]
+    if min(reals, fakes) < FEWEST:
+        return not_judged(FAILURES, "too few images of a label")
+    if not found:
+        return Finding(FAILURES, "nothing failed", "ok")
+    for row in found:
+        real, fake = (row[f"{name}_failed"] / row[name] for name in ("reals", "fakes"))
+        bad = [row["reals_failed"], row["fakes_failed"]]
+        good = [row["reals"] - bad[0], row["fakes"] - bad[1]]
+        row["p"] = float(fisher_exact([bad, good]).pvalue)
+        row["real_share"], row["fake_share"] = real, fake
+    worst = max(found, key=lambda row: abs(row["real_share"] - row["fake_share"]))
+    told = [
+        row
+        for row in found
+        if row["p"] < LEVEL / len(found)
+        and abs(row["real_share"] - row["fake_share"]) >= LOOK_FAILED
+    ]
+    if told:
+        worst = max(told, key=lambda row: abs(row["real_share"] - row["fake_share"]))
+    shares = (percent(worst[f"{name}_share"]) for name in ("real", "fake"))
+    figure = "{}: {} of real, {} of fake".format(worst["node"], *shares)
+    advice = (
+        "what fails is neither trained nor tested on, so the others are no fair sample: "
+        "`item query DAG failure_causes`"
+    )
+    return Finding(
+        FAILURES, figure, "look" if told else "ok", "", advice if told else "", tuple(found)
+    )

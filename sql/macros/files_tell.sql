@@ -1,0 +1,57 @@
+-- One row: a trained run and a variant of its tested images in which files
+-- alone tell reals from fakes: the baseline `metadata` (size, shape, format) has
+-- an AUROC whose interval is further than 0.1 from 0.5, as the line above a
+-- run's table says. Other methods may have learned no more than that:
+-- from run_means left join files_tell() using (experiment, run_id, variant)
+--
+-- experiment  as in runs
+-- run_id      as in runs
+-- variant     of the tested images
+-- files_tell  the AUROC, of the mean over unseen generators where there is one,
+--             else of the generator that it is furthest from 0.5 on; below 0.5
+--             it is turned round since training
+
+create macro files_tell() as table
+
+with asked as (
+
+    select
+        experiment,
+        run_id,
+        variant,
+        scope,
+        generator,
+        auroc,
+        greatest(
+            coalesce(auroc_low, auroc) - 0.5, 0.5 - coalesce(auroc_high, auroc)
+        ) as distance
+    from store.runs
+    where method = 'metadata' and auroc is not null
+
+),
+
+counted as (
+
+    select *
+    from asked
+    qualify
+        scope = 'mean'
+        or count(*) filter (where scope = 'mean')
+            over (partition by experiment, run_id, variant)
+        = 0
+
+)
+
+select
+    experiment,
+    run_id,
+    variant,
+    auroc as files_tell
+from counted
+where distance > 0.1
+qualify
+    row_number() over (
+        partition by experiment, run_id, variant
+        order by distance desc, generator
+    )
+    = 1
