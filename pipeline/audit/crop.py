@@ -37,8 +37,11 @@ _LABELS = (("real", 0), ("fake", 1))
 
 
 def views(dag: "Dag") -> dict[str, View | None]:
-    """How each CLIP that embeds images looks at them, by its node; None: not known here."""
-    nodes = [node for node in dag.nodes.values() if node.stage.output == "image_embeddings"]
+    """How each CLIP that embeds images looks at them, by its node; None: not known here.
+
+    Provided embeddings are left out: nobody says how their images were looked at.
+    """
+    nodes = [node for node in dag.nodes.values() if node.stage.name == "embed_images"]
     return {node.name: view_of(node.parameters.clip) for node in nodes}
 
 
