@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN, order
 from pipeline.head.figures import bootstrap
+from pipeline.head.figures.bootstrap import OneGenerator
 from pipeline.head.figures.choose import Choice
 from pipeline.head.figures.metrics import CHOSEN, NAMES, chosen_metrics, metrics
-from pipeline.head.figures.populations import Population, populations
+from pipeline.head.figures.populations import populations
 
 COUNTS = ("n", "num_real", "num_fake")
 COMPARED = ("ap", "accuracy")  # with clean images
@@ -153,12 +154,13 @@ def _cells(
         ids = test["image_id"].take(here).combine_chunks().dictionary_encode().indices.to_numpy()
         drawn_from = populations(ids, label[here], rows_of, seed)  # alike in every variant
         groups = {}
-        for generator, own_rows in rows_of.items():
-            rows = here[own_rows]
-            found = _figures(
-                label[rows], stacked[:, rows], chosen, resamples, drawn_from[generator]
-            )
-            groups[generator] = dict(zip(probabilities, found, strict=True))
+        tested = [
+            OneGenerator(label[here[own]], stacked[:, here[own]], drawn_from[name])
+            for name, own in rows_of.items()
+        ]
+        samples = bootstrap.resample(tested, resamples) if resamples else [{}] * len(tested)
+        for generator, one, drawn in zip(rows_of, tested, samples, strict=True):
+            groups[generator] = dict(zip(probabilities, _figures(one, chosen, drawn), strict=True))
             key = {"scope": "generator", "generator": generator, "generators": 1}
             key["seen"] = generator in trained_on
             cells.append(_Cell({"variant": variant, **key}, groups[generator], None))
@@ -193,21 +195,14 @@ def _groups(
 
 
 def _figures(
-    label: np.ndarray,
-    probabilities: np.ndarray,
-    choices: list[Choice | None],
-    resamples: int,
-    drawn_from: tuple[Population, Population],
+    tested: OneGenerator, choices: list[Choice | None], samples: Mapping[str, np.ndarray]
 ) -> list[_Figures]:
     """Of one generator, a method each."""
-    samples = {}
-    if resamples:
-        samples = bootstrap.resample(label, probabilities, resamples, drawn_from)
     out = []
-    for m, (p, choice) in enumerate(zip(probabilities, choices, strict=True)):
-        values = metrics(label, p)
+    for m, (p, choice) in enumerate(zip(tested.probabilities, choices, strict=True)):
+        values = metrics(tested.label, p)
         if choice:
-            values |= {**asdict(choice), **chosen_metrics(label, p, choice)}
+            values |= {**asdict(choice), **chosen_metrics(tested.label, p, choice)}
         out.append(_Figures(values, {name: drawn[m] for name, drawn in samples.items()}))
     return out
 

@@ -10,6 +10,8 @@ from hashlib import sha256
 
 import numpy as np
 
+Key = tuple[tuple[int, ...], int]
+
 
 @dataclass(frozen=True)
 class Population:
@@ -23,6 +25,11 @@ class Population:
     members: np.ndarray | None
     seed: tuple[int, ...]
     label: int
+
+    @property
+    def key(self) -> Key:
+        """Which population it is, whoever of it belongs to a generator."""
+        return self.seed, self.label
 
     def numbers(self) -> np.random.Generator:
         """Random numbers from their beginning on."""

@@ -4,10 +4,16 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.head.figures import bootstrap
-from pipeline.head.figures.bootstrap import NAMES, interval, resample
+from pipeline.head.figures.bootstrap import NAMES, OneGenerator, interval
 from pipeline.head.figures.populations import populations
 
 LABEL = np.repeat([0, 1], [40, 60])
+
+
+def resample(label, scores, times, drawn_from):
+    """Of one generator."""
+    (found,) = bootstrap.resample([OneGenerator(np.asarray(label), scores, drawn_from)], times)
+    return found
 
 
 def alone(label, seed, name):
@@ -28,7 +34,7 @@ def test_each_resample_is_scikit_learns_value_of_the_drawn_images(monkeypatch):
 
     def spy(*arguments):
         for counts in counts_of(*arguments):
-            kept.append(np.concatenate(counts, axis=1))  # LABEL has the reals first
+            kept.append(np.concatenate(list(counts.values()), axis=1))  # LABEL: reals first
             yield counts
 
     monkeypatch.setattr(bootstrap, "_counts", spy)

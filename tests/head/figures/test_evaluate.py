@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.head.figures.bootstrap import interval, resample
+from pipeline.head.figures.bootstrap import OneGenerator, interval, resample
 from pipeline.head.figures.choose import Choice
 from pipeline.head.figures.evaluate import CHOICES, DIFFERENCES, measure, predictions, split
 from pipeline.head.figures.metrics import CHOSEN, chosen_metrics
@@ -87,11 +87,12 @@ def test_intervals_are_those_of_the_resamples_and_the_means_of_their_mean():
     rows, means = split(measure(test, scores, {"gan"}, resamples=200, seed=7)[0])
     label = test["label"].to_numpy()[:60]
     stacked = np.stack(list(scores.values()))
-    vae, flow = (
-        resample(label, stacked[:, rows], 200, populations(own, label, {name: own}, 7)[name])
-        for own in [np.arange(60)]
+    own = np.arange(60)
+    tested = [
+        OneGenerator(label, stacked[:, rows], populations(own, label, {name: own}, 7)[name])
         for name, rows in (("vae", slice(60, 120)), ("flow", slice(120, 180)))
-    )
+    ]
+    vae, flow = resample(tested, 200)
     by = {(row["method"], row["generator"]): row for row in rows.to_pylist()}
     for name in ("ap", "accuracy"):
         row = by["by 2", "flow"]

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import bootstrap as scipys
 
 from pipeline.head.figures import bootstrap
-from pipeline.head.figures.bootstrap import resample
+from pipeline.head.figures.bootstrap import OneGenerator, resample
 from pipeline.head.figures.evaluate import measure, split
 from pipeline.head.figures.populations import populations
 
@@ -14,11 +14,18 @@ LABEL = np.array([0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 1])
 GROUPS = {"gan": np.arange(6), "vae": np.arange(6, 11), "flow": np.arange(11, 14)}
 
 
+def drawn(found, times):
+    """How often each real and each fake of a group is drawn, of its two populations."""
+    (counts,) = bootstrap._counts(found, times)
+    whole = (counts[one.key] for one in found)
+    return [
+        of if one.members is None else of[:, one.members]
+        for of, one in zip(whole, found, strict=True)
+    ]
+
+
 def counts(group, times=200):
-    """How often each real and each fake of a group is drawn."""
-    found = populations(IDS, LABEL, GROUPS, 0)[group]
-    reals, fakes = zip(*bootstrap._counts(found, times), strict=True)
-    return np.concatenate(reals), np.concatenate(fakes)
+    return drawn(populations(IDS, LABEL, GROUPS, 0)[group], times)
 
 
 def test_an_image_that_generators_share_is_drawn_once_for_all_of_them():
@@ -33,7 +40,7 @@ def test_generators_that_share_a_part_of_their_reals_draw_from_all_of_them():
     groups = {"gan": np.arange(3), "vae": np.arange(3, 7)}
     ids, label = np.array([0, 1, 2, 1, 2, 3, 4]), np.zeros(7, int)
     found = populations(ids, label, groups, 0)
-    of = {name: next(bootstrap._counts(one, 500))[0] for name, one in found.items()}
+    of = {name: drawn(one, 500)[0] for name, one in found.items()}
     assert np.array_equal(of["gan"][:, 1:], of["vae"][:, :2])  # images 1 and 2
     total = of["gan"].sum(1) + of["vae"][:, 2:].sum(1)
     assert (total == 5).all() and of["gan"].sum(1).std() > 0.5
@@ -50,8 +57,7 @@ def test_a_chain_of_shared_images_is_one_population():
 def test_other_generators_change_nothing_for_those_that_share_nothing_with_them():
     alone = populations(IDS, LABEL, {"flow": GROUPS["flow"]}, 0)["flow"]
     beside = populations(IDS, LABEL, GROUPS, 0)["flow"]
-    for one, other in zip(bootstrap._counts(alone, 9), bootstrap._counts(beside, 9), strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert all(map(np.array_equal, drawn(alone, 9), drawn(beside, 9)))
     other_seed = populations(IDS, LABEL, GROUPS, 1)["flow"]
     assert other_seed[0].seed != beside[0].seed
 
@@ -113,5 +119,21 @@ def test_shared_reals_make_the_interval_of_a_mean_wider():
 def test_resampling_needs_no_more_than_the_group_itself():
     found = populations(IDS, LABEL, GROUPS, 0)["vae"]
     rows = GROUPS["vae"]
-    samples = resample(LABEL[rows], np.linspace(0, 1, 5)[None], 10, found)
+    (samples,) = resample([OneGenerator(LABEL[rows], np.linspace(0, 1, 5)[None], found)], 10)
     assert samples["ap"].shape == (1, 10)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_generators_that_share_reals_are_measured_as_each_alone(apart):
+    """Reals with the same scores are added up once for all; with others, each for itself."""
+    found = populations(IDS, LABEL, GROUPS, 0)
+    p = np.random.default_rng(3).random((2, len(IDS)))
+    if not apart:
+        p[:, 6:10] = p[:, :4]  # the same image, the same score
+    tested = [OneGenerator(LABEL[rows], p[:, rows], found[name]) for name, rows in GROUPS.items()]
+    for together, one in zip(resample(tested, 50), tested, strict=True):
+        (alone,) = resample([one], 50)
+        for name in bootstrap.NAMES:
+            assert np.array_equal(together[name], alone[name], equal_nan=True)
+    rankings = bootstrap._rankings(tested, 0)
+    assert (rankings[0].reals is rankings[1].reals) is not apart
