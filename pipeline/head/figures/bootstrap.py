@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from pipeline.head.figures.populations import Key, Population
 
@@ -125,6 +124,8 @@ class _Ordered:
 
         torch adds up three times as fast as NumPy, which holds the interpreter's lock meanwhile.
         """
+        import torch  # here, so that showing a run that is already there does not wait for it
+
         counts = drawn[self.key].take(self.places, axis=1, mode="clip")
         sums = np.zeros((len(counts), len(self.places) + 1), np.int32)
         out = torch.from_numpy(sums)[:, 1:]
