@@ -3,13 +3,12 @@
 The estimates are Pillow 12's and 13's own memory, measured by `tests.benchmarks.hostile`.
 """
 
-import re
-import struct
 from collections.abc import Iterator
 
 from PIL import Image
 
 from pipeline.corpus.file_facts import ImageError, orientation
+from pipeline.corpus.formats import jpeg, png
 
 # The most that decoding one image, to RGB and upright, may take at any moment: 1.5 GiB. What every
 # camera writes fits (a JPEG of MAX_PIXELS that is to be turned takes 1.34 GiB).
@@ -28,10 +27,6 @@ _COEFFICIENT = 2  # of a JPEG in several scans, for each pixel of each component
 _TIFF_PIXEL = 4  # of the strip or tile at hand, at least: RGBA where libtiff converts colours
 
 _DEFLATE = 1040  # zlib packs nothing tighter than 1032 to 1
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of PNG's colour types
-# a marker in a JPEG's entropy-coded data: neither a stuffed 255 nor a restart
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SCAN, _END = 0xDA, 0xD9
 
 
 def check(image: Image.Image, data: bytes) -> None:
@@ -41,10 +36,10 @@ def check(image: Image.Image, data: bytes) -> None:
     fewer bytes than its pixels can be packed into.
     """
     several = image.format in ("JPEG", "MPO") and _in_scans(image, data)
-    if several and (scans := _scans(data)) > MAX_SCANS:
+    if several and (scans := jpeg.scans(data, MAX_SCANS)) > MAX_SCANS:
         raise ImageError(f"image has {scans:,} scans, over {MAX_SCANS}: decoding would take long")
     width, height = image.size
-    if image.format == "PNG" and _png_bytes(data) > _DEFLATE * len(data):
+    if image.format == "PNG" and png.unpacked(data) > _DEFLATE * len(data):
         raise ImageError(
             f"image file is truncated: its {len(data):,} bytes cannot hold {width}x{height} pixels"
         )
@@ -125,38 +120,10 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _png_bytes(data: bytes) -> int:
-    """Of a PNG's pixels before they are packed; interlaced ones take more."""
-    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
-    return height * (1 + width * bits * _CHANNELS.get(colour, 1) // 8)
-
-
 def _in_scans(image: Image.Image, data: bytes) -> bool:
     """Whether a JPEG comes in several scans: progressive, or its first has not all components."""
     # Pillow has read as far as the end of the first scan's header
     count = len(image.getbands())
     start = image.fp.tell() - 8 - 2 * count if image.fp is not None else 0
-    whole = bytes((255, _SCAN, 0, 6 + 2 * count, count))
+    whole = bytes((255, jpeg.SCAN, 0, 6 + 2 * count, count))
     return bool(image.info.get("progressive")) or data[start : start + 5] != whole
-
-
-def _scans(data: bytes) -> int:
-    """How many scans the (first) image in a JPEG has; 0 where they are certainly few enough."""
-    if data.count(bytes((255, _SCAN))) <= MAX_SCANS:  # other segments may hold these bytes too
-        return 0
-    found, at = 0, 2
-    while at + 4 <= len(data):
-        marker = data[at + 1] if data[at] == 255 else 0
-        if marker == _END:
-            break
-        if marker == 255 or data[at] != 255:  # padding, or bytes that belong nowhere
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _SCAN:
-            found += 1
-            following = _MARKER.search(data, at)
-            if following is None:
-                break
-            at = following.start()
-    return found

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from pipeline.corpus.strips import MAX_STRIPS, strips
+from pipeline.corpus.formats.tiff import MAX_STRIPS, strips
 from pipeline.errors import worded
 
 # Rasters only: Pillow would hand an EPS file to another program, and draw a WMF one.

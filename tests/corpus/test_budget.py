@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.corpus import budget
 from pipeline.corpus.file_facts import ImageError, describe
-from pipeline.corpus.strips import strips
+from pipeline.corpus.formats.tiff import strips
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 
