@@ -2,13 +2,16 @@
 
 import hashlib
 import io
+import re
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
+from pipeline.corpus.formats.bare import bare
 from pipeline.corpus.formats.tiff import MAX_STRIPS, strips
 from pipeline.errors import worded
 
@@ -19,7 +22,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "J
 # decoding takes has a limit of its own: `pipeline.corpus.budget`.
 MAX_PIXELS = 178_956_970
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # see `orientation`
+# of tags that no pixel depends on: see `bare` and `orientation`
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+# that Pillow knows by further packages only
+_OTHERS = {
+    "HEIF": re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+}
 
 _ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769  # where a TIFF keeps what other formats have a block for
@@ -75,7 +85,7 @@ def describe(data: bytes) -> Facts:
     """
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        image = open_image(data)
+        image = open_image(stripped(data))
         width, height = _stored_size(image)
         return Facts(
             sha256=sha256,
@@ -93,8 +103,19 @@ def describe(data: bytes) -> Facts:
         return Facts(sha256=sha256, bytes=len(data), error=str(error))
 
 
+def stripped(data: bytes) -> bytes:
+    """The file without what no pixel depends on, for `open_image`; ImageError for damaged ones."""
+    try:
+        return bare(data)
+    except ValueError as error:
+        raise ImageError(f"image is damaged: {error}") from error
+
+
 def open_image(data: bytes) -> Image.Image:
-    """The image with its header read and its pixels not yet decoded; ImageError when impossible."""
+    """The image with its header read and its pixels not yet decoded; ImageError when impossible.
+
+    `data`: as `stripped` leaves them.
+    """
     if not data:
         raise ImageError("file is empty (0 bytes)")
     if (pieces := strips(data)) > MAX_STRIPS:
@@ -102,7 +123,7 @@ def open_image(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        raise ImageError(f"not an image that can be read: it starts with {data[:12]!r}") from None
+        raise ImageError(_unread(data)) from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"image is too large: {error}") from error
     except MemoryError:
@@ -116,11 +137,32 @@ def open_image(data: bytes) -> Image.Image:
     return image
 
 
+def _unread(data: bytes) -> str:
+    """Why a file is in none of FORMATS: it is in another one, or in none that Pillow knows."""
+    Image.init()
+    for name, (factory, accept) in Image.OPEN.items():
+        if name in FORMATS:
+            continue
+        with suppress(Exception):  # on what is not its own a reader raises anything
+            if accept is None or accept(data[:16]) is True:
+                factory(io.BytesIO(data), "")  # reads the header: signatures are short
+                return f"format not read: {name}"
+    other = next((name for name, start in _OTHERS.items() if start.match(data)), None)
+    return f"format not read: {other}" if other else _no_image(data)
+
+
+def _no_image(data: bytes) -> str:
+    return f"not an image that can be read: it starts with {data[:12]!r}"
+
+
 def orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8 from the header; 1 when it is absent, out of range or unreadable.
 
-    Like every viewer, takes an image whose EXIF block is damaged as it is stored.
+    Like every viewer, takes an image whose EXIF block is damaged as it is stored. An orientation
+    that stands in XMP alone turns nothing, as in OpenCV and libvips.
     """
+    for name in ("XML:com.adobe.xmp", "xmp"):  # where Pillow would look for it
+        image.info.pop(name, None)
     try:
         # PNG's own getexif would decode the pixels to look for a block behind them
         value = Image.Image.getexif(image).get(_ORIENTATION, 1)
@@ -165,7 +207,7 @@ def _has_exif(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", None)
     if tags is not None:
         return _EXIF_IFD in tags
-    return any(image.info.get(name) for name in ("exif", "Raw profile type exif"))
+    return bool(image.info.get("exif"))
 
 
 @cache

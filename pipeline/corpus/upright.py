@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
-from pipeline.corpus import budget
-from pipeline.corpus.file_facts import ImageError, open_image, orientation
+from pipeline.corpus import budget, whole
+from pipeline.corpus.file_facts import ImageError, open_image, orientation, stripped
 from pipeline.corpus.files import read_bytes, reason
+from pipeline.corpus.noise import overheard
 from pipeline.corpus.perturb import perturb
 from pipeline.errors import NOT_THE_ROWS, reason_of, transient, worded
 
@@ -100,18 +102,32 @@ def decode_bytes(data: bytes) -> Image.Image:
     """
     # another library may have set it; half an image must never pass for a whole one
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    data = stripped(data)
     image = open_image(data)
     budget.check(image, data)
+    whole.check_before(image)
+    inverted = image.mode.startswith("I;16") and _white_is_zero(image)
+    said: list[str] = []
     try:
-        image.load()
+        with overheard() if image.format == "TIFF" else nullcontext(said) as said:
+            image.load()
+        whole.check_after(image, data)
         # read in `check` already: behind its pixels a PNG may bring another one, never described
         turn = _UPRIGHT.get(orientation(image))  # none any more for TIFF: Pillow turns it in load
         image = _rgb(image)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise anything on damaged data
-        raise ImageError(str(error).strip() or worded(error)) from error
+        why = [str(error).strip() or worded(error), *said[:1]]
+        raise ImageError("; ".join(why)) from error
+    if inverted:
+        image = ImageOps.invert(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Of a TIFF: Pillow inverts such greys of up to 8 bits, and leaves those of 16 as they are."""
+    return getattr(image, "tag_v2", {}).get(262) == 0
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -27,8 +27,6 @@ REFUSED = {
     "a huge tile": hostile.tiff(64, 64, (32_768, 32_768)),
     "a huge tile of doubles": hostile.tiff(64, 64, (16_384, 16_384), 64),
     "scans": hostile.jpeg_of_scans(3000),
-    "text": hostile.png(8, 8, before=hostile.text(60_000_000)),
-    "a profile": hostile.png(8, 8, before=hostile.profile(60_000_000)),
 }
 
 CHILD = """
@@ -70,7 +68,6 @@ def test_what_is_refused_takes_no_memory(tmp_path):
         ("tall and empty", "truncated: its 69 bytes cannot hold 1x80000000 pixels"),
         ("a huge tile", "64x64 pixels of mode L would take 4,096 MiB"),
         ("scans", "3,000 scans, over 100"),
-        ("text", "too large"),
     ],
 )
 def test_the_reason_says_how_much_and_of_what(name, reason):

@@ -134,7 +134,7 @@ def test_png_is_described_without_its_pixels():
     [
         (b"", "file is empty (0 bytes)"),
         (b"<!DOCTYPE html><html>", "not an image that can be read: it starts with b'<!DOCTYPE ht'"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "format not read: EPS"),
         (encode(picture(), "JPEG")[:20], "not an image that can be read"),
         (encode(picture(), "WEBP")[:60], "damaged"),
     ],
