@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from pipeline.corpus.layouts import Misfit, labels
+from pipeline.corpus.layouts.registry import Misfit, labels
 from pipeline.corpus.variants import ALL, CLEAN
 from pipeline.dag.graph import Dag, Node
 from pipeline.engine.queues import index

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.corpus.files import list_files
-from pipeline.corpus.layouts import count_misfits
+from pipeline.corpus.layouts.registry import count_misfits
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores

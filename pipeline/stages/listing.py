@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from pipeline import pulse, tables
 from pipeline.corpus.file_facts import describe
 from pipeline.corpus.files import read_bytes, reason
-from pipeline.corpus.layouts import Labels, Misfit, get_layout, labels
+from pipeline.corpus.layouts.registry import Labels, Misfit, get_layout, labels
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
 

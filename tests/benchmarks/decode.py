@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.corpus.decode import decode
 from pipeline.corpus.files import list_files
-from pipeline.corpus.layouts import LAYOUTS
+from pipeline.corpus.layouts.registry import LAYOUTS
 from pipeline.stages import listing
 from pipeline.store.snapshot import sampled
 

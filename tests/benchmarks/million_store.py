@@ -31,7 +31,7 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 from pipeline import tables
-from pipeline.corpus.layouts import labels
+from pipeline.corpus.layouts.registry import labels
 from pipeline.corpus.variants import CLEAN, ID_LENGTH, content_id
 from pipeline.dag.graph import Dag, Node, load
 from pipeline.shipped import folder

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipeline.corpus.files import Found, list_files
-from pipeline.corpus.layouts import count_misfits
+from pipeline.corpus.layouts.registry import count_misfits
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
 from pipeline.store.parts import Store, free_numbers, part_name

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.corpus.layouts import Labels, Misfit, labels
+from pipeline.corpus.layouts.registry import Labels, Misfit, labels
 from pipeline.corpus.variants import ALL, CLEAN, variant_id
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.file import Corpus

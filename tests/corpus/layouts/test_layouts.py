@@ -1,6 +1,13 @@
 import pytest
 
-from pipeline.corpus.layouts import LAYOUTS, Labels, Misfit, count_misfits, get_layout, labels
+from pipeline.corpus.layouts.registry import (
+    LAYOUTS,
+    Labels,
+    Misfit,
+    count_misfits,
+    get_layout,
+    labels,
+)
 from pipeline.errors import UserError
 
 
