@@ -17,14 +17,14 @@ _DOWN, _UP = 3, 2  # levels that are tried
 def check_root(found: Survey, root: str) -> list[str]:
     """Warnings of a root that may be at the wrong level; [] where all is well.
 
-    Raises UserError, which names the folder to use, where it surely is: where nearly no path fits
-    and nearly all would from another folder on, or by the layout's own doubts. And UserError with
-    examples where no path fits at all.
+    Raises UserError, which names the folder to use, where it surely is: where by no means all paths
+    fit, and nearly all would from another folder on; or by the layout's own doubts. And UserError
+    with examples where no path fits at all.
     """
     if not found.paths:
         return []
     layout = found.reading.layout
-    if found.misfits > NEARLY * found.paths:
+    if found.misfits > (1 - NEARLY) * found.paths:
         for folders, where in better_roots(found, root):
             raise _wrong(found, root, folders, where)
         if found.misfits == found.paths:

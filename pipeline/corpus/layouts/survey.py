@@ -81,7 +81,7 @@ class Survey:
 
     def lines(self) -> Iterator[str]:
         """The mapping as a table of at most a screen."""
-        yield f"labels by the layout {self.reading.layout}:"
+        yield f"labels by the layout {self.reading.layout}, of {self.paths:,} image files:"
         rows = self.rows()
         cells = [("folders", "label", "generator", "split", "images")] + [
             (r.folders, _WORDS[r.label], r.generator or "-", r.split or "-", f"{r.images:,}")

@@ -100,6 +100,12 @@ def test_what_may_be_right_is_a_warning():
     assert "each folder of the generator progan would be a generator" in low
 
 
+def test_what_fits_by_accident_hides_nothing():
+    # of a root too high, one of two: G/imagenet_glide is read as generator and archive
+    paths = ["G/imagenet_glide/val/ai/1.png", "G/ADM/imagenet_ai_0508_adm/val/ai/1.png"]
+    assert refused("genimage", "/c", *paths).hint == "set `corpus.root` to /c/G"
+
+
 def test_a_few_stray_files_decide_nothing():
     strays = ["readme.png", "data.png"]
     assert check("genimage", "/c", *GENIMAGE * 10, *strays) == []

@@ -28,7 +28,7 @@ def test_the_table_counts_what_fits_and_says_what_does_not():
     found = survey(Reading("genimage"), ["ADM/val/ai/1.png", "ADM/val/ai/2.png", "stray/3.png"])
     assert (found.paths, found.misfits) == (3, 1)
     assert list(found.lines()) == [
-        "labels by the layout genimage:",
+        "labels by the layout genimage, of 3 image files:",
         "  folders     label  generator  split  images",
         "  ADM/val/ai  fake   ADM        val         2",
         "  1 without labels, such as stray/3.png: path does not fit the layout genimage: the file "
