@@ -42,17 +42,25 @@ def read_paths(pattern: str, paths: Sequence[str]) -> Iterator[Labels | Misfit]:
     A label is a word of the vocabulary, or 0 or 1; a split that the vocabulary knows is called by
     its usual name.
     """
-    for found in pc.extract_regex(pa.array(paths, pa.string()), _whole(pattern)).to_pylist():
-        if found is None:
-            yield Misfit("it does not match the pattern")
-            continue
-        said = {name: text or None for name, text in found.items()}
-        word, split = said.pop("label", None), said.pop("split", None)
-        label = None if word is None else label_of(word)
-        if word is not None and label is None:
-            yield Misfit(f"'{word}' is no word for real or fake")
-        else:
-            yield Labels(label, split=split and (split_of(split) or split), **said)
+    found = pc.extract_regex(pa.array(paths, pa.string()), _whole(pattern))
+    names = [found.type.field(i).name for i in range(found.type.num_fields)]
+    matched = found.is_valid().to_pylist()
+    columns = [column.to_pylist() for column in found.flatten()]
+    known: dict[tuple[str | None, ...], Labels | Misfit] = {}
+    none = Misfit("it does not match the pattern")
+    for matches, texts in zip(matched, zip(*columns, strict=True), strict=True):
+        if matches and texts not in known:
+            known[texts] = _said(dict(zip(names, texts, strict=True)))
+        yield known[texts] if matches else none
+
+
+def _said(groups: dict[str, str]) -> Labels | Misfit:
+    said = {name: text or None for name, text in groups.items()}
+    word, split = said.pop("label", None), said.pop("split", None)
+    label = None if word is None else label_of(word)
+    if word is not None and label is None:
+        return Misfit(f"'{word}' is no word for real or fake")
+    return Labels(label, split=split and (split_of(split) or split), **said)
 
 
 def _whole(pattern: str) -> str:

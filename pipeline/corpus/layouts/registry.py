@@ -48,12 +48,19 @@ class Reading:
         return EXPECTS if self.layout == REGEX else LAYOUTS[self.layout].expects
 
     def read(self, paths: Sequence[str]) -> list[Labels | Misfit]:
-        """The labels of each path below the root (posix), or why it has none."""
+        """The labels of each path below the root (posix), or why it has none.
+
+        What is the same for several paths is one object.
+        """
         if self.layout == REGEX:
-            found = read_paths(self.pattern or "", [readable(path) for path in paths])
+            found = list(read_paths(self.pattern or "", [readable(path) for path in paths]))
         else:
-            found = self._by_folders(paths)
-        return [self._said(path, one) for path, one in zip(paths, found, strict=True)]
+            found = list(self._by_folders(paths))
+        # what is said alike is one object, and is put into words once
+        said = {key: self._said(one) for key, one in {id(one): one for one in found}.items()}
+        folder = Misfit("a folder that cannot be listed has no labels")
+        pairs = zip(paths, found, strict=True)
+        return [folder if path.endswith("/") else said[id(one)] for path, one in pairs]
 
     def labels(self, path: str) -> Labels:
         """The labels of one path; raises Misfit where it does not fit."""
@@ -61,10 +68,6 @@ class Reading:
         if isinstance(found, Misfit):
             raise found
         return found
-
-    def place(self, path: str) -> str:
-        """What of a path decides its labels: paths of one place have the same."""
-        return path if self.layout == REGEX else path.rpartition("/")[0]
 
     def _by_folders(self, paths: Sequence[str]) -> Iterator[Labels | Misfit]:
         read, known = LAYOUTS[self.layout].read, dict[str, Labels | Misfit]()
@@ -77,9 +80,7 @@ class Reading:
                     known[folder] = error
             yield known[folder]
 
-    def _said(self, path: str, found: Labels | Misfit) -> Labels | Misfit:
-        if path.endswith("/"):  # of a folder that could not be listed
-            return Misfit("a folder has no labels")
+    def _said(self, found: Labels | Misfit) -> Labels | Misfit:
         if isinstance(found, Misfit):
             return Misfit(f"path does not fit the layout {self.layout}: {found}")
         return found if found.dataset else replace(found, dataset=self.dataset)

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 from pipeline.corpus.layouts.labels import Folders, Labels, Misfit
-from pipeline.corpus.layouts.registry import Reading
+from pipeline.corpus.layouts.registry import REGEX, Reading
 from pipeline.corpus.names import folders_of, readable
 
 _SHOWN = 24  # rows of the table: a screen
@@ -33,8 +34,8 @@ class Row:
 class Survey:
     """How the paths of a corpus are read.
 
-    `counts`: place -> how many paths lie there (a place is as of `Reading.place`); `first`: place
-    -> the first of them; `found`: place -> what that path says.
+    `counts`: place -> how many paths lie there (a place is a folder, or what of a folder says the
+    same by a pattern); `first`: place -> the first of them; `found`: place -> what that path says.
     """
 
     reading: Reading
@@ -98,7 +99,7 @@ class Survey:
 
     def examples(self) -> Iterator[str]:
         """Ten paths, evenly spaced over the places, with what is read of each."""
-        places = sorted(self.found)
+        places = sorted(self.first, key=self.first.__getitem__)
         few = [places[i * len(places) // _EXAMPLES] for i in range(_EXAMPLES)]
         for place in dict.fromkeys(few):
             one = self.found[place]
@@ -120,8 +121,9 @@ class Survey:
 def survey(reading: Reading, paths: Sequence[str]) -> Survey:
     """How `reading` reads these paths below a root (posix)."""
     counts, first = Counter[str](), dict[str, str]()
-    for path in paths:
-        place = reading.place(path)
+    alike = map(id, reading.read(paths)) if reading.layout == REGEX else repeat("")
+    for path, said in zip(paths, alike, strict=False):
+        place = f"{path.rpartition('/')[0]}/{said}"
         counts[place] += 1
         first.setdefault(place, path)
     return again(reading, dict(counts), first)

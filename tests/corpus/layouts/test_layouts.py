@@ -152,5 +152,5 @@ def test_unknown_and_former_names_say_the_right_one():
 
 
 def test_a_folder_that_cannot_be_listed_has_no_labels():
-    with pytest.raises(Misfit, match="a folder has no labels"):
+    with pytest.raises(Misfit, match="a folder that cannot be listed has no labels"):
         labels("forensynths", "progan/0_real/")

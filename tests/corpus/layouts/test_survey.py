@@ -52,6 +52,20 @@ def test_the_table_is_a_screen_and_the_rest_is_counted():
     assert len(found.plain()["mapping"]) == 40
 
 
+def test_by_a_pattern_files_of_one_folder_may_say_different_things():
+    reading = Reading("regex", pattern=r"(?P<generator>\w+)/(?P<label>real|fake)_.*")
+    paths = ["gan/fake_1.png", "gan/real_1.png", "gan/fake_2.png", "gan/x.png", "x/real_3.png"]
+    found = survey(reading, paths)
+    assert found.rows() == [
+        Row("gan", 0, "gan", None, 1),
+        Row("gan", 1, "gan", None, 2),
+        Row("x", 0, "x", None, 1),
+    ]
+    assert (found.paths, found.misfits) == (5, 1)
+    assert [images for *_, images in found.causes()] == [1]
+    assert next(found.examples()) == "  gan/fake_1.png: fake, generator gan"
+
+
 def test_ten_examples_from_everywhere():
     found = survey(Reading("forensynths"), [f"g{i:02d}/1_fake/x.png" for i in range(20)])
     examples = list(found.examples())
