@@ -19,7 +19,7 @@ from pipeline.cli.console import (
     print_totals,
     reported,
 )
-from pipeline.cli.experiments import bind_experiments, changes_of, run_experiments
+from pipeline.cli.experiments import bind_experiments, look_at, run_experiments
 from pipeline.cli.models import models
 from pipeline.cli.options import (
     DEFAULT_STORE,
@@ -127,10 +127,13 @@ def run(
         if only:
             nodes = [graph.node(only)]
         names = [] if until or only else list(graph.experiments)
+        labels: list[dict[str, object]] = []
         with Reporter() as reporter:
             options = runner.Options(inline, scheduler, workers, silence, stop)
             if names:
-                options = replace(options, bind=lambda new: bind_experiments(graph, cache, new))
+                options = replace(options, bind=lambda dag, new: bind_experiments(dag, cache, new))
+            if as_json:
+                options = replace(options, mapped=lambda whole: labels.append(whole.plain()))
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
@@ -147,8 +150,9 @@ def run(
             typer.echo(f"stopped ({stop.why}); go on with: {go_on}", err=True)
         if as_json:
             nodes_json = [vars(total) for total in totals]
-            said = {"nodes": nodes_json, "experiments": measured, "audit": audited, "go_on": go_on}
-            print_json(said)
+            read = labels[0] if labels else None
+            said = {"nodes": nodes_json, "labels": read, "experiments": measured}
+            print_json({**said, "audit": audited, "go_on": go_on})
         if lacking and not stop.why:
             raise typer.Exit(FAILED_ROWS)
 
@@ -195,8 +199,12 @@ def plan(
         from pipeline.store.parts import Store
 
         draft = _read(dag, overrides, limit)
-        graph = fingerprinted(draft)
-        changes = changes_of(graph, Store(store))
+        looked = look_at(fingerprinted(draft), Store(store))
+        graph, changes = looked.graph, looked.changes
+        for line in [] if as_json else looked.lines:
+            typer.echo(line)
+        for line in looked.warnings:
+            typer.echo(line, err=True)
         bind_experiments(graph, Store(store), changes)
         count = estimate.workers_of(graph, workers or planned_gpus(graph))
         rates = None
@@ -205,7 +213,7 @@ def plan(
                 rates = estimate.calibrate(dag, overrides or [], reporter)
         steps = make_plan(graph, Store(store), count, rates, changes)
         if as_json:
-            print_json([vars(step) for step in steps])
+            print_json({"nodes": [vars(step) for step in steps], "labels": looked.labels})
         else:
             print_plan(steps, count)
         for line in unpinned_lines(draft):

@@ -1,7 +1,8 @@
 """The experiments of a DAG, run and shown: what `item train`, and the end of `item run`, do."""
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,16 +15,33 @@ if TYPE_CHECKING:
     from pipeline.store.snapshot import Changes
 
 
-def changes_of(graph: "Dag", cache: "Store") -> "Changes":
-    """What of the corpus the store does not list yet. UserError where no path fits the layout."""
+@dataclass(frozen=True)
+class Looked:
+    """A corpus as it is now.
+
+    `graph`: the DAG, its layout settled. `changes`: what the store does not list yet. `labels`: how
+    the paths are read, for machines; `lines`: the same for people; `warnings`: what is odd in it.
+    """
+
+    graph: "Dag"
+    changes: "Changes"
+    labels: dict[str, Any]
+    lines: list[str]
+    warnings: list[str]
+
+
+def look_at(graph: "Dag", cache: "Store") -> Looked:
+    """Lists a corpus and reads its paths. UserError where its root does not fit the layout."""
     from pipeline.engine.queues import index
+    from pipeline.store.layout import settled
     from pipeline.store.snapshot import compare
 
     found = index.find(graph)
-    changes = compare(graph, cache, found)
-    if changes:
-        index.misfits(graph, found)  # no predicate is at fault then
-    return changes
+    graph = settled(graph, cache, found)
+    whole, warnings = index.surveyed(graph, found)
+    lines = index.label_lines(graph, whole)
+    warnings = [*warnings, *index.unlisted(found)]
+    return Looked(graph, compare(graph, cache, found), whole.plain(), lines, warnings)
 
 
 def bind_experiments(graph: "Dag", cache: "Store", changes: "Changes") -> None:

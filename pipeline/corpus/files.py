@@ -12,6 +12,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.corpus import names as spelt
 from pipeline.errors import UserError, worded
 
 # lower case; every format of these can be decoded by Pillow without a plugin
@@ -24,7 +25,7 @@ _SPELT = IMAGE_SUFFIXES | {suffix.upper() for suffix in IMAGE_SUFFIXES}  # as ne
 
 FILES = pa.schema(
     [
-        ("uri", pa.string()),  # what `read_bytes` takes
+        ("uri", pa.string()),  # what `read_bytes` takes; see `corpus.names`
         ("path", pa.string()),  # relative to the root, posix
         ("bytes", pa.int64()),
         ("stamp", pa.string()),  # time of change in ns, or what the filesystem has like an etag
@@ -54,7 +55,8 @@ _STAMPS = ("ETag", "etag", "md5Hash", "CRC", "mtime", "LastModified", "last_modi
 class Found:
     """The image files under a root, in the code-point order of `path`, and what was passed over.
 
-    `files` has the schema FILES; bytes and stamp are null where they are not known.
+    `files` has the schema FILES; bytes and stamp are null where they are not known. `unlisted`, of
+    the same schema, are the folders that cannot be listed: their uri and path end in `/`.
     `ignored` counts entries by lower-case suffix (`.csv`), or by a reason in parentheses: hidden
     files and folders and `__MACOSX` (each folder counts once), names without a suffix, links to a
     folder above themselves, and names of images that are pipes, sockets or devices.
@@ -62,6 +64,7 @@ class Found:
 
     files: pa.Table
     ignored: dict[str, int] = field(default_factory=dict)
+    unlisted: pa.Table = field(default_factory=FILES.empty_table)
 
 
 def list_files(root: str | Path) -> Found:
@@ -69,7 +72,7 @@ def list_files(root: str | Path) -> Found:
 
     Recursive; the order is the same on every machine. Links are followed, except back to a folder
     above; a broken link named like an image stays, and fails when it is read. Raises UserError when
-    the root is missing, is a file, cannot be listed, or holds no image.
+    the root is missing, is a file, cannot be listed, or has no image that can be found.
     """
     given = str(root)
     system, base = _filesystem(given, hint="correct `corpus.root`")
@@ -80,24 +83,70 @@ def list_files(root: str | Path) -> Found:
         if not system.isdir(base):
             hint = f"give the folder that holds it: {given.rpartition('/')[0] or '.'}"
             raise UserError("the corpus root is a file, not a folder", given, hint)
-        ignored: Counter[str] = Counter()
-        walk = _walk_local if _is_local(system) else _walk
-        names, sizes, stamps = walk(system, base, ignored)
+        walked = _walk_local(base) if _is_local(system) else _walk(system, base)
     except OSError as error:
-        hint = "make every folder below the root readable, or move it out of the root"
-        raise UserError("a folder cannot be listed", f"{given}: {reason(error)}", hint) from error
-    if not names:
-        _raise_nothing_found(given, ignored)
-    cut = len(base.rstrip("/"))
+        hint = "make the root readable: of a folder below it a failed row would tell"
+        raise UserError("the root cannot be listed", f"{given}: {reason(error)}", hint) from error
+    if not walked.names:
+        _raise_nothing_found(given, walked.ignored, walked.unlisted)
+    unknown = [None] * len(walked.unlisted)
+    files = _table(given, system, base, (walked.names, walked.sizes, walked.stamps))
+    folders = _table(given, system, base, (walked.unlisted, unknown, unknown))
+    return Found(files, dict(sorted(walked.ignored.items())), folders)
+
+
+@dataclass
+class _Walked:
+    """What a walk finds: of the image files full names, bytes and stamps, in no order.
+
+    `unlisted`: the folders that cannot be listed, with a `/` behind their names.
+    """
+
+    names: list[str] = field(default_factory=list)
+    sizes: list[int | None] = field(default_factory=list)
+    stamps: list[Any] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    unlisted: list[str] = field(default_factory=list)
+
+    def image(self, name: str, size: int | None = None, stamp: Any = None) -> None:
+        """An image file."""
+        self.names.append(name)
+        self.sizes.append(size)
+        self.stamps.append(stamp)
+
+
+def _table(
+    root: str,
+    system: fsspec.AbstractFileSystem,
+    base: str,
+    found: tuple[list[str], list[int | None], list[Any]],
+) -> pa.Table:
+    """Full names, bytes and stamps as a table of the schema FILES, in the order of the paths."""
+    names, sizes, stamps = found
+    cut, local = len(base.rstrip("/")), _is_local(system)
+    uris = names if local else [_uri(root, system, name) for name in names]
     try:
         paths = pc.utf8_ltrim(pc.utf8_slice_codeunits(pa.array(names, pa.string()), cut), "/")
     except UnicodeEncodeError:
-        _raise_names([name[cut:].lstrip("/") for name in names], given)
-    uris = names if _is_local(system) else [_uri(given, system, name) for name in names]
-    columns = [pa.array(uris), paths, pa.array(sizes), pa.array(stamps)]
+        paths = pa.array([spelt.path_of(name[cut:].lstrip("/")) for name in names], pa.string())
+        uris = [spelt.uri_of(name) for name in uris]
+    columns = [pa.array(uris, pa.string()), paths, pa.array(sizes), pa.array(stamps)]
     arrays = [column.cast(kind) for column, kind in zip(columns, FILES.types, strict=True)]
-    files = pa.Table.from_arrays(arrays, schema=FILES)
-    return Found(files.take(pc.sort_indices(paths)), dict(sorted(ignored.items())))
+    return pa.Table.from_arrays(arrays, schema=FILES).take(pc.sort_indices(paths))
+
+
+def why_unlisted(uri: str) -> str:
+    """Why a folder that could not be listed cannot be, in one line: it is tried once more."""
+    try:
+        system, path = _filesystem(spelt.local_name(uri))
+        if _is_local(system):
+            with os.scandir(path):
+                pass
+        else:
+            system.ls(path, detail=False)
+    except OSError as error:
+        return reason(error)
+    return "a moment later it could be"
 
 
 def read_bytes(uri: str) -> bytes:
@@ -106,8 +155,8 @@ def read_bytes(uri: str) -> bytes:
     Raises OSError, whatever the filesystem raised, and for a local pipe, socket, device or folder,
     which could make the reader wait for ever; UserError when its package is not installed.
     """
-    if uri.startswith("/"):
-        return _read_local(uri)  # half the time that fsspec takes for the same
+    if uri.startswith(("/", "file:///")):  # half the time that fsspec takes for the same
+        return _read_local(spelt.local_name(uri))
     try:
         system, path = _filesystem(uri)
         return _read_local(path) if _is_local(system) else system.cat_file(path)
@@ -138,9 +187,9 @@ def path_below(root: str, uri: str) -> str | None:
 
     Works on the names alone: nothing is opened, and no filesystem's package is needed.
     """
-    base, name = plain_name(root), plain_name(uri)
+    base, name = plain_name(root), plain_name(spelt.local_name(uri))
     prefix = base if base == "" or base.endswith("::") else f"{base}/"
-    return name[len(prefix) :] if name.startswith(prefix) else None
+    return spelt.path_of(name[len(prefix) :]) if name.startswith(prefix) else None
 
 
 def reason(error: OSError) -> str:
@@ -181,73 +230,83 @@ def _is_local(system: fsspec.AbstractFileSystem) -> bool:
     return "file" in system.protocol
 
 
-def _walk_local(
-    system: fsspec.AbstractFileSystem, base: str, ignored: Counter[str]
-) -> tuple[list[str], list[int | None], list[Any]]:
+def _walk_local(base: str) -> _Walked:
     """`_walk` on a local disk, where the system itself lists a million files in seconds."""
-    names: list[str] = []
-    sizes: list[int | None] = []
-    stamps: list[int | None] = []
+    walked = _Walked()
     folders = [(base, frozenset[str]())]
     while folders:
         folder, above = folders.pop()
-        above |= {os.path.realpath(folder)}
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name[0] == "." or name == "__MACOSX":
-                    ignored[HIDDEN] += 1
-                elif entry.is_dir():
-                    if entry.is_symlink() and os.path.realpath(entry.path) in above:
-                        ignored[LINK_LOOP] += 1
-                    else:
+        try:
+            above |= {os.path.realpath(folder)}
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _take(entry, above, walked):
                         folders.append((entry.path, above))
-                elif name[name.rfind(".") :] not in _SPELT and (
-                    (suffix := _suffix(name)) not in IMAGE_SUFFIXES
-                ):
-                    ignored[suffix] += 1
-                elif entry.is_file():
-                    about = entry.stat()
-                    names.append(entry.path)
-                    sizes.append(about.st_size)
-                    stamps.append(about.st_mtime_ns)
-                elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 (speed)
-                    names.append(entry.path)  # leads nowhere: stays, and its row says so
-                    sizes.append(None)
-                    stamps.append(None)
-                else:
-                    ignored[NOT_A_FILE] += 1
-    return names, sizes, stamps
+        except OSError:
+            if folder == base:
+                raise
+            walked.unlisted.append(f"{folder}/")
+    return walked
 
 
-def _walk(
-    system: fsspec.AbstractFileSystem, base: str, ignored: Counter[str]
-) -> tuple[list[str], list[int | None], list[Any]]:
-    """Full names, bytes and stamps of the image files below `base`, in no particular order."""
-    names: list[str] = []
-    sizes: list[int | None] = []
-    stamps: list[str | None] = []
+def _take(entry: os.DirEntry, above: frozenset[str], walked: _Walked) -> bool:
+    """Counts an entry, or adds it to the images; whether it is a folder to be looked into."""
+    name = entry.name
+    try:
+        if name[0] == "." or name == "__MACOSX":
+            walked.ignored[HIDDEN] += 1
+        elif entry.is_dir():
+            if not entry.is_symlink() or os.path.realpath(entry.path) not in above:
+                return True
+            walked.ignored[LINK_LOOP] += 1
+        elif name[name.rfind(".") :] not in _SPELT and (
+            (suffix := _suffix(name)) not in IMAGE_SUFFIXES
+        ):
+            walked.ignored[suffix] += 1
+        elif entry.is_file():
+            about = entry.stat()
+            walked.image(entry.path, about.st_size, about.st_mtime_ns)
+        elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 (speed)
+            walked.image(entry.path)  # leads nowhere: stays, and its row says so
+        else:
+            walked.ignored[NOT_A_FILE] += 1
+    except OSError:  # what it is cannot be told: a row says so
+        if _suffix(name) in IMAGE_SUFFIXES:
+            walked.image(entry.path)
+        else:
+            walked.unlisted.append(f"{entry.path}/")
+    return False
+
+
+def _walk(system: fsspec.AbstractFileSystem, base: str) -> _Walked:
+    """The image files below `base`; OSError where `base` itself cannot be listed."""
+    walked = _Walked()
     folders = [base]
     while folders:
         folder = folders.pop()
-        for entry in system.ls(folder, detail=True):
+        try:
+            entries = system.ls(folder, detail=True)
+        except OSError:
+            if folder == base:
+                raise
+            walked.unlisted.append(f"{folder}/")
+            continue
+        for entry in entries:
             name = entry["name"].rstrip("/")
             last = name.rpartition("/")[2]
             if name == folder.rstrip("/") or not last:
                 continue  # object stores list a folder's own marker
             if last.startswith(".") or last == "__MACOSX":
-                ignored[HIDDEN] += 1
+                walked.ignored[HIDDEN] += 1
             elif entry["type"] == "directory":
                 folders.append(name)
             elif (suffix := _suffix(last)) not in IMAGE_SUFFIXES:
-                ignored[suffix] += 1
+                walked.ignored[suffix] += 1
             elif entry["type"] != "file":
-                ignored[NOT_A_FILE] += 1
+                walked.ignored[NOT_A_FILE] += 1
             else:
-                names.append(name)
-                sizes.append(entry.get("size"))
-                stamps.append(_stamp(entry))
-    return names, sizes, stamps
+                walked.image(name, entry.get("size"), _stamp(entry))
+    return walked
 
 
 def _stamp(entry: dict[str, Any]) -> str | None:
@@ -256,10 +315,17 @@ def _stamp(entry: dict[str, Any]) -> str | None:
 
 def _suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
-    return f".{suffix.lower()}" if stem and suffix else NO_SUFFIX
+    return spelt.readable(spelt.path_of(f".{suffix.lower()}")) if stem and suffix else NO_SUFFIX
 
 
-def _raise_nothing_found(root: str, ignored: Counter[str]) -> NoReturn:
+def _raise_nothing_found(root: str, ignored: Counter[str], unlisted: list[str]) -> NoReturn:
+    if unlisted:
+        raise UserError(
+            f"there are no images below the corpus root, and {len(unlisted)} folders cannot be "
+            "listed",
+            f"{root}: {spelt.readable(spelt.path_of(unlisted[0]))}",
+            "make them readable",
+        )
     if not ignored:
         raise UserError("the corpus root is empty", root, "put images there, or correct the path")
     seen = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5))
@@ -268,21 +334,3 @@ def _raise_nothing_found(root: str, ignored: Counter[str]) -> NoReturn:
         root,
         f"point `corpus.root` at the images; file names must end in one of {_SUFFIXES}",
     )
-
-
-def _raise_names(paths: list[str], root: str) -> NoReturn:
-    bad = [path for path in paths if not _is_utf8(path)]
-    shown = ", ".join(ascii(path) for path in bad[:3])
-    raise UserError(
-        f"{len(bad)} file names are not UTF-8: {shown}",
-        root,
-        "rename them (for example with convmv): tables hold text, and no file is left out",
-    )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -22,7 +22,7 @@ from functools import cache
 from hashlib import sha256
 from math import ceil
 
-from pipeline.corpus.layouts import SPLITS
+from pipeline.corpus.layouts.labels import SPLITS
 from pipeline.errors import nearest
 
 CLEAN = "clean"

@@ -2,12 +2,23 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.corpus import variants
+from pipeline.corpus.layouts.pattern import check_pattern
+from pipeline.corpus.layouts.plain import UNLABELLED
+from pipeline.corpus.layouts.registry import REGEX, Reading, check_name
 from pipeline.dag.cluster import KINDS, Cluster, Local, with_kind
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
@@ -21,7 +32,8 @@ class Corpus(Parameters):
     """Where the images lie and how their labels are read from their paths."""
 
     root: str
-    layout: str = "folder"
+    layout: Annotated[str, AfterValidator(check_name)] = UNLABELLED.name
+    pattern: str | None = None  # of the layout regex: what it matches the paths with
     dataset: str | None = None
     part_size: int = Field(4096, ge=1)  # images to a part, for parts that are new
     limit: int | None = Field(None, ge=1)  # only this many files, spread evenly over the corpus
@@ -44,6 +56,26 @@ class Corpus(Parameters):
                 raise ValueError(f"{split}: {error}") from None
         variants.check_splits(full)
         return full
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, given: str | None) -> str | None:
+        if given is not None:
+            check_pattern(given)
+        return given
+
+    @model_validator(mode="after")
+    def _pattern_goes_with_regex(self) -> Self:
+        if self.layout == REGEX and self.pattern is None:
+            raise ValueError("the layout regex needs a `pattern`, such as (?P<label>[^/]+)/.*")
+        if self.layout != REGEX and self.pattern is not None:
+            raise ValueError(f"a `pattern` is for the layout regex, not for {self.layout}")
+        return self
+
+    @property
+    def reading(self) -> Reading:
+        """How the paths are read."""
+        return Reading(self.layout, self.dataset, self.pattern)
 
     @property
     def splits_of(self) -> dict[str, tuple[str, ...]]:

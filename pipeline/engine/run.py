@@ -7,6 +7,8 @@ from random import randrange
 
 import pyarrow.compute as pc
 
+from pipeline.corpus.files import Found
+from pipeline.corpus.layouts.survey import Survey
 from pipeline.dag.graph import Dag, Node
 from pipeline.engine import drive, executors
 from pipeline.engine.health.watch import DEFAULT_STALL
@@ -24,6 +26,7 @@ from pipeline.store.contents import (
     check_variants,
     remember,
 )
+from pipeline.store.layout import open_listing, settled
 from pipeline.store.parts import Store
 from pipeline.store.register import register
 from pipeline.store.sharing.claims import Claims
@@ -41,8 +44,9 @@ class Options:
     `workers`: processes of a local cluster; None: as the DAG says. What is silent for `stall`
     seconds is ended and tried again (None: nothing is). Once `stop` is asked, no new part is begun;
     `run` returns when those in flight are committed. `bind` is called once the listing is there,
-    with what it lacks all the same (another run lists it), before any model is loaded: its
-    UserError ends the run.
+    with the DAG (its layout settled) and what the listing lacks all the same (another run lists
+    it), before any model is loaded: its UserError ends the run. `mapped` gets how the paths of a
+    corpus with new files are read; None: the run says it.
     """
 
     inline: bool = False
@@ -50,7 +54,8 @@ class Options:
     workers: int | None = None
     stall: float | None = DEFAULT_STALL
     stop: Stop = field(default_factory=Stop)
-    bind: Callable[[Changes], object] | None = None
+    bind: Callable[[Dag, Changes], object] | None = None
+    mapped: Callable[[Survey], object] | None = None
 
 
 def run(
@@ -66,10 +71,12 @@ def run(
         claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
         running = _Lazy(stack, dag, nodes, options, reporter)
         sharing = _Sharing(store, claims, running, options, reporter)
-        unlisted, found = _index(dag, store, sharing, reporter)
+        files = index.find(dag)
+        dag = settled(dag, store, files)
+        unlisted, found = _index(dag, store, files, sharing, reporter)
         remember(dag, store, found)
         if options.bind is not None and not options.stop.asked():
-            options.bind(unlisted)
+            options.bind(dag, unlisted)
         _compute(dag, store, nodes, found, sharing, reporter)
     return totals(dag, store, nodes, found)
 
@@ -113,9 +120,18 @@ class _Sharing:
     def __init__(
         self, store: Store, claims: Claims, running: _Lazy, options: Options, reporter: Reporter
     ):
-        self.claims, self.stopping = claims, options.stop.asked
+        self.claims, self.stopping, self._mapped = claims, options.stop.asked, options.mapped
         self._store, self._running, self._stop = store, running, options.stop
         self._reporter = reporter
+
+    def show(self, surveyed: tuple[Survey, list[str]], dag: Dag, new: bool) -> None:
+        """Says how paths are read, where there are `new` ones, and the warnings."""
+        whole, warnings = surveyed
+        if new and self._mapped is not None:
+            self._mapped(whole)
+        said = index.label_lines(dag, whole) if new and self._mapped is None else []
+        for line in [*said, *warnings]:
+            self._reporter.say(line)
 
     def drive(
         self,
@@ -139,22 +155,22 @@ class _Sharing:
 
 
 def _index(
-    dag: Dag, store: Store, sharing: _Sharing, reporter: Reporter
+    dag: Dag, store: Store, found: Found, sharing: _Sharing, reporter: Reporter
 ) -> tuple[Changes, list[Asked]]:
     """Brings the listing up to date; returns what it lacks all the same, and what is asked for."""
     listing, images = dag.nodes["listing"], dag.nodes["images"]
-    found = index.find(dag)
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
     reporter.say(
         f"{len(found.files)} image files under {dag.corpus.root}"
         + (f" (other files there, not read: {ignored})" if ignored else "")
     )
     changes = compare(dag, store, found)
-    if changes and (odd := index.misfits(dag, found)):
-        layout = dag.corpus.layout
-        reporter.say(f"{odd} paths do not fit the layout {layout}: their labels are null")
+    if changes:
+        sharing.show(index.surveyed(dag, found), dag, len(changes.new) > changes.again)
+    for line in index.unlisted(found):
+        reporter.say(line)
     store.open_node(images, dag.name)
-    store.open_node(listing, dag.name, dag.corpus.root)
+    open_listing(dag, store)
     asked_for, lost = ([], 0) if changes else asked_and_lost(dag, store)
     new = bool(changes or lost)
     with ExitStack() as stack:  # one run at a time: what two list at once would be listed twice

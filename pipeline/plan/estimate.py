@@ -73,11 +73,12 @@ def calibrate(
     reporter.say(f"measuring on {images} images, in one process")
     with tempfile.TemporaryDirectory(prefix="item-calibrate-") as folder:
         store = Store(Path(folder) / "store")
+        quiet = runner.Options(inline=True, mapped=lambda _: None)
         with executors.executor(nodes, True, None, None, reporter.say):
             for node in graph.computed:
                 for spec in node.stage.models(node.parameters):
                     models.get(spec)
-        runner.run(graph, store, nodes, runner.Options(inline=True), reporter)
+        runner.run(graph, store, nodes, quiet, reporter)
         rates = {}
         for node in nodes:
             rate = _rate(store, node.folder, node.stage.key, "")

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from pipeline.corpus.layouts import Misfit, labels
+from pipeline.corpus.layouts.labels import Labels
 from pipeline.corpus.variants import ALL, CLEAN
 from pipeline.dag.graph import Dag, Node
 from pipeline.engine.queues import index
 from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.contents import Asked, asked, check_variants
+from pipeline.store.layout import settled
 from pipeline.store.parts import Store
 from pipeline.store.snapshot import Changes, compare, foreseen
 from pipeline.store.todo import current_parts, facts_of, lacking
@@ -46,11 +47,14 @@ def plan(
 ) -> list[Step]:
     """What `item run` would compute, node by node. Reads the corpus's file names, no image.
 
-    `changes`: those of the corpus, where they are known. The cost is that of `workers` workers that
-    do not hinder each other, at the `calibrated` rates of the nodes where they are given, else at
-    those that the store itself has.
+    `changes`: those of the corpus, where they are known (then the DAG's layout is settled). The
+    cost is that of `workers` workers that do not hinder each other, at the `calibrated` rates of
+    the nodes where they are given, else at those that the store itself has.
     """
-    changes = compare(dag, store, index.find(dag)) if changes is None else changes
+    if changes is None:
+        files = index.find(dag)
+        dag = settled(dag, store, files)
+        changes = compare(dag, store, files)
     listing, new = foreseen(dag, store, changes)
     found = asked(dag, store, listing)
     fresh = len(new)
@@ -121,19 +125,13 @@ def _in_variants(dag: Dag, paths: Sequence[str]) -> int:
 
     Exact where all contents differ and the share is 1.
     """
-    splits = Counter(_split(dag, path) for path in paths) if dag.corpus.variants else Counter()
+    found = dag.corpus.reading.read(paths) if dag.corpus.variants else ()
+    splits = Counter(one.split if isinstance(one, Labels) else None for one in found)
     each = (
         sum(splits.total() if split == ALL else splits[split] for split in some)
         for some in dag.corpus.splits_of.values()
     )
     return round(sum(each) * dag.corpus.variant_share)
-
-
-def _split(dag: Dag, path: str) -> str | None:
-    try:
-        return labels(dag.corpus.layout, path).split
-    except Misfit:
-        return None
 
 
 def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, int | None, str]:

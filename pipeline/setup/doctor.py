@@ -3,11 +3,15 @@
 import os
 import shlex
 import shutil
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.corpus.files import list_files
-from pipeline.corpus.layouts import count_misfits
+from pipeline.corpus.files import Found, list_files
+from pipeline.corpus.layouts.auto import recognised
+from pipeline.corpus.layouts.registry import AUTO, LAYOUTS
+from pipeline.corpus.layouts.roots import check_root
+from pipeline.corpus.layouts.survey import survey
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores
@@ -17,6 +21,7 @@ from pipeline.plan.plan import plan
 from pipeline.setup.finding import Check, attempt
 from pipeline.setup.model_checks import check_models
 from pipeline.setup.model_needs import hub_models
+from pipeline.store.layout import settled
 from pipeline.store.parts import Store
 from pipeline.store.snapshot import compare, sampled
 
@@ -44,7 +49,7 @@ def examine(
     for draft in drafts:
         given = [word for override in overrides or [] for word in ("--set", override)]
         fetch = shlex.join(["item", "models", "fetch", dag, *given])
-        corpus = attempt("corpus", lambda d=draft: _corpus(d))
+        corpus = attempt("corpus", lambda d=draft: _corpus(d, store))
         cluster = attempt("cluster", lambda d=draft: ready(d.file.cluster))
         checks += [_lock(draft, fetch), corpus, cluster, *check_models(draft, fetch, load)]
         if corpus.ok and draft.file.experiments:
@@ -68,21 +73,53 @@ def _lock(draft: Draft, fetch: str) -> Check:
     return Check(True, "lock", found, hint)
 
 
-def _corpus(draft: Draft) -> str:
+def _corpus(draft: Draft, store: Path) -> str:
+    """What is there, how it is read, and what is odd in it; what must be there if it is not."""
+    root, layout = draft.file.corpus.root, draft.file.corpus.layout
+    try:
+        found = list_files(root)
+    except UserError as error:
+        known = LAYOUTS.get(layout)
+        expects = f", which holds {known.expects}" if known else ""
+        source = f" (from {known.source})" if known and known.source else ""
+        hint = f"give the folder{source} by --set corpus.root=…{expects}; {error.hint}"
+        raise UserError(error.what, error.where, hint) from None
+    corpus = _settled(draft, store, found).file.corpus
+    whole = survey(corpus.reading, found.files["path"].to_pylist())
+    warnings = check_root(whole, root)
+    labels = {0: 0, 1: 0, None: 0}
+    for row in whole.rows():
+        labels[row.label] += row.images
+    auto = f" (layout auto is {corpus.layout})" if layout == AUTO else ""
+    said = f"{whole.paths} image files in {root}{auto}: {labels[0]} real, {labels[1]} fake"
+    if whole.misfits:
+        warnings.append(f"{whole.misfits} of which do not fit the layout {corpus.layout}")
+    if len(found.unlisted):
+        warnings.append(f"{len(found.unlisted)} folders cannot be listed")
+    return ", ".join([said, *warnings])
+
+
+def _settled(draft: Draft, store: Path, found: Found) -> Draft:
+    """The draft with a layout that reads paths: that of the store, if it is known there."""
     corpus = draft.file.corpus
-    paths = list_files(corpus.root).files["path"].to_pylist()
-    odd = count_misfits(corpus.layout, paths)
-    return f"{len(paths)} image files in {corpus.root}" + (
-        f", {odd} of which do not fit the layout {corpus.layout}" if odd else ""
-    )
+    if corpus.layout != AUTO:
+        return draft
+    try:
+        corpus = settled(fingerprinted(draft), Store(store), found).corpus
+    except UserError:  # a model or the store is not there: another check's finding
+        layout = recognised(found.files["path"].to_pylist(), corpus.root)
+        corpus = corpus.model_copy(update={"layout": layout})
+    return replace(draft, file=draft.file.model_copy(update={"corpus": corpus}))
 
 
 def _experiments(draft: Draft, store: Path) -> str:
     """Binds the SQL of the experiments; without the DAG's models, to the paths of its files."""
     found = list_files(draft.file.corpus.root)
     try:
-        graph, cache = fingerprinted(draft), Store(store)
+        cache = Store(store)
+        graph = settled(fingerprinted(draft), cache, found)
     except UserError:  # a model or the store is not there: another check's finding
+        draft = _settled(draft, store, found)
         unchecked = bind_draft(draft, sampled(found.files, draft.file.corpus.limit))
     else:
         unchecked = bind(graph, cache, compare(graph, cache, found))

@@ -126,15 +126,18 @@ class Store:
         """Where a node's parts lie."""
         return self.root / node.folder
 
-    def open_node(self, node: Node, dag: str, root: str = "") -> None:
-        """Makes a node's folder with its readable recipe, which names the DAG and the corpus."""
+    def open_node(self, node: Node, dag: str, root: str = "", **more: Any) -> None:
+        """Makes a node's folder with its readable recipe, which names the DAG and the corpus.
+
+        `more` is kept there as well, and read by `recipe`; it is no part of the fingerprint.
+        """
         folder = self.folder(node)
         recipe = folder / RECIPE
         if recipe.exists():
             return
         with refusals_explained(f"cannot write to the store {self.root}"):
             folder.mkdir(parents=True, exist_ok=True)
-            about = {"node": node.name, "dag": dag, "corpus": root, "created": _now()}
+            about = {"node": node.name, "dag": dag, "corpus": root, "created": _now(), **more}
             about["item"] = __version__
             _replace(recipe, json.dumps({**about, **node.recipe}, indent=1).encode())
 
@@ -148,6 +151,12 @@ class Store:
         with suppress(OSError, ValueError):
             found = json.loads((self.folder(node) / ANSWER).read_text())
             return found if isinstance(found, dict) else {}
+        return {}
+
+    def recipe(self, node: Node) -> dict[str, Any]:
+        """The recipe in a node's folder; empty when there is none that can be read."""
+        with suppress(OSError, ValueError):
+            return json.loads((self.folder(node) / RECIPE).read_text())
         return {}
 
     def recipes(self, stage: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The listing as a mirror of the corpus: what has changed in it since it was last looked at.
 
 A file is what it was when its size and its time of change (or etag) are; then it is not opened. A
-row that failed for now, and one of a filesystem that tells no time of change, is made anew.
+row that failed for now, and one of a filesystem that tells no time of change, is made anew. A
+folder that cannot be listed is a row that failed for now; what was known of its files stays.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.files import Found
+from pipeline.corpus.names import encoded_uri
 from pipeline.dag.graph import Dag, Node
 from pipeline.stages.listing import relabelled
 from pipeline.store.contents import listed
@@ -49,7 +51,7 @@ class Changes:
 
 def compare(dag: Dag, store: Store, found: Found) -> Changes:
     """How the files that were found differ from those that are listed. Opens none of them."""
-    files = sampled(found.files, dag.corpus.limit)
+    files = pa.concat_tables([sampled(found.files, dag.corpus.limit), found.unlisted])
     parts = _known(dag.nodes["listing"], store, _KNOWN)
     rows = pa.concat_tables([table for _, table in parts]) if parts else None
     if rows is None:
@@ -62,6 +64,7 @@ def compare(dag: Dag, store: Store, found: Found) -> Changes:
     changed = (pc.sum(pc.and_(pc.is_valid(there["uri"]), pc.invert(good))).as_py() or 0) - again
     true = np.zeros(len(rows), bool)
     true[at.filter(good.combine_chunks()).to_numpy()] = True
+    true |= _below(rows["uri"], found.unlisted["uri"].to_pylist())
     outdated, start = {}, 0
     for name, table in parts:
         lost = ~true[start : start + len(table)]
@@ -134,6 +137,16 @@ def _elsewhere(dag: Dag, store: Store, new: pa.Table) -> tuple[list[pa.Table], p
                 found.append(relabelled(other.filter(same), paths, node.parameters))
                 new = new.filter(pc.invert(same))
     return found, new
+
+
+def _below(uris: pa.ChunkedArray, folders: list[str]) -> np.ndarray:
+    """Which files lie in folders that cannot be listed: nobody knows that they are gone."""
+    below = np.zeros(len(uris), bool)
+    for folder in folders:
+        for start in dict.fromkeys((folder, encoded_uri(folder))):
+            mine = pc.and_(pc.starts_with(uris, start), pc.not_equal(uris, folder))
+            below |= mine.to_numpy()
+    return below
 
 
 def _unchanged(rows: pa.Table, files: pa.Table) -> pa.ChunkedArray:

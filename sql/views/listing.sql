@@ -1,7 +1,10 @@
 -- One row: one file of the corpus. The same bytes at two paths are two rows
 -- with one image_id.
 --
--- uri           where the file is
+-- uri           where the file is; of a local name that is not UTF-8 the
+--               percent-encoded file:///… (in it %E9 is the byte, of a plain
+--               name it would be these three letters); with a / behind it, a
+--               folder that could not be listed
 -- image_id      first 32 hex digits of sha256; null if the file was unreadable
 -- label         0 real, 1 fake, null unknown
 -- generator     what made the image, or the set that a real image belongs to
@@ -19,7 +22,8 @@
 -- has_exif      whether an EXIF block lies before the pixels
 -- sha256        of the whole file
 -- stamp         when the file was changed, in ns, or its etag; null: unknown
--- error         why the file could not be read; null if it could
+-- error         why the file could not be read or has no labels, or the folder
+--               could not be listed; else null
 
 with source as (
 

@@ -15,7 +15,6 @@ from PIL import Image
 
 from pipeline.corpus.decode import decode
 from pipeline.corpus.files import list_files
-from pipeline.corpus.layouts import LAYOUTS
 from pipeline.stages import listing
 from pipeline.store.snapshot import sampled
 
@@ -40,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     chosen = sampled(list_files(arguments.folder).files, arguments.limit)
-    parameters = listing.Listing(layout=LAYOUTS["folder"].name)
+    parameters = listing.Listing(layout="unlabelled")
     table = listing.run({"files": chosen}, parameters)
     table = table.append_column("variant", pa.nulls(len(table), pa.string()))
     uris = table["uri"].to_pylist()

@@ -88,7 +88,7 @@ def dags(bench: gpu.Bench, work: Path, options: argparse.Namespace) -> dict[str,
         },
         "misalignment": {"stage": "misalign", "captions": "written", "objects": "objects", **three},
     }
-    size = {"layout": "folder", "part_size": options.part_size}
+    size = {"layout": "unlabelled", "part_size": options.part_size}
     return {
         "embed": outside.write_dag(
             work / "embed.yaml", {"root": str(work / "images"), **size}, embed

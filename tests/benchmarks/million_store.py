@@ -31,7 +31,6 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 from pipeline import tables
-from pipeline.corpus.layouts import labels
 from pipeline.corpus.variants import CLEAN, ID_LENGTH, content_id
 from pipeline.dag.graph import Dag, Node, load
 from pipeline.shipped import folder
@@ -246,7 +245,7 @@ def _listing(files: np.ndarray, count: int, dag: Dag, seed: int) -> pa.Table:
     whole = images % DAMAGED != DAMAGED // 2
     again = (files + 1) % (REPEATED + 1) == 0
     folders = Strata(count).folders(images)
-    read = {name: labels(dag.corpus.layout, f"{name}/x", dag.corpus.dataset) for name in folders}
+    read = {name: dag.corpus.reading.labels(f"{name}/x") for name in folders}
     paths = zip(folders, images.tolist(), again.tolist(), jpeg.tolist(), strict=True)
     columns = {
         "uri": [

@@ -104,7 +104,7 @@ def ours(setting: dict[str, int], images: Path, out: Path) -> Timing:
     """The stage `embed_images` over the same folder, in parts of 125 images."""
     out.mkdir(parents=True)
     node = {"stage": "embed_images", "images": "images", "clip": outside.clip(CLIP)}
-    corpus = {"root": str(images), "layout": "folder", "part_size": 125}
+    corpus = {"root": str(images), "layout": "unlabelled", "part_size": 125}
     dag = outside.write_dag(out / "peer.yaml", corpus, {"image_embeddings": node})
     started = time.time()
     workers = ("--workers", setting["workers"])

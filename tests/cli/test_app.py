@@ -50,7 +50,7 @@ def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
     folder, _ = ready
     changed = ("--set", "captions.num_beams=1")
     answer = item("plan", "demo", "--limit", "160", *changed, "--json", cwd=folder)
-    steps = {step["node"]: step for step in json.loads(answer.stdout)}
+    steps = {step["node"]: step for step in json.loads(answer.stdout)["nodes"]}
     assert steps["captions"]["reason"] == "num_beams 3 -> 1"
     assert steps["captions"]["images"] == 160
     assert steps["objects"]["reason"] == "input captions changed"

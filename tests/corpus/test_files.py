@@ -7,7 +7,14 @@ import fsspec
 import pytest
 
 from pipeline.corpus import files as source
-from pipeline.corpus.files import FILES, list_files, path_below, read_bytes, reason
+from pipeline.corpus.files import (
+    FILES,
+    list_files,
+    path_below,
+    read_bytes,
+    reason,
+    why_unlisted,
+)
 from pipeline.errors import UserError
 
 
@@ -136,25 +143,98 @@ def test_bad_roots_say_what_where_and_what_next(tmp_path):
         list_files("nosuch://bucket/x")
 
 
-def test_a_folder_that_cannot_be_listed_stops_the_listing(tmp_path, monkeypatch):
-    touch(tmp_path, "a.jpg", "locked/b.jpg")
+def locking(monkeypatch, *names):
+    """Folders of these names cannot be listed, whoever asks."""
     real = os.scandir
 
     def scandir(path):
-        if str(path).endswith("locked"):
+        if Path(path).name in names:
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(UserError, match=r"cannot be listed(.|\n)*Permission denied: .*locked"):
+
+
+def test_a_folder_that_cannot_be_listed_is_a_row_of_its_own(tmp_path, monkeypatch):
+    touch(tmp_path, "a.jpg", "x/locked/b.jpg")
+    locking(monkeypatch, "locked")
+    found = list_files(tmp_path)
+    assert found.files["path"].to_pylist() == ["a.jpg"]
+    (row,) = found.unlisted.to_pylist()
+    uri = f"{tmp_path}/x/locked/"
+    assert row == {"uri": uri, "path": "x/locked/", "bytes": None, "stamp": None}
+    assert why_unlisted(uri) == f"Permission denied: '{tmp_path}/x/locked'"
+    monkeypatch.undo()
+    assert why_unlisted(uri) == "a moment later it could be"
+    assert len(list_files(tmp_path).unlisted) == 0
+
+
+def test_a_root_without_any_image_that_can_be_found_is_an_error(tmp_path, monkeypatch):
+    touch(tmp_path, "locked/b.jpg")
+    locking(monkeypatch, "locked")
+    with pytest.raises(UserError, match=r"no images .* and 1 folders cannot be listed"):
+        list_files(tmp_path)
+    locking(monkeypatch, tmp_path.name)
+    with pytest.raises(UserError, match=r"the root cannot be listed(.|\n)*Permission denied"):
         list_files(tmp_path)
 
 
-def test_names_that_no_table_can_hold_stop_the_listing(tmp_path):
+def test_an_entry_of_which_nothing_can_be_told_is_no_end_of_the_listing(tmp_path):
     touch(tmp_path, "a.jpg")
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"x")
-    with pytest.raises(UserError, match=r"1 file names are not UTF-8: 'caf.*jpg'"):
-        list_files(tmp_path)
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "loop").symlink_to("loop")
+    found = list_files(tmp_path)
+    assert found.files["path"].to_pylist() == ["a.jpg", "loop.jpg"]
+    assert found.unlisted["path"].to_pylist() == ["loop/"]
+    with pytest.raises(OSError, match="symbolic links"):
+        read_bytes(str(tmp_path / "loop.jpg"))
+
+
+def test_a_remote_folder_that_cannot_be_listed(monkeypatch):
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/locked_test/b.jpg": b"b", "/locked_test/x/c.jpg": b"c"})
+    real = type(memory).ls
+
+    def ls(self, path, **options):
+        if path.rstrip("/").endswith("/x"):
+            raise PermissionError("denied")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(type(memory), "ls", ls)
+    try:
+        found = list_files("memory://locked_test")
+        assert found.files["path"].to_pylist() == ["b.jpg"]
+        assert found.unlisted["path"].to_pylist() == ["x/"]
+        assert "denied" in why_unlisted(found.unlisted["uri"][0].as_py())
+    finally:
+        memory.rm("/locked_test", recursive=True)
+
+
+def test_names_that_are_not_utf_8_are_kept_and_read(tmp_path):
+    touch(tmp_path, "a.jpg", "caf%E9.jpg", "./caf%E9/z.jpg")
+    raw = os.fsencode(tmp_path)
+    for name, content in ((b"caf\xe9.jpg", b"latin"), (b"d \xff%/b.jpg", b"below")):
+        path = Path(os.fsdecode(raw + b"/" + name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    found = list_files(tmp_path)
+    read = dict(zip(found.files["path"].to_pylist(), contents(found), strict=True))
+    assert read == {
+        "a.jpg": b"a.jpg",
+        "caf%E9.jpg": b"caf%E9.jpg",
+        "caf%E9/z.jpg": b"./caf%E9/z.jpg",
+        "./caf%E9.jpg": b"latin",
+        "./d%20%FF%25/b.jpg": b"below",
+    }
+    uris = found.files["uri"].to_pylist()
+    assert f"file://{tmp_path}/caf%E9.jpg" in uris and f"{tmp_path}/caf%E9.jpg" in uris
+    assert [path_below(str(tmp_path), uri) for uri in uris] == found.files["path"].to_pylist()
+
+
+def test_nfc_and_nfd_are_two_names(tmp_path):
+    names = ["e\u0301.jpg", "\u00e9.jpg"]
+    touch(tmp_path, *names)
+    assert paths(tmp_path) == names
 
 
 def test_other_filesystems_errors_become_oserror(monkeypatch):

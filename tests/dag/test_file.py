@@ -39,6 +39,24 @@ def test_paths_on_the_command_line_are_relative_to_the_current_folder(file, tmp_
     assert read.corpus.limit == 7
 
 
+def test_a_pattern_goes_with_the_layout_regex(file):
+    pattern = "corpus.pattern='(?P<label>real|fake)/.*'"
+    read = config.read(file, ["corpus.layout=regex", pattern])
+    assert read.corpus.reading.labels("fake/a.png").label == 1
+    for overrides, message in {
+        ("corpus.layout=regex",): "the layout regex needs a `pattern`",
+        (pattern,): "a `pattern` is for the layout regex, not for forensynths",
+        ("corpus.layout=regex", "corpus.pattern='(?P<lable>a)'"): "corpus.pattern: there is no "
+        "group 'lable': did you mean 'label'",
+        ("corpus.layout=regex", "corpus.pattern='(?P<label>a'"): "corpus.pattern: Invalid regular",
+        ("corpus.layout=folder",): "corpus.layout: there is no layout 'folder': it is called "
+        "'unlabelled' now",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            config.read(file, list(overrides))
+        assert message in caught.value.what and caught.value.where == str(file)
+
+
 def test_an_override_does_not_leak_through_a_yaml_anchor(file):
     read = config.read(file, ["other.clip.model=b", "nodes.captions.num_beams=1"])
     assert read.nodes["other"]["clip"] == {"model": "b"}

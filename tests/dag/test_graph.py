@@ -53,7 +53,7 @@ def test_a_model_is_known_by_its_content_not_its_place(write_dag, fake_models):
     assert changed(before, after) == DOWNSTREAM_OF_CAPTIONS - {"captions"}
 
 
-@pytest.mark.parametrize("setting", ["limit=3", "root=/other", "layout=folder", "dataset=x"])
+@pytest.mark.parametrize("setting", ["limit=3", "root=/other", "layout=unlabelled", "dataset=x"])
 def test_nothing_of_the_corpus_is_in_what_is_computed(write_dag, fake_models, setting):
     path = write_dag(models=fake_models)
     before = fingerprints(path)

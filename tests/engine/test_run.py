@@ -108,7 +108,7 @@ def test_a_second_run_does_nothing_and_new_files_get_new_parts(write_dag, item, 
     assert {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")} == before
     draw(corpus / "test" / "gan" / "1_fake" / "aaa.jpg", 999)
     plan = item("plan", path, "--store", reference, "--json", cwd=tmp_path)
-    steps = {step["node"]: step for step in json.loads(plan.stdout)}
+    steps = {step["node"]: step for step in json.loads(plan.stdout)["nodes"]}
     assert steps["captions"]["images"] == 1 and "1 new files" in steps["captions"]["reason"]
     grown = item("run", path, "--inline", "--store", reference, "--json", cwd=tmp_path)
     assert {t["node"]: t["rows_in"] for t in json.loads(grown.stdout)["nodes"]}["captions"] == 13

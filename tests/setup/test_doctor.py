@@ -6,6 +6,8 @@ import pytest
 from pipeline.setup.doctor import examine
 from tests.conftest import DEMO_MODELS
 
+KINDS = ("0_real", "1_fake")
+
 
 @pytest.fixture(autouse=True)
 def _no_gpu(monkeypatch):
@@ -108,6 +110,64 @@ def test_the_paper_scale_dag_says_all_that_is_needed(tmp_path, monkeypatch):
     }
     for node in ("captions", "regions", "image_embeddings"):
         assert "'cuda' was asked for" in checks[f"device of {node}"].found
+
+
+PUBLIC = {
+    "genimage": [
+        f"{outer}/{split}/{kind}"
+        for outer in ("stable_diffusion_v_1_4/imagenet_ai_0419_sdv4", "imagenet_glide", "ADM")
+        for split in ("train", "val")
+        for kind in ("ai", "nature")
+    ],
+    "forensynths": [
+        f"{place}/{kind}"
+        for place in ("train/progan/cat", "train/progan/car", "test/progan/cat", "test/crn")
+        for kind in ("0_real", "1_fake")
+    ],
+    "univfd": [
+        *(f"{place}/{kind}" for place in ("train/progan/cat", "test/san") for kind in KINDS),
+        *("diffusion_datasets/imagenet/0_real", "diffusion_datasets/guided/1_fake"),
+        *("diffusion_datasets/laion/0_real", "diffusion_datasets/dalle/1_fake"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", list(PUBLIC))
+def test_the_dags_of_public_corpora_say_what_they_need(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def examined(root):
+        checks = examine(name, [f"corpus.root={root}"], tmp_path / "store", load=False)
+        return {c.what: c for c in checks}
+
+    lacking = examined(tmp_path / "none")
+    assert lacking["DAG"].ok and "no such folder" in lacking["corpus"].found
+    hint = lacking["corpus"].hint
+    assert "(from github.com/" in hint and "/FILE" in hint and "--set corpus.root=" in hint
+    assert sum(what.startswith("model ") and not c.ok for what, c in lacking.items()) == 4
+    for folder in PUBLIC[name]:  # by their paths alone, before any model is there
+        for number in range(6):
+            path = tmp_path / "corpus" / folder / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(path))
+    found = examined(tmp_path / "corpus")
+    half = len(PUBLIC[name]) * 3
+    assert found["corpus"].ok
+    assert found["corpus"].found.endswith(f"corpus: {half} real, {half} fake")
+    assert found["experiments"].found == "the SQL of 2 is right"
+    high = examined(tmp_path)
+    assert not high["corpus"].ok and high["corpus"].hint.endswith(f"to {tmp_path / 'corpus'}")
+
+
+def test_an_auto_layout_is_examined_before_and_after_it_is_kept(write_dag, corpus):
+    path = write_dag(models=DEMO_MODELS)
+    found, bad = check(path, "corpus.layout=auto", load=False)
+    assert not bad and "(layout auto is forensynths): 6 real, 6 fake" in found["corpus"].found
+    gone = ("corpus.layout=auto", "captions.model=lab/gone")
+    found, bad = check(path, *gone, load=False)
+    assert [one.what for one in bad] == ["model lab/gone"]
+    assert "(layout auto is forensynths)" in found["corpus"].found
 
 
 def test_a_cluster_that_cannot_be_started_from_here_fails(write_dag, monkeypatch, tmp_path):

@@ -60,7 +60,7 @@ def fetched(lab):
 def fingerprints(run, dag, *options, **environment):
     answer = run("plan", dag, "--json", *options, **environment)
     assert answer.returncode == 0, answer.stderr + answer.stdout
-    return {step["node"]: step["fingerprint"] for step in json.loads(answer.stdout)}
+    return {step["node"]: step["fingerprint"] for step in json.loads(answer.stdout)["nodes"]}
 
 
 def test_each_model_is_described_and_locked(fetched, hub):

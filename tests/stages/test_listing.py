@@ -2,11 +2,11 @@ import hashlib
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
 from pipeline.corpus.files import FILES, list_files
-from pipeline.errors import UserError
 from pipeline.spec import output_parameters
 from pipeline.stages import listing
 from pipeline.stages.registry import get_stage
@@ -63,7 +63,7 @@ def test_labels_do_not_depend_on_folder_order(tmp_path):
 def test_plain_folder(tmp_path):
     save(tmp_path / "x.png")
     save(tmp_path / "holiday/2020/y.png")
-    rows = run(tmp_path, layout="folder").to_pylist()
+    rows = run(tmp_path, layout="unlabelled").to_pylist()
     assert [row["class_name"] for row in rows] == ["holiday/2020", None]
     assert {(row["label"], row["generator"], row["split"]) for row in rows} == {(None,) * 3}
 
@@ -122,7 +122,7 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
 
 
 def test_an_empty_part_has_the_schema():
-    table = listing.run({"files": FILES.empty_table()}, listing.Listing(layout="folder"))
+    table = listing.run({"files": FILES.empty_table()}, listing.Listing(layout="unlabelled"))
     tables.check("listing", table)
     assert table.num_rows == 0
 
@@ -130,7 +130,11 @@ def test_an_empty_part_has_the_schema():
 def test_declaration():
     stage = get_stage("listing")
     assert (stage.inputs, stage.output, stage.key) == (("files",), "listing", "uri")
-    few = listing.Listing(layout="folder", threads=1)
-    assert output_parameters(few) == {"layout": "folder", "dataset": None}
-    with pytest.raises(UserError, match="there is no layout 'forensinths'"):
+    few = listing.Listing(layout="unlabelled", threads=1)
+    assert output_parameters(few) == {
+        "layout": "unlabelled",
+        "dataset": None,
+        "pattern": None,
+    }
+    with pytest.raises(ValidationError, match="there is no layout 'forensinths': did you mean"):
         listing.Listing(layout="forensinths")

@@ -135,12 +135,12 @@ def test_another_dataset_layout_or_limit_opens_no_file(opened, reads):
     listed(dag, store)
     before = parts(dag, store)
     reads.clear()
-    for setting in ("dataset=other", "layout=folder", "limit=4"):
+    for setting in ("dataset=other", "layout=unlabelled", "limit=4"):
         other, _ = opened(f"corpus.{setting}")
         listed(other, store)
         assert len(rows(other, store, "uri")) == (4 if "limit" in setting else 12)
     assert reads == [] and parts(dag, store) == before
-    other, _ = opened("corpus.layout=folder")
+    other, _ = opened("corpus.layout=unlabelled")
     assert {label for _, label in rows(other, store, "uri", "label")} == {None}
 
 
@@ -223,3 +223,56 @@ def test_the_first_place_by_name_is_where_a_content_is_read(opened, corpus):
     listed(dag, store)
     uris = [uri for one in asked(dag, store) for uri in one.uris.to_pylist()]
     assert str(first) in uris and str(copy) not in uris
+
+
+def locking(monkeypatch, name):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).rstrip("/").endswith(name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failed_row_and_its_files_stay(
+    opened, corpus, reads, monkeypatch
+):
+    dag, store = opened()
+    draw(corpus / "test" / "gan" / "0_real" / "more.jpg", 77)
+    listed(dag, store)
+    before = contents(dag, store)
+    with monkeypatch.context() as patch:
+        locking(patch, "gan/0_real")
+        changes = listed(dag, store)
+        assert len(changes.new) == 1 and not changes.outdated
+        found = rows(dag, store, "uri", "image_id", "label", "error")
+        uri = f"{corpus}/test/gan/0_real/"
+        (row,) = [row for row in found if row[0] == uri]
+        assert row[1:3] == (None, None)
+        assert row[3].startswith("transient: folder cannot be listed: Permission denied: ")
+        assert len(found) == 14 and contents(dag, store) == before
+        again = compare(dag, store, find(dag))
+        assert (again.again, len(again.new)) == (1, 1)
+    del reads[:]
+    changes = listed(dag, store)
+    assert reads == [] and next(iter(changes.outdated.values())).to_pylist() == [uri]
+    assert len(rows(dag, store, "uri")) == 13 and contents(dag, store) == before
+
+
+def test_files_of_names_that_are_not_utf_8_are_rows_like_any_other(opened, corpus):
+    dag, store = opened()
+    folder = corpus / "test" / "gan" / "0_real"
+    (folder / "0.jpg").rename(folder / os.fsdecode(b"caf\xe9.jpg"))
+    shutil.copy(folder / "1.jpg", folder / "caf%E9.jpg")
+    odd = corpus / "test" / os.fsdecode(b"g\xff") / "1_fake"
+    odd.mkdir(parents=True)
+    shutil.copy(folder / "2.jpg", odd)
+    listed(dag, store)
+    found = {row[0]: row[1:] for row in rows(dag, store, "uri", "label", "generator", "error")}
+    place = f"{corpus}/test"
+    assert found[f"file://{place}/gan/0_real/caf%E9.jpg"] == (0, "gan", None)
+    assert found[f"{place}/gan/0_real/caf%E9.jpg"] == (0, "gan", None)
+    assert found[f"file://{place}/g%FF/1_fake/2.jpg"] == (1, "g%FF", None)
+    assert len(found) == 14 and not compare(dag, store, find(dag))

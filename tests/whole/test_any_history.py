@@ -92,7 +92,7 @@ class World:
         elif action == "limit":
             self.settings = {"limit": 1 + number % 6} if number % 3 else {}
         elif action == "layout":
-            self.settings = {} if "layout" in self.settings else {"layout": "folder"}
+            self.settings = {} if "layout" in self.settings else {"layout": "unlabelled"}
         elif action == "dataset":
             self.settings = {"dataset": f"d{number % 3}"}
         elif action == "unreadable":

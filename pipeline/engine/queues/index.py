@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from pipeline.corpus.files import Found, list_files
-from pipeline.corpus.layouts import count_misfits
+from pipeline.corpus.files import Found, list_files, why_unlisted
+from pipeline.corpus.layouts.roots import check_root
+from pipeline.corpus.layouts.survey import Survey, survey
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
+from pipeline.store.layout import is_auto
 from pipeline.store.parts import Store, free_numbers, part_name
 
 
@@ -34,9 +36,40 @@ def find(dag: Dag) -> Found:
     return list_files(dag.corpus.root)
 
 
-def misfits(dag: Dag, found: Found) -> int:
-    """How many paths do not fit the layout (their labels are null); UserError when none fits."""
-    return count_misfits(dag.corpus.layout, found.files["path"].to_pylist())
+def surveyed(dag: Dag, found: Found) -> tuple[Survey, list[str]]:
+    """(how the layout reads the corpus, warnings); UserError where the root is at a wrong level.
+
+    The warnings: paths that do not fit, whose labels are null; a root that looks wrong.
+    """
+    whole = survey(dag.corpus.reading, found.files["path"].to_pylist())
+    warnings = check_root(whole, dag.corpus.root)
+    if whole.misfits:
+        layout = dag.corpus.layout
+        warnings.append(
+            f"{whole.misfits} paths do not fit the layout {layout}: their labels are null"
+        )
+    return whole, warnings
+
+
+def label_lines(dag: Dag, whole: Survey) -> list[str]:
+    """The mapping for people: of which folders say what; where that is recognised, ten examples."""
+    if not is_auto(dag):
+        return list(whole.lines())
+    layout = dag.corpus.layout
+    said = f"layout auto is {layout} (it stays so in this store; to state it: `layout: {layout}`)"
+    return [f"{said}, by which for example", *whole.examples(), *whole.lines()]
+
+
+def unlisted(found: Found) -> list[str]:
+    """A warning of the folders that cannot be listed, if there are any."""
+    if not len(found.unlisted):
+        return []
+    first = found.unlisted["uri"][0].as_py()
+    return [
+        f"{len(found.unlisted)} folders cannot be listed, such as {first} "
+        f"({why_unlisted(first)}): a failed row each, tried again by the next run; what is known "
+        "of their files stays"
+    ]
 
 
 def listing_queue(dag: Dag, store: Store, files: pa.Table) -> ListingQueue:

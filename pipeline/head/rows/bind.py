@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.corpus.layouts import Labels, Misfit, labels
+from pipeline.corpus.layouts.labels import Labels
 from pipeline.corpus.variants import ALL, CLEAN, variant_id
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.file import Corpus
@@ -210,12 +210,10 @@ def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConn
 
 def _of_paths(corpus: Corpus, files: pa.Table) -> pa.Table:
     """What the listing will say of files, as far as it follows from their paths."""
-    rows = []
-    for uri, path in zip(files["uri"].to_pylist(), files["path"].to_pylist(), strict=True):
-        try:
-            found = labels(corpus.layout, path, corpus.dataset)
-        except Misfit:
-            found = Labels(dataset=corpus.dataset)
+    rows, unlabelled = [], Labels(dataset=corpus.dataset)
+    said = corpus.reading.read(files["path"].to_pylist())
+    for uri, one in zip(files["uri"].to_pylist(), said, strict=True):
+        found = one if isinstance(one, Labels) else unlabelled
         rows.append((uri, *(getattr(found, name) for name in OF_PATHS[1:])))
     types = [TABLES["listing"][name] for name in OF_PATHS]
     columns = zip(*rows, strict=True) if rows else ([] for _ in types)

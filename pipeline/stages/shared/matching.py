@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, ValidationInfo
 
 from pipeline.corpus.files import path_below, plain_name
+from pipeline.corpus.names import local_name, path_of
 from pipeline.corpus.variants import content_id
 from pipeline.errors import UserError
 
@@ -76,7 +77,7 @@ def keys(images: pa.Table, way: str, root: str | None, file: str) -> list[str | 
 
 def name_of(uri: str) -> str:
     """The last part of a file's path, wherever the file lies."""
-    return plain_name(uri).rpartition("/")[2]
+    return path_of(plain_name(local_name(uri)).rpartition("/")[2])
 
 
 def hint(has: Callable[[str], bool], way: str, key: str | None) -> str:

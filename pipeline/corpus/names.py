@@ -1,0 +1,64 @@
+"""Names of files as text, whatever their bytes are.
+
+A local name is bytes. Where they are UTF-8, the name is that text, letter by letter (NFC and NFD
+are two names). Where they are not, all of it is percent-encoded, as RFC 3986 and RFC 8089 write
+such names: the uri is `file:///data/caf%E9.jpg`, the path below the root `./caf%E9.jpg`. No plain
+name looks like that (a uri begins with `/`, no path below a root with `./`), so the bytes can
+always be had back, and a file that is called `caf%E9.jpg` is another one.
+"""
+
+import os
+from urllib.parse import quote, unquote_to_bytes
+
+_URL, _PATH = "file://", "./"
+
+
+def is_text(name: str) -> bool:
+    """Whether a name as Python has it is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def uri_of(name: str) -> str:
+    """The uri of a full local name."""
+    return name if is_text(name) else _URL + _quoted(name)
+
+
+def encoded_uri(uri: str) -> str:
+    """The beginning of the uris of files below a local folder whose own names are not UTF-8."""
+    return _URL + _quoted(uri) if uri.startswith("/") else uri
+
+
+def path_of(name: str) -> str:
+    """The path of a name below the root."""
+    return name if is_text(name) else _PATH + _quoted(name)
+
+
+def local_name(uri: str) -> str:
+    """The full local name of a uri; a name that is no encoded one is itself."""
+    if not uri.startswith(f"{_URL}/"):
+        return uri
+    return os.fsdecode(unquote_to_bytes(uri.removeprefix(_URL)))
+
+
+def folders_of(path: str) -> tuple[str, ...]:
+    """The folders of a path, outermost first, for people to read: each is text.
+
+    One that is not UTF-8 is percent-encoded, the others are as they are.
+    """
+    return tuple(readable(path).split("/")[:-1])
+
+
+def readable(path: str) -> str:
+    """A path as text in which only the names that are not UTF-8 are percent-encoded."""
+    if not path.startswith(_PATH):
+        return path
+    names = os.fsdecode(unquote_to_bytes(path.removeprefix(_PATH))).split("/")
+    return "/".join(name if is_text(name) else _quoted(name) for name in names)
+
+
+def _quoted(name: str) -> str:
+    return quote(os.fsencode(name))
