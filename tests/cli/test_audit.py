@@ -71,7 +71,7 @@ def test_strict_fails_on_a_leak_and_json_has_it_all(dag, item, tmp_path):
 
 
 def test_a_corpus_without_labels_is_looked_at_as_far_as_that_goes(dag, item, tmp_path):
-    plain = ("--set", "corpus.layout=folder")
+    plain = ("--set", "corpus.layout=unlabelled")
     assert item("run", dag, "--inline", *plain, cwd=tmp_path).returncode == 0
     found = json.loads(item("audit", dag, "--json", *plain, cwd=tmp_path).stdout)
     found = {one["check"]: one for one in found}
