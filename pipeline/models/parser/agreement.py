@@ -64,6 +64,7 @@ def settle(words: Sequence[Word]) -> list[Word]:
 
 
 _TAKEN_FOR_NOUNS = frozenset({"VERB", "ADV", "PRON", "X", "INTJ"})
+_FUNCTIONS = frozenset({"DET", "ADP", "CCONJ", "SCONJ", "NUM", "PUNCT", "AUX"})  # tags that stay
 _NOUN_TAGS = frozenset({"NOUN", "PROPN"})
 _ARTICLES = OPENERS | SINGULAR_ARTICLES
 _DEFINITE = OPENERS - SINGULAR_ARTICLES
@@ -84,7 +85,8 @@ class _Caption:
                 describes = self._tag(at + 1) in {"NOUN", "PROPN", "ADJ"} and word not in BESIDE
                 self.tags[at] = "ADJ" if describes else "ADV"
             elif self.is_sport(at):
-                first = at - (at > 0 and self.words[at - 1] in SPORTS)
+                again = at > 0 and self.words[at - 1] in SPORTS
+                first = at - (again and self.tags[at - 1] not in _FUNCTIONS)
                 self.tags[first : at + 2] = ["VERB"] * (at + 2 - first)
             elif self.is_verb(at):
                 self.tags[at] = "VERB"
@@ -135,7 +137,7 @@ class _Caption:
 
     def is_sport(self, at: int) -> bool:
         """Whether the noun is the first word of something done, `rock climbing`."""
-        if self.words[at] not in SPORTS or self._joined(at):
+        if self.words[at] not in SPORTS or self._joined(at) or self._tag(at + 1) in _FUNCTIONS:
             return False
         following = self._word(at + 1)
         tag = self.tags[at - 1] if at else "START"

@@ -1,7 +1,7 @@
 """Nouns that are verbs and verbs that are nouns, on captions tagged by hand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.models.parser.agreement import settle
@@ -132,6 +132,8 @@ a the two men man walk walks walking in black and sled rock climbing other - gla
 _TAGS = "NOUN PROPN VERB ADJ ADV DET ADP CCONJ NUM PRON PUNCT AUX SCONJ"
 
 
+@example([("rock", "NOUN"), ("climbing", "DET")])
+@example([("rock", "DET"), ("rock", "NOUN"), ("climbing", "NOUN")])
 @given(
     st.lists(st.tuples(st.sampled_from(_FORMS.split()), st.sampled_from(_TAGS.split())), max_size=9)
 )
