@@ -11,7 +11,7 @@ from pipeline.dag.graph import Dag, Node
 from pipeline.engine.queues import index
 from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
-from pipeline.store.contents import Asked, asked, check_variants
+from pipeline.store.contents import Asked, asked, check_distinct, check_variants
 from pipeline.store.layout import settled
 from pipeline.store.parts import Store
 from pipeline.store.snapshot import Changes, compare, foreseen
@@ -61,6 +61,7 @@ def plan(
     perturbed = _in_variants(dag, new["path"].to_pylist())
     if found and not fresh:
         check_variants(dag, found)
+    check_distinct(list(dag.nodes.values()), found)
     current = current_parts(store, list(dag.nodes.values()), found)
     steps = []
     for node in dag.nodes.values():

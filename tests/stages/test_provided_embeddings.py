@@ -285,7 +285,8 @@ def test_a_run_joins_the_vectors_to_the_corpus(tmp_path, corpus, write, item):
 def test_a_run_by_names_that_several_images_have_computes_nothing(tmp_path, corpus, write, item):
     write({"1.jpg": [1, 0]})
     file = dag_file(tmp_path, corpus, by="name")
-    done = item("run", file, "--inline", "--store", tmp_path / "store", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "file names are those of several different images" in done.stderr
+    for command in (("run", file, "--inline"), ("plan", file)):
+        done = item(*command, "--store", tmp_path / "store", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "file names are those of several different images" in done.stderr
     assert not list((tmp_path / "store").glob("provided_embeddings/*/part*"))
