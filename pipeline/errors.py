@@ -1,5 +1,6 @@
 """Errors that are the user's to mend: what, where and what to do next, never a traceback."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -44,6 +45,18 @@ def worded(error: BaseException) -> str:
     elif not isinstance(error, UserError):
         said = f"{name}: {said}"
     return said[:500]
+
+
+# what a terminal obeys instead of showing it, or shows in another place than it stands: controls,
+# but for the end of a line, separators, directions; and halves of characters: they are no text
+_OBEYED = re.compile(
+    r"[\x00-\t\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Text as a terminal may have it: file names and captions hold anything, `\\x1b[2J` too."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 TRANSIENT = "transient: "  # how the reason of a row begins that the next run tries again

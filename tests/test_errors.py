@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import UserError, nearest, worded
+from pipeline.errors import UserError, nearest, visible, worded
 
 
 def test_message_says_what_where_and_what_next():
@@ -48,3 +48,11 @@ def test_every_exception_has_words(error, words):
 
 def test_words_are_no_novel():
     assert len(worded(RuntimeError("word " * 1000))) == 500
+
+
+def test_what_a_terminal_would_obey_is_shown():
+    title, wipe = "\x1b]0;owned\x07", "\x1b[2J"
+    assert visible(f"a{title}{wipe}b\tc\rd\ne") == "a\\x1b]0;owned\\x07\\x1b[2Jb\\tc\\rd\ne"
+    assert visible("gpj.\u202egnp\u2028\x85\udce9") == "gpj.\\u202egnp\\u2028\\x85\\udce9"
+    plain = "可灵 é e\u0301 \U0001f600 <b> \\x1b \u200d"
+    assert visible(plain) == plain

@@ -18,6 +18,7 @@ from pipeline.cli.console import (
     print_rows,
     print_totals,
     reported,
+    say,
 )
 from pipeline.cli.experiments import bind_experiments, look_at, run_experiments
 from pipeline.cli.models import models
@@ -139,7 +140,7 @@ def run(
             print_totals(totals)
         lacking = _lacking(graph, totals)
         if lacking and not stop.why:
-            typer.echo(addressed(lacking), err=True)
+            say(addressed(lacking), err=True)
         measured = run_experiments(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
         )
@@ -147,7 +148,7 @@ def run(
         go_on = None
         if stop.why:
             go_on = shlex.join(["item", *sys.argv[1:]])
-            typer.echo(f"stopped ({stop.why}); go on with: {go_on}", err=True)
+            say(f"stopped ({stop.why}); go on with: {go_on}", err=True)
         if as_json:
             nodes_json = [vars(total) for total in totals]
             read = labels[0] if labels else None
@@ -202,9 +203,9 @@ def plan(
         looked = look_at(fingerprinted(draft), Store(store))
         graph, changes = looked.graph, looked.changes
         for line in [] if as_json else looked.lines:
-            typer.echo(line)
+            say(line)
         for line in looked.warnings:
-            typer.echo(line, err=True)
+            say(line, err=True)
         bind_experiments(graph, Store(store), changes)
         count = estimate.workers_of(graph, workers or planned_gpus(graph))
         rates = None
@@ -217,7 +218,7 @@ def plan(
         else:
             print_plan(steps, count)
         for line in unpinned_lines(draft):
-            typer.echo(f"{line}: `item models fetch` pins it", err=True)
+            say(f"{line}: `item models fetch` pins it", err=True)
 
 
 @app.command()
@@ -359,7 +360,7 @@ def gc(
         folders = sum(one.parts is None for one in unused)
         total = sum(one.bytes for one in unused) / 1e6
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
-        typer.echo(
+        say(
             f"{folders} node folders, and parts of {len(unused) - folders} others, "
             f"{total:.1f} MB {done}"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import FAILED_ROWS, print_json, reported
+from pipeline.cli.console import FAILED_ROWS, print_json, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -77,7 +77,7 @@ def audit(
         graph, cache = load(dag, limited(overrides, limit)), Store(store)
         read = {graph.nodes[gap.node].stage.output: gap for gap in gaps(graph, cache)}
         if found := [read[table] for table in ("captions", "image_embeddings") if table in read]:
-            typer.echo(f"warning: {'; '.join(map(str, found))}", err=True)
+            say(f"warning: {'; '.join(map(str, found))}", err=True)
         if pairs and not near:
             raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
 
@@ -87,7 +87,7 @@ def audit(
 
         with connect(graph, cache, runs=False) as connection:
             findings = audited(
-                connection, graph, near, cosine, lambda line: typer.echo(line, err=True), keep
+                connection, graph, near, cosine, lambda line: say(line, err=True), keep
             )
         if as_json:
             print_json([one.plain() for one in findings])
@@ -116,13 +116,13 @@ def brief(
         found = kept.at_hand(graph, cache, lambda: connect(graph, cache, runs=False))
     except (UserError, duckdb.Error) as error:  # another run may replace a part that is read
         why = error.what if isinstance(error, UserError) else str(error)
-        typer.echo(addressed(f"audit: not made: {why}; `item audit DAG` asks again"), err=True)
+        say(addressed(f"audit: not made: {why}; `item audit DAG` asks again"), err=True)
         return []  # what was computed and trained stands
     if not quiet:
         for one in found:
             if one.verdict in ("look", "leak"):
-                typer.echo(f"{one.verdict}: {one.check}: {one.figure}")
-        typer.echo(
+                say(f"{one.verdict}: {one.check}: {one.figure}")
+        say(
             addressed(f"audit: {summary(found)} (near-duplicates not looked for): `item audit DAG`")
         )
     return [one.plain() for one in found]
@@ -139,15 +139,15 @@ def _print(findings: "Sequence[Finding]", addressed: Callable[[str], str]) -> No
     for one in findings:
         _row(widths, one.verdict, one.check, one.figure)
         if one.seen:
-            typer.echo(_folded(one.seen, f"{below}  "))
+            say(_folded(one.seen, f"{below}  "))
         if one.advice:
-            typer.echo(_folded(addressed(one.advice), f"{below}-> ", f"{below}   "))
-    typer.echo(summary(findings))
+            say(_folded(addressed(one.advice), f"{below}-> ", f"{below}   "))
+    say(summary(findings))
 
 
 def _row(widths: tuple[int, int], verdict: str, check: str, figure: str) -> None:
     first = f"{verdict:<{widths[0]}}  {check:<{widths[1]}}  "
-    typer.echo(_folded(figure, first, " " * len(first)))
+    say(_folded(figure, first, " " * len(first)))
 
 
 def _folded(text: str, first: str, later: str | None = None) -> str:
@@ -175,5 +175,5 @@ def _print_generators(findings: "Sequence[Finding]") -> None:
             if "auroc" in row:
                 name = str(row["generator"] or "all")
                 rows.setdefault(name, {"generator": name})[one.check] = row["auroc"]
-    typer.echo()
+    say()
     deliver(pa.Table.from_pylist(list(rows.values())), "table")

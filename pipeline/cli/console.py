@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pipeline.cli.options import DEFAULT_STORE
-from pipeline.errors import UserError
+from pipeline.errors import UserError, visible
 
 if TYPE_CHECKING:
     from pipeline.plan.plan import Step
@@ -24,6 +24,11 @@ _DUCKDB_INTERRUPTED = "Query interrupted"  # what it makes of Ctrl-C while it an
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 # a command in a message: what comes before a DAG's name, and what may follow it
 _ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|models fetch)) DAG\b")
+
+
+def say(text: str = "", err: bool = False) -> None:
+    """Prints lines, with `err` on stderr; names and captions as a terminal may have them."""
+    typer.echo(visible(text), err=err)
 
 
 @contextmanager
@@ -44,12 +49,12 @@ def reported(
     try:
         yield of_command
     except UserError as error:
-        typer.echo(f"error: {of_command(str(error))}", err=True)
+        say(f"error: {of_command(str(error))}", err=True)
         raise typer.Exit(USAGE) from None
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != _DUCKDB_INTERRUPTED:
             raise
-        typer.echo(
+        say(
             "\ninterrupted: finished parts and saved runs are kept; run the same command to go on",
             err=True,
         )
@@ -111,7 +116,7 @@ def print_totals(totals: "list[NodeTotal]") -> None:
     print_rows(("node", "parts", "rows in", *of_these, "ok", "failed", "seconds", "MB"), rows)
     for total in totals:
         if total.mixed:
-            typer.echo(
+            say(
                 f"{total.node}: its parts were made by different versions: {total.mixed} "
                 "(`item query DAG provenance`)"
             )
@@ -122,11 +127,11 @@ def print_checks(checks: "list[Check]") -> None:
     width = max(len(check.what) for check in checks)
     for check in checks:
         mark = "NO" if not check.ok else "note" if check.hint else "ok"
-        typer.echo(f"{mark:<4}  {check.what:<{width}}  {check.found}")
+        say(f"{mark:<4}  {check.what:<{width}}  {check.found}")
         if check.hint:
-            typer.echo(f"      {'':<{width}}  -> {check.hint}")
+            say(f"      {'':<{width}}  -> {check.hint}")
     bad = sum(not check.ok for check in checks)
-    typer.echo(f"{bad} of {len(checks)} checks failed" if bad else "all is well")
+    say(f"{bad} of {len(checks)} checks failed" if bad else "all is well")
 
 
 def print_models(models: "list[Model]") -> None:
@@ -140,7 +145,7 @@ def print_models(models: "list[Model]") -> None:
     print_rows(("model", "", "revision", "size", "licence", "where"), rows)
     for model in models:
         if model.state == "missing":
-            typer.echo(f"{model.name}: {model.problem}\n  next:  {model.hint}", err=True)
+            say(f"{model.name}: {model.problem}\n  next:  {model.hint}", err=True)
 
 
 def print_plan(steps: "list[Step]", workers: int) -> None:
@@ -159,10 +164,10 @@ def print_plan(steps: "list[Step]", workers: int) -> None:
     total = f"{least}{duration(seconds)}, {least}{size:.1f} MB"
     nothing = unknown and not any(step.seconds for step in steps)
     said = "time and storage unknown" if nothing else total
-    typer.echo(f"{workers} worker{'s' * (workers > 1)}: {said}")
+    say(f"{workers} worker{'s' * (workers > 1)}: {said}")
     for basis in dict.fromkeys(step.basis for step in steps if step.basis):
         nodes = ", ".join(step.node for step in steps if step.basis == basis)
-        typer.echo(f"  {nodes}: {basis}")
+        say(f"  {nodes}: {basis}")
 
 
 def print_queries(queries: "list[NamedQuery]") -> None:
@@ -186,4 +191,4 @@ def print_rows(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, numeric, strict=True)
         ]
-        typer.echo("  ".join(parts).rstrip())
+        say("  ".join(parts).rstrip())

@@ -2,10 +2,10 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from pipeline.cli.console import say
 from pipeline.engine.stop import Stop, Stopped
 from pipeline.errors import UserError
 
@@ -98,7 +98,7 @@ def run_experiments(
                     name,
                     cache.runs_folder,
                     fingerprints,
-                    say=lambda line: typer.echo(line, err=True),
+                    say=partial(say, err=True),
                     again=again,
                     memory=memory,
                     dag=graph.name,
@@ -107,7 +107,7 @@ def run_experiments(
             break
         measured[name] = plain_values(study)
         if not quiet:
-            typer.echo(render_study(study))
+            say(render_study(study))
     return measured
 
 

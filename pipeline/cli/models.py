@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import FAILED_ROWS, print_json, print_models, reported
+from pipeline.cli.console import FAILED_ROWS, print_json, print_models, reported, say
 from pipeline.cli.options import DagArgument, JsonOption, SetOption
 
 models = typer.Typer(help="The models that a DAG needs.", no_args_is_help=True)
@@ -40,12 +40,12 @@ def models_fetch(
 
         places = [f"lock={lock}"] if lock else []
         draft = read(dag, [*(overrides or []), *places], new_lock=True)
-        found = fetch(draft, lambda line: typer.echo(line, err=True), upgrade)
+        found = fetch(draft, lambda line: say(line, err=True), upgrade)
         if as_json:
             print_json({"lock": str(draft.lock.path), "models": [vars(model) for model in found]})
         else:
             print_models(found)
             if draft.lock.path.exists():
-                typer.echo(f"revisions are in {draft.lock.path}")
+                say(f"revisions are in {draft.lock.path}")
         if any(model.state == "missing" for model in found):
             raise typer.Exit(FAILED_ROWS)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import print_queries, reported
+from pipeline.cli.console import print_queries, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -64,10 +64,10 @@ def query(
         graph, cache = load(dag, limited(overrides, limit)), Store(store)
         connection = connect(graph, cache, unsafe=unsafe)
         if found := gaps(graph, cache):
-            typer.echo(f"warning: {'; '.join(map(str, found))}", err=True)
+            say(f"warning: {'; '.join(map(str, found))}", err=True)
         answer = room.execute(connection, sql, given or [], unsafe)
         if not answer.num_rows and (said := room.without_runs(connection, sql)):
-            typer.echo(f"note: {said}", err=True)
+            say(f"note: {said}", err=True)
         room.deliver(answer, form, out)
 
 
@@ -94,4 +94,4 @@ def db(
         graph = load(dag, limited(overrides, limit))
         target = out or Path(f"{graph.name}.duckdb")
         save(graph, Store(store), target)
-        typer.echo(f"{target}: open it read-only, e.g. `duckdb -readonly {target}`")
+        say(f"{target}: open it read-only, e.g. `duckdb -readonly {target}`")

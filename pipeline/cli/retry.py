@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import print_json, print_rows, reported
+from pipeline.cli.console import print_json, print_rows, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -47,6 +47,6 @@ def retry(
             print_json(found)
         elif found:
             print_rows(("node", "failed rows forgotten"), list(found.items()))
-            typer.echo(addressed("`item run DAG` computes them anew"))
+            say(addressed("`item run DAG` computes them anew"))
         else:
-            typer.echo("no failed row is like that")
+            say("no failed row is like that")

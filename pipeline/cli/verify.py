@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import FAILED_ROWS, print_json, reported
+from pipeline.cli.console import FAILED_ROWS, print_json, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -45,7 +45,7 @@ def verify(
             parts, size = parts + 1, size + path.stat().st_size
             faults += found
             for fault in found:
-                typer.echo(f"{fault.node}: {fault.path}: {fault.why}", err=True)
+                say(f"{fault.node}: {fault.path}: {fault.why}", err=True)
         aside = set_aside(cache, faults) if fix and faults else []
         bad = len({fault.path for fault in faults})
         if as_json:
@@ -53,11 +53,11 @@ def verify(
             aside_paths = [str(path) for path in aside]
             print_json({"parts": parts, "bytes": size, "faults": each, "set_aside": aside_paths})
         else:
-            typer.echo(f"{parts:,} parts, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
+            say(f"{parts:,} parts, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
             if aside:
-                typer.echo(f"set aside in {cache.aside}")
+                say(f"set aside in {cache.aside}")
             if bad:
                 hint = "`item run DAG` computes them anew" if aside else "--fix sets them aside"
-                typer.echo(addressed(hint))
+                say(addressed(hint))
         if bad and not aside:
             raise typer.Exit(FAILED_ROWS)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from pipeline.engine.task import Receipt
+from pipeline.errors import visible
 
 _QUIET_SECONDS = 10.0  # between two plain lines about the same node
 
@@ -88,7 +89,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line for the user."""
-        self.console.print(text, markup=False)
+        self.console.print(visible(text), markup=False)
         sys.stderr.flush()
 
     def node(self, name: str, parts: tuple[int, int], images: tuple[int, int]) -> None:

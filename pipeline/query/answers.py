@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, visible
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,9 +31,10 @@ def write(table: "pa.Table", format: str, stream: IO[Any]) -> None:
 
     `stream` may be a text stream such as sys.stdout (Parquet then goes to its binary buffer) or a
     binary one such as an opened file. `table`: rich on a terminal, aligned plain text elsewhere;
-    long text is folded, null is `-`, a long vector is its first values and its length. `csv`: with
-    a header, null is empty, lists are JSON. `json`: an array of one object a row; NaN, infinity
-    and null are null, dates are ISO 8601, decimals are numbers.
+    long text is folded, what a terminal would obey is an escape, null is `-`, a long vector is its
+    first values and its length. `csv`: with a header, null is empty, lists are JSON. `json`: an
+    array of one object a row; NaN, infinity and null are null, dates are ISO 8601, decimals are
+    numbers.
     Raises UserError for an unknown format, and for Parquet on a terminal.
     """
     if format not in FORMATS:
@@ -92,10 +93,20 @@ def _parquet(table: "pa.Table", stream: IO[Any]) -> None:
 
 
 def _csv(table: "pa.Table", stream: IO[str]) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(_Lines(stream))  # its own ends of lines have both that need quoting
     writer.writerow(table.column_names)
     for row in _rows(table):
         writer.writerow([_csv_value(value) for value in row])
+
+
+class _Lines:
+    """Ends lines as everything else here does."""
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def _csv_value(value: Any) -> Any:
@@ -162,10 +173,10 @@ def _cell(value: Any) -> str:
     if plain is None:
         return _ABSENT
     if isinstance(plain, (list, dict)):
-        return json.dumps(plain, ensure_ascii=False)
+        return visible(json.dumps(plain, ensure_ascii=False))
     if isinstance(plain, float):
         return _number(plain)
-    return str(plain).lower() if isinstance(plain, bool) else str(plain)
+    return str(plain).lower() if isinstance(plain, bool) else visible(str(plain))
 
 
 def _number(value: float) -> str:
@@ -189,7 +200,7 @@ def _table(table: "pa.Table", stream: IO[str]) -> None:
         return
     right = [_is_number(field.type) for field in table.schema]
     rows = [[_fold(_cell(value)) for value in row] for row in _rows(table)]
-    header = [[name] for name in table.column_names]
+    header = [[visible(name)] for name in table.column_names]
     widths = [
         max((len(line) for row in [header, *rows] for line in row[column]), default=0)
         for column in range(table.num_columns)
@@ -203,7 +214,7 @@ def _table(table: "pa.Table", stream: IO[str]) -> None:
 
 def _fold(text: str) -> list[str]:
     lines: list[str] = []
-    for line in text.splitlines() or [""]:
+    for line in text.split("\n"):
         lines += textwrap.wrap(line, _CELL, break_on_hyphens=False) or [""]
     return lines
 
@@ -227,7 +238,7 @@ def _rich(table: "pa.Table", stream: IO[str]) -> None:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     for field in table.schema:
         side = "right" if _is_number(field.type) else "left"
-        grid.add_column(Text(field.name), justify=side, overflow="fold")
+        grid.add_column(Text(visible(field.name)), justify=side, overflow="fold")
     for row in _rows(table.slice(0, _TERMINAL_ROWS)):
         grid.add_row(*(Text(_cell(value)) for value in row))  # Text: no markup in captions
     console = Console(file=stream)

@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import os
@@ -9,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from threading import Thread
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -189,3 +191,30 @@ def test_a_reader_that_stops_early_is_no_error():
     command = f'{sys.executable} -c "{code}" | head -n 2'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["n", "0"] and done.stderr == ""
+
+
+ODD = "a\x1b[2J\x07b\u202ec"
+
+
+def test_a_table_obeys_no_caption_and_no_name():
+    table = pa.table({"caption": [ODD, "x\ry"], f"n{ODD}": [[ODD], []]})
+    out = io.StringIO()
+    write(table, "table", out)
+    assert "\x1b" not in out.getvalue() and "\x07" not in out.getvalue()
+    assert "a\\x1b[2J\\x07b\\u202ec" in out.getvalue() and "x\\ry" in out.getvalue()
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\r\nb", "\r", "a\nb\r\n", '"\r"', "a,b", " a "])
+def test_csv_gives_back_what_it_was_given(text, tmp_path):
+    out = io.StringIO()
+    write(pa.table({"caption": [text, "next"], "n": [1, 2]}), "csv", out)
+    assert list(csv.reader(io.StringIO(out.getvalue(), newline=""))) == [
+        ["caption", "n"],
+        [text, "1"],
+        ["next", "2"],
+    ]
+    assert out.getvalue().endswith("next,2\n")
+    file = tmp_path / "answer.csv"
+    deliver(pa.table({"caption": [text, "next"], "n": [1, 2]}), "csv", file)
+    found = duckdb.sql("select caption from read_csv($1)", params=[str(file)])
+    assert found.fetchall()[0][0] == text
