@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from pipeline import tables
-from pipeline.models.captioners.caption_file import CaptionFile, CaptionFileSpec
+from pipeline.models.captioners.caption_file import ABSENT, CaptionFile, CaptionFileSpec
 from pipeline.models.given.text_columns import SUFFIXES
 from pipeline.spec import Parameters, Stage, place
 from pipeline.stages.shared import matching
@@ -72,16 +72,13 @@ def run(
     keys = _keys(images, parameters)
     texts: list[str | None] = []
     errors: list[str | None] = []
-    for key, unread, (there, text) in zip(
+    for key, unread, (text, why) in zip(
         keys, images["error"].to_pylist(), file.find(keys), strict=True
     ):
-        text = (text or "").strip()
         error = unread
-        if error is None and not there:
-            error = f"no caption in the file: {parameters.way} {key}"
-            error += matching.hint(lambda name: file.find([name])[0][0], parameters.way, key)
-        elif error is None and not text:
-            error = f"the caption in the file is empty: {parameters.way} {key}"
+        if error is None and why:
+            alike = matching.hint(file.has, parameters.way, key) if why == ABSENT else ""
+            error = f"{why}: {parameters.way} {key}{alike}"
         texts.append(text if error is None else None)
         errors.append(error)
     return tables.build(

@@ -14,6 +14,7 @@ from pipeline.models.given.keys import Keys, check_agree, check_named
 from pipeline.spec import Parameters
 
 _WHAT = "captions"
+ABSENT = "no caption in the file"
 
 
 class CaptionFileSpec(Parameters):
@@ -35,7 +36,8 @@ class CaptionFileSpec(Parameters):
 
     def load(self) -> "CaptionFile":
         """The captions in memory; UserError for a file that says two things of one image."""
-        names, captions = text_columns.read(Path(self.file), [self.key, self.caption], _WHAT)
+        columns = [self.key, self.caption]
+        (names, captions), odd = text_columns.read(Path(self.file), columns, _WHAT)
         check_named(names, _WHAT, f"'{self.key}'", self.file)
         keys = Keys(names)
         if self.several == "error":
@@ -43,23 +45,33 @@ class CaptionFileSpec(Parameters):
             one, other = (pc.fill_null(captions.take(pa.array(rows)), "") for rows in pairs.T)
             differ = repeated.filter(pc.not_equal(one, other))
             check_agree(differ, _WHAT, f"{self.file} (`key: {self.key}`)", "row")
-        return CaptionFile(keys, captions)
+        return CaptionFile(keys, captions, odd)
 
 
 class CaptionFile:
-    """Captions in the file's order, found by key."""
+    """Captions in the file's order, found by key; `odd`: rows whose caption is no text."""
 
-    def __init__(self, keys: Keys, captions: pa.LargeStringArray):
-        self._keys, self._captions = keys, captions
+    def __init__(self, keys: Keys, captions: pa.LargeStringArray, odd: frozenset[int]):
+        self._keys, self._captions, self._odd = keys, captions, odd
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def find(self, keys: Sequence[str | None]) -> list[tuple[bool, str | None]]:
-        """For each key, whether the file has it, and its caption (None: an empty cell)."""
-        rows = map(self._keys.row, keys)
-        return [(row is not None, None if row is None else self._captions[row].as_py())
-                for row in rows]  # fmt: skip
+    def find(self, keys: Sequence[str | None]) -> list[tuple[str | None, str | None]]:
+        """For each key its caption, or (None, why the file has none for it)."""
+        return [self._found(self._keys.row(key)) for key in keys]
+
+    def has(self, key: str) -> bool:
+        """Whether a row has this key."""
+        return self._keys.row(key) is not None
+
+    def _found(self, row: int | None) -> tuple[str | None, str | None]:
+        if row is None:
+            return None, ABSENT
+        if row in self._odd:
+            return None, "the caption in the file holds half of a character"
+        text = (self._captions[row].as_py() or "").strip()
+        return (text, None) if text else (None, "the caption in the file is empty")
 
 
 @lru_cache(maxsize=64)

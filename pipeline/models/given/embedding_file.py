@@ -78,7 +78,8 @@ class EmbeddingFileSpec(Parameters):
         path = Path(self.list or self.file)
         if kind(path) == "npz":
             return vector_rows.npz_text(path, str(self.key))
-        return text_columns.read(path, [str(self.key)], "keys" if self.list else WHAT)[0]
+        (names,), _ = text_columns.read(path, [str(self.key)], "keys" if self.list else WHAT)
+        return names
 
 
 class EmbeddingFile:

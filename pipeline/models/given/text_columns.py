@@ -1,17 +1,20 @@
 """Columns of text in a user's file: CSV, TSV, JSON lines or Parquet, whichever its name ends in."""
 
-import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, visible
+from pipeline.models.given import cells
 
 _HINT = "it must be CSV, TSV or JSON lines in UTF-8, or Parquet, whichever its name ends in"
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson")
+
+_BATCH = 65_536  # rows
 
 
 def check_there(path: Path, what: str) -> tuple[int, int]:
@@ -41,28 +44,70 @@ def check_columns(path: Path, what: str, wanted: dict[str, str]) -> None:
             )
 
 
-def read(path: Path, columns: Sequence[str], what: str) -> list[pa.LargeStringArray]:
-    """Columns as text; UserError for a file that is damaged or holds something else."""
-    import pyarrow.json
-    import pyarrow.parquet as pq
-    from pyarrow import csv
+def read(
+    path: Path, columns: Sequence[str], what: str
+) -> tuple[list[pa.LargeStringArray], frozenset[int]]:
+    """Columns as text, and the rows in which one of them holds halves of characters.
 
-    kinds = dict.fromkeys(columns, pa.string())
+    These stand there as escapes: no text has them, so no image is called that. An object of JSON
+    lines without any of the columns is no row. UserError for a file that is damaged or holds
+    something else.
+    """
+    import pyarrow.parquet as pq
+
     try:
         if kind(path) == "parquet":
             table = pq.read_table(path, columns=list(columns))
-        elif kind(path) in ("csv", "tsv"):
-            convert = csv.ConvertOptions(include_columns=list(columns), column_types=kinds)
-            table = csv.read_csv(path, parse_options=_cells(path), convert_options=convert)
-        else:
-            parse = pyarrow.json.ParseOptions(
-                explicit_schema=pa.schema(kinds), unexpected_field_behavior="ignore"
-            )
-            with pa.input_stream(path) as opened:
-                table = pyarrow.json.read_json(opened, parse_options=parse)
-    except (pa.ArrowException, OSError, ValueError) as problem:
+            return [_text(table[name], name, path) for name in columns], frozenset()
+        of_cells = kind(path) in ("csv", "tsv")
+        rows = cells.rows(path, columns) if of_cells else _objects(path, columns)
+        return _collected(rows, len(columns))
+    except (pa.ArrowException, OSError, EOFError, ValueError) as problem:
         raise unreadable(path, what, problem) from problem
-    return [_text(table[name], name, path) for name in columns]
+
+
+def _collected(
+    rows: Iterator[Sequence[str | None]], width: int
+) -> tuple[list[pa.LargeStringArray], frozenset[int]]:
+    """Rows as columns; a batch of them at a time in Python."""
+    odd: set[int] = set()
+    pieces: list[list[pa.Array]] = [[pa.array([], pa.large_string())] for _ in range(width)]
+    start = 0
+    while batch := list(islice(rows, _BATCH)):
+        for column, values in zip(pieces, zip(*batch, strict=True), strict=True):
+            try:
+                column.append(pa.array(values, pa.large_string()))
+            except UnicodeEncodeError:
+                shown = [value and visible(value) for value in values]
+                odd |= {start + i for i, value in enumerate(values) if value != shown[i]}
+                column.append(pa.array(shown, pa.large_string()))
+        start += len(batch)
+    return [pa.concat_arrays(column) for column in pieces], frozenset(odd)
+
+
+def _objects(path: Path, columns: Sequence[str]) -> Iterator[Sequence[str | None]]:
+    """The values of each line's object."""
+    for number, found in _lines(path):
+        if found.keys().isdisjoint(columns):
+            continue
+        values = [found.get(name) for name in columns]
+        if not all(value is None or isinstance(value, str) for value in values):
+            raise ValueError(f"line {number:,} holds a value that is no text")
+        yield values
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with cells.opened(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except ValueError as problem:
+                raise ValueError(f"line {number:,} is no JSON: {problem}") from problem
+            if not isinstance(found, dict):
+                raise ValueError(f"line {number:,} is no object")
+            yield number, found
 
 
 def kind(path: Path) -> str:
@@ -84,29 +129,20 @@ def unreadable(
 def _text(column: pa.ChunkedArray, name: str, path: Path) -> pa.LargeStringArray:
     held = column.type
     held = held.value_type if pa.types.is_dictionary(held) else held
-    if not (pa.types.is_string(held) or pa.types.is_large_string(held)):
+    if held not in (pa.string(), pa.large_string(), pa.string_view()):
         raise UserError(f"the column '{name}' holds {held}, not text", str(path))
     return column.cast(pa.large_string()).combine_chunks()
 
 
 def _names(path: Path, what: str) -> list[str]:
+    """Of columns; of JSON lines whatever any of them has."""
     import pyarrow.parquet as pq
-    from pyarrow import csv
 
     try:
         if kind(path) == "parquet":
             return pq.read_schema(path).names
         if kind(path) in ("csv", "tsv"):
-            with csv.open_csv(path, parse_options=_cells(path)) as opened:
-                return opened.schema.names
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened:
-            return list(json.loads(opened.readline()))
-    except (pa.ArrowException, OSError, ValueError, TypeError) as problem:
+            return cells.header(path)
+        return list({name: None for _, found in _lines(path) for name in found})
+    except (pa.ArrowException, OSError, EOFError, ValueError) as problem:
         raise unreadable(path, what, problem) from problem
-
-
-def _cells(path: Path) -> Any:
-    from pyarrow import csv
-
-    comma = "\t" if kind(path) == "tsv" else ","
-    return csv.ParseOptions(delimiter=comma, newlines_in_values=True)

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.models.captioners.caption_file import CaptionFileSpec
+from pipeline.models.captioners.caption_file import ABSENT, CaptionFileSpec
+from pipeline.models.given import text_columns
 
 ROWS = [
     ("b.jpg", "two, with a comma"),
@@ -45,20 +46,20 @@ def test_every_format_gives_the_same_captions(tmp_path, name):
     file = spec(write(tmp_path / name)).load()
     assert len(file) == 3
     assert file.find(["a.jpg", "b.jpg", "c.jpg", "ä/é.jpg", None, "zz", ""]) == [
-        (True, 'one "quoted"\nover two lines'),
-        (True, "two, with a comma"),
-        (False, None),
-        (True, ""),
-        (False, None),
-        (False, None),
-        (False, None),
+        ('one "quoted"\nover two lines', None),
+        ("two, with a comma", None),
+        (None, ABSENT),
+        (None, "the caption in the file is empty"),
+        (None, ABSENT),
+        (None, ABSENT),
+        (None, ABSENT),
     ]
 
 
 def test_keys_are_found_whatever_the_order_and_the_script(tmp_path):
     names = [f"{letter}{number}" for letter in "zaé😀中_/-Z" for number in range(9)]
     file = spec(write(tmp_path / "c.csv", [(name, f"of {name}") for name in names])).load()
-    assert file.find(names) == [(True, f"of {name}") for name in names]
+    assert file.find(names) == [(f"of {name}", None) for name in names]
 
 
 def test_the_identity_is_the_content(tmp_path):
@@ -128,11 +129,13 @@ def test_a_column_that_holds_no_text(tmp_path):
         spec(file).load()
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
 def test_text_in_other_arrow_types(tmp_path, kind):
     column = pa.array(["one", "two"], pa.string()).cast(kind)
     pq.write_table(pa.table({"path": ["a", "b"], "caption": column}), tmp_path / "c.parquet")
-    assert spec(tmp_path / "c.parquet").load().find(["b"]) == [(True, "two")]
+    assert spec(tmp_path / "c.parquet").load().find(["b"]) == [("two", None)]
 
 
 def test_rows_that_name_no_image(tmp_path):
@@ -148,4 +151,78 @@ def test_two_different_captions_of_an_image_are_an_error(tmp_path):
         spec(file).load()
     assert "several: first" in f.value.hint
     first = spec(file, several="first").load()
-    assert first.find(["a", "b", "c"]) == [(True, "one"), (True, "x"), (True, "same")]
+    assert first.find(["a", "b", "c"]) == [("one", None), ("x", None), ("same", None)]
+
+
+def found(file):
+    captions = spec(file).load()
+    return {key: captions.find([key])[0][0] for key in ("a.jpg", "b.jpg", "c.jpg", "d.jpg")}
+
+
+@pytest.mark.parametrize("compressed", ["", ".gz"])
+def test_a_bare_quote_in_a_tsv_swallows_no_row(tmp_path, compressed):
+    """Tab-separated values know no quotes; programs that write some write them in pairs."""
+    text = 'path\tcaption\na.jpg\t"a dog\nb.jpg\t24" of snow\nc.jpg\tend"\nd.jpg\t"a ""cat"""\n'
+    file = tmp_path / f"c.tsv{compressed}"
+    file.write_bytes(gzip.compress(text.encode()) if compressed else text.encode())
+    bare = {"a.jpg": '"a dog', "b.jpg": '24" of snow', "c.jpg": 'end"', "d.jpg": 'a "cat"'}
+    assert found(file) == bare
+    two = tmp_path / "two.tsv"  # a pair, by chance: what is between them looks like rows
+    two.write_text('path\tcaption\na.jpg\t"a dog\nb.jpg\ta cat\nc.jpg\ta cow"\nd.jpg\tx\n')
+    assert found(two) == {"a.jpg": '"a dog', "b.jpg": "a cat", "c.jpg": 'a cow"', "d.jpg": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('path,caption\na.jpg,"a dog\nb.jpg,a cat\n', "line 3: unexpected end of data"),
+        ('path,caption\na.jpg,"a" dog\nb.jpg,a cat\n', "line 2: "),
+        ("path,caption\na.jpg,a dog\nb.jpg\n", "line 3 has 1 cells, and the first 2"),
+    ],
+)
+def test_a_csv_that_is_damaged_says_where(tmp_path, text, why):
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(UserError, match=f"cannot be read: {why}"):
+        spec(tmp_path / "c.csv").load()
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.tsv", "c.jsonl", "c.parquet"])
+def test_a_caption_has_no_length_that_is_too_much(tmp_path, name):
+    long = "a long caption " * 150_000  # over 2 MB
+    file = write(tmp_path / name, [("a.jpg", "one"), ("b.jpg", long), ("c.jpg", "three")])
+    assert found(file) == {"a.jpg": "one", "b.jpg": long.strip(), "c.jpg": "three", "d.jpg": None}
+
+
+def test_lines_without_the_columns_are_no_rows(tmp_path):
+    file = tmp_path / "c.jsonl"
+    lines = [{"version": 1}, {"path": "a.jpg", "caption": "one"}, {"path": "b.jpg"}, {"note": "x"}]
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    spec(file).identity()
+    assert len(spec(file).load()) == 2
+    assert found(file) == {"a.jpg": "one", "b.jpg": None, "c.jpg": None, "d.jpg": None}
+    file.write_text('{"caption": "whose?"}\n{"path": "a.jpg", "caption": "one"}\n')
+    with pytest.raises(UserError, match="1 rows of captions name no image"):
+        spec(file).load()
+
+
+def test_half_of_a_character_costs_its_row_alone(tmp_path):
+    file = tmp_path / "c.jsonl"
+    file.write_text(
+        '{"path": "a.jpg", "caption": "one \\ud83d"}\n'
+        '{"path": "b.jpg", "caption": "\\ud83d\\ude00"}\n'
+        '{"path": "\\udce9.jpg", "caption": "three"}\n'
+    )
+    captions = spec(file).load()
+    assert captions.find(["a.jpg", "b.jpg", "\\udce9.jpg"]) == [
+        (None, "the caption in the file holds half of a character"),
+        ("\U0001f600", None),
+        (None, "the caption in the file holds half of a character"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.jsonl"])
+def test_many_rows_come_in_batches(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(text_columns, "_BATCH", 2)
+    rows = [(f"{number}.jpg", f"of {number}") for number in range(5)]
+    file = spec(write(tmp_path / name, rows)).load()
+    assert file.find([key for key, _ in rows]) == [(caption, None) for _, caption in rows]
