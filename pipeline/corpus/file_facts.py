@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import re
 import warnings
 from contextlib import suppress
@@ -24,6 +25,7 @@ MAX_PIXELS = 178_956_970
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # of tags that no pixel depends on: see `bare` and `orientation`
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it logs, it raises too
 
 # that Pillow knows by further packages only
 _OTHERS = {
