@@ -44,7 +44,8 @@ def by_boosting(kinds: tuple[bool, ...]) -> Callable[..., np.ndarray]:
     `kinds`: which columns are codes of categories, as of `codes`.
     """
 
-    def learn(x: np.ndarray, label: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def boosted(x: np.ndarray, label: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Scores of others, float [m]: the log-odds of fake."""
         model = HistGradientBoostingClassifier(
             learning_rate=0.2,
             max_iter=30,
@@ -56,7 +57,7 @@ def by_boosting(kinds: tuple[bool, ...]) -> Callable[..., np.ndarray]:
         )
         return model.fit(x, label).decision_function(others)
 
-    return learn
+    return boosted
 
 
 def codes(x: np.ndarray) -> np.ndarray:

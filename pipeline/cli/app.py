@@ -42,7 +42,8 @@ from pipeline.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from pipeline.dag.experiment import Experiment
-    from pipeline.dag.graph import Dag, Draft
+    from pipeline.dag.graph import Dag, Draft, Node
+    from pipeline.engine.stop import Stop
     from pipeline.store.totals import NodeTotal
 
 app = typer.Typer(
@@ -111,22 +112,14 @@ def run(
         from pipeline.store import lost_lock
         from pipeline.store.parts import Store
 
-        if until and only:
-            raise UserError("--until and --only exclude each other", hint="give one of them")
         if inline and (scheduler or workers):
-            raise UserError(
-                "--inline runs in this process", hint="leave --scheduler, --workers out"
-            )
+            hint = "leave --scheduler, --workers out"
+            raise UserError("--inline runs in this process", hint=hint)
         allowed = parse(memory)  # before anything is computed
         silence = durations.parse(stall, "--stall")
-        graph = _load(dag, overrides, limit)
-        cache = Store(store)
+        graph, cache = _load(dag, overrides, limit), Store(store)
+        nodes = _nodes(graph, until, only)
         lost_lock.check(graph, cache)
-        nodes = list(graph.nodes.values())
-        if until:
-            nodes = graph.upstream(until)
-        if only:
-            nodes = [graph.node(only)]
         names = [] if until or only else list(graph.experiments)
         labels: list[dict[str, object]] = []
         with Reporter() as reporter:
@@ -145,17 +138,28 @@ def run(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
         )
         audited = [] if stop.why or only else brief(graph, cache, addressed, quiet=as_json)
-        go_on = None
-        if stop.why:
-            go_on = shlex.join(["item", *sys.argv[1:]])
-            say(f"stopped ({stop.why}); go on with: {go_on}", err=True)
+        go_on = _go_on(stop) if stop.why else None
         if as_json:
-            nodes_json = [vars(total) for total in totals]
-            read = labels[0] if labels else None
-            said = {"nodes": nodes_json, "labels": read, "experiments": measured}
-            print_json({**said, "audit": audited, "go_on": go_on})
+            said = {"nodes": list(map(vars, totals)), "labels": labels[0] if labels else None}
+            print_json({**said, "experiments": measured, "audit": audited, "go_on": go_on})
         if lacking and not stop.why:
             raise typer.Exit(FAILED_ROWS)
+
+
+def _nodes(graph: "Dag", until: str | None, only: str | None) -> "list[Node]":
+    """The nodes that a run is about."""
+    if until and only:
+        raise UserError("--until and --only exclude each other", hint="give one of them")
+    if only:
+        return [graph.node(only)]
+    return graph.upstream(until) if until else list(graph.nodes.values())
+
+
+def _go_on(stop: "Stop") -> str:
+    """Says why a run stopped; returns the command that goes on."""
+    command = shlex.join(["item", *sys.argv[1:]])
+    say(f"stopped ({stop.why}); go on with: {command}", err=True)
+    return command
 
 
 def _lacking(graph: "Dag", totals: "list[NodeTotal]") -> str | None:

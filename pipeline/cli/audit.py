@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,28 +68,13 @@ def audit(
     and no image is opened.
     """
     with reported(dag, overrides, limit, store) as addressed:
-        from pipeline.audit.audit import audit as audited
         from pipeline.dag.graph import load
-        from pipeline.plan.missing_parts import gaps
-        from pipeline.query.answers import deliver
-        from pipeline.query.open_store import connect
         from pipeline.store.parts import Store
 
-        graph, cache = load(dag, limited(overrides, limit)), Store(store)
-        read = {graph.nodes[gap.node].stage.output: gap for gap in gaps(graph, cache)}
-        if found := [read[table] for table in ("captions", "image_embeddings") if table in read]:
-            say(f"warning: {'; '.join(map(str, found))}", err=True)
         if pairs and not near:
             raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
-
-        def keep(found: "pa.Table") -> None:
-            if pairs:
-                deliver(found, "parquet" if pairs.suffix == ".parquet" else "csv", pairs)
-
-        with connect(graph, cache, runs=False) as connection:
-            findings = audited(
-                connection, graph, near, cosine, lambda line: say(line, err=True), keep
-            )
+        graph, cache = load(dag, limited(overrides, limit)), Store(store)
+        findings = _audited(graph, cache, near, cosine, pairs)
         if as_json:
             print_json([one.plain() for one in findings])
         else:
@@ -97,6 +83,27 @@ def audit(
                 _print_generators(findings)
         if strict and any(one.verdict == "leak" for one in findings):
             raise typer.Exit(FAILED_ROWS)
+
+
+def _audited(
+    graph: "Dag", cache: "Store", near: bool, cosine: float, pairs: Path | None
+) -> "list[Finding]":
+    """All findings; says what is not computed yet, and writes the pairs if they are asked for."""
+    from pipeline.audit.audit import audit as audited
+    from pipeline.plan.missing_parts import gaps
+    from pipeline.query.answers import deliver
+    from pipeline.query.open_store import connect
+
+    read = {graph.nodes[gap.node].stage.output: gap for gap in gaps(graph, cache)}
+    if found := [read[table] for table in ("captions", "image_embeddings") if table in read]:
+        say(f"warning: {'; '.join(map(str, found))}", err=True)
+
+    def keep(found: "pa.Table") -> None:
+        if pairs:
+            deliver(found, "parquet" if pairs.suffix == ".parquet" else "csv", pairs)
+
+    with connect(graph, cache, runs=False) as connection:
+        return audited(connection, graph, near, cosine, partial(say, err=True), keep)
 
 
 def brief(

@@ -18,8 +18,8 @@ def opened(path: Path) -> IO[str]:
 
 
 def header(path: Path) -> list[str]:
-    """The names in the first line; ValueError where there is none."""
-    with closing(_table(path, _quoted(path))) as rows:
+    """The names in the first line, and no more is read; ValueError where there is none."""
+    with closing(_table(path, not _is_tsv(path))) as rows:
         return next(rows)[1]
 
 

@@ -34,7 +34,7 @@ def check_there(path: Path, what: str) -> tuple[int, int]:
 
 def check_columns(path: Path, what: str, wanted: dict[str, str]) -> None:
     """UserError unless a table has the `wanted` columns, role -> name."""
-    names = _names(path, what)
+    names = _names(path, what, set(wanted.values()))
     for role, name in wanted.items():
         if name not in names:
             raise UserError(
@@ -134,8 +134,11 @@ def _text(column: pa.ChunkedArray, name: str, path: Path) -> pa.LargeStringArray
     return column.cast(pa.large_string()).combine_chunks()
 
 
-def _names(path: Path, what: str) -> list[str]:
-    """Of columns; of JSON lines whatever any of them has."""
+def _names(path: Path, what: str, wanted: set[str]) -> list[str]:
+    """Of columns; of JSON lines those up to the line with which all that are `wanted` were there.
+
+    This is asked by every command: only a file without them is read to its end.
+    """
     import pyarrow.parquet as pq
 
     try:
@@ -143,6 +146,11 @@ def _names(path: Path, what: str) -> list[str]:
             return pq.read_schema(path).names
         if kind(path) in ("csv", "tsv"):
             return cells.header(path)
-        return list({name: None for _, found in _lines(path) for name in found})
+        names: dict[str, None] = {}
+        for _, found in _lines(path):
+            names |= dict.fromkeys(found)
+            if wanted <= names.keys():
+                break
+        return list(names)
     except (pa.ArrowException, OSError, EOFError, ValueError) as problem:
         raise unreadable(path, what, problem) from problem

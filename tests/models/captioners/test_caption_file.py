@@ -226,3 +226,15 @@ def test_many_rows_come_in_batches(tmp_path, monkeypatch, name):
     rows = [(f"{number}.jpg", f"of {number}") for number in range(5)]
     file = spec(write(tmp_path / name, rows)).load()
     assert file.find([key for key, _ in rows]) == [(caption, None) for _, caption in rows]
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.tsv", "c.csv"])
+def test_columns_are_looked_for_without_reading_all(tmp_path, name):
+    """Every command asks for them."""
+    file = write(tmp_path / name, [("a.jpg", "one"), ("b.jpg", "two")])
+    text = file.read_text() + '\n{no JSON, a bare quote\t"\n' * 2
+    file.write_text(text)
+    spec(file).identity()
+    if name != "c.tsv":
+        with pytest.raises(UserError, match="cannot be read: line"):
+            spec(file).load()
