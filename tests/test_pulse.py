@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipeline import pulse
-from pipeline.corpus import files
+from pipeline.corpus.sources import read
 
 
 def test_beats_are_counted_for_the_task_of_the_thread():
@@ -62,11 +62,11 @@ def test_the_stack_shows_our_frames_and_what_they_wait_in(monkeypatch):
         over.wait(10)
         return True
 
-    monkeypatch.setattr(files.stat, "S_ISREG", wait)
+    monkeypatch.setattr(read.stat, "S_ISREG", wait)
 
     def hangs():
         with pulse.task("one"):
-            files.read_bytes(__file__)
+            read.read_bytes(__file__)
 
     thread = threading.Thread(target=hangs)
     thread.start()
@@ -77,16 +77,16 @@ def test_the_stack_shows_our_frames_and_what_they_wait_in(monkeypatch):
     thread.join()
     frames = [frame.split()[-1] for frame in found.split("; beside it ")[0].split(" < ")]
     assert frames == ["wait", "_check_regular", "_read_local", "read_bytes"]
-    assert " < files.py:" in found
+    assert " < read.py:" in found
     assert pulse.stack("one") is None
 
 
 def test_the_stack_shows_the_threads_that_decode_beside_the_task(monkeypatch):
     over, began = threading.Event(), threading.Event()
-    monkeypatch.setattr(files.stat, "S_ISREG", lambda mode: began.set() or over.wait(10))
+    monkeypatch.setattr(read.stat, "S_ISREG", lambda mode: began.set() or over.wait(10))
 
     def works():
-        helper = threading.Thread(target=files.read_bytes, args=(__file__,))
+        helper = threading.Thread(target=read.read_bytes, args=(__file__,))
         helper.start()
         with pulse.task("one"):
             helper.join()

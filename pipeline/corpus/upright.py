@@ -11,9 +11,10 @@ from PIL import Image, ImageFile, ImageOps
 
 from pipeline.corpus import budget, whole
 from pipeline.corpus.file_facts import ImageError, open_image, orientation, stripped
-from pipeline.corpus.files import read_bytes, reason
 from pipeline.corpus.noise import overheard
 from pipeline.corpus.perturb import perturb
+from pipeline.corpus.sources.filesystems import reason
+from pipeline.corpus.sources.read import read_bytes
 from pipeline.errors import NOT_THE_ROWS, reason_of, transient, worded
 
 _UPRIGHT = {

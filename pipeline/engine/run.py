@@ -7,8 +7,8 @@ from random import randrange
 
 import pyarrow.compute as pc
 
-from pipeline.corpus.files import Found
 from pipeline.corpus.layouts.survey import Survey
+from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
 from pipeline.engine import drive, executors
 from pipeline.engine.health.watch import DEFAULT_STALL

@@ -7,11 +7,12 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.corpus.files import Found, list_files
 from pipeline.corpus.layouts.auto import recognised
 from pipeline.corpus.layouts.registry import AUTO, LAYOUTS
 from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import survey
+from pipeline.corpus.sources.folder import list_files
+from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores

@@ -10,9 +10,11 @@ from pydantic import AfterValidator
 
 from pipeline import pulse, tables
 from pipeline.corpus.file_facts import describe
-from pipeline.corpus.files import read_bytes, reason, why_unlisted
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
+from pipeline.corpus.sources.filesystems import reason
+from pipeline.corpus.sources.folder import why_unlisted
+from pipeline.corpus.sources.read import read_bytes
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
 
@@ -49,7 +51,7 @@ class Listing(Parameters):
 def run(
     inputs: Mapping[str, pa.Table], parameters: Listing, models: Sequence[Any] = ()
 ) -> pa.Table:
-    """The table `listing` of `inputs["files"]` (schema `corpus.files.FILES`), in its order.
+    """The table `listing` of `inputs["files"]` (schema `corpus.sources.found.FILES`), in its order.
 
     Each file is read once. A file that cannot be read has a null image_id; one that is no image has
     its id and null facts; one whose path does not fit the layout has its facts and null labels; a

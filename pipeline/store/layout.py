@@ -7,9 +7,9 @@ store needs no corpus. Another store, or another root, is recognised anew.
 
 from dataclasses import replace
 
-from pipeline.corpus.files import Found
 from pipeline.corpus.layouts.auto import recognised
 from pipeline.corpus.layouts.registry import AUTO
+from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag
 from pipeline.errors import UserError
 from pipeline.store.parts import Store

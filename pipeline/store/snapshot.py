@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.corpus.files import Found
 from pipeline.corpus.names import encoded_uri
+from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
 from pipeline.stages.listing import relabelled
 from pipeline.store.contents import listed
@@ -30,7 +30,7 @@ _SAID = ["image_id", *_LABELS]
 class Changes:
     """What differs between a corpus and its listing.
 
-    `new`: the files to describe, the changed ones among them (schema `corpus.files.FILES`), in the
+    `new`: the files to describe, the changed ones among them (schema `sources.found.FILES`), in the
     order of their paths. `outdated`: part of the listing -> the rows in it that are no more true.
     `changed`: how many files are listed with another content. `again`: how many are tried again.
     """

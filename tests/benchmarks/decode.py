@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus.decode import decode
-from pipeline.corpus.files import list_files
+from pipeline.corpus.sources.folder import list_files
 from pipeline.stages import listing
 from pipeline.store.snapshot import sampled
 

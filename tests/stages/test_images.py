@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
-from pipeline.corpus.files import list_files
+from pipeline.corpus.sources.folder import list_files
 from pipeline.stages import images, listing
 from pipeline.stages.images import described
 from pipeline.stages.registry import get_stage

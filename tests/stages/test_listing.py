@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
-from pipeline.corpus.files import FILES, list_files
+from pipeline.corpus.sources.folder import list_files
+from pipeline.corpus.sources.found import FILES
 from pipeline.spec import output_parameters
 from pipeline.stages import listing
 from pipeline.stages.registry import get_stage

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline import tables
-from pipeline.corpus.files import FILES
+from pipeline.corpus.sources.found import FILES
 from pipeline.models.parser.noun_phrases import find_phrases
 from pipeline.models.parser.parser import Phrase
 from pipeline.stages.registry import MODULES, get_stage

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from pipeline.corpus.files import list_files
+from pipeline.corpus.sources.folder import list_files
 from pipeline.dag.graph import load
 from pipeline.engine.queues.index import find
 from pipeline.errors import UserError

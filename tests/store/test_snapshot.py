@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from pipeline.corpus import files
+from pipeline.corpus.sources import folder
+from pipeline.corpus.sources.found import FILES, Found
 from pipeline.dag.graph import load
 from pipeline.engine.queues.index import find, listing_queue
 from pipeline.engine.task import execute
@@ -195,14 +196,14 @@ def test_a_part_of_the_listing_that_is_lost_is_described_again(opened, corpus):
 def test_files_without_a_time_of_change_are_described_by_every_run(opened, reads, monkeypatch):
     dag, store = opened()
     listed(dag, store)
-    original = files.list_files
+    original = folder.list_files
 
     def unknown(root):
         found = original(root)
         columns = [found.files[name] for name in ("uri", "path", "bytes")]
         stamps = stage.pa.nulls(len(found.files), stage.pa.string())
-        table = stage.pa.table([*columns, stamps], schema=files.FILES)
-        return files.Found(table, found.ignored)
+        table = stage.pa.table([*columns, stamps], schema=FILES)
+        return Found(table, found.ignored)
 
     changes = compare(dag, store, unknown(dag.corpus.root))
     assert len(changes.new) == changes.changed == 12

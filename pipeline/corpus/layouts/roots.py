@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from pipeline.corpus.files import plain_name
 from pipeline.corpus.layouts.labels import Misfit
 from pipeline.corpus.layouts.registry import LAYOUTS, NAMES, REGEX
 from pipeline.corpus.layouts.survey import Survey, again
 from pipeline.corpus.names import readable
+from pipeline.corpus.sources.places import plain_name
 from pipeline.errors import UserError
 
 NEARLY = 0.9  # share of the paths: a few stray files decide nothing

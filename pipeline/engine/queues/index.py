@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from pipeline.corpus.files import Found, list_files, why_unlisted
 from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import Survey, survey
+from pipeline.corpus.sources.folder import list_files, why_unlisted
+from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
 from pipeline.store.layout import is_auto
@@ -73,7 +74,7 @@ def unlisted(found: Found) -> list[str]:
 
 
 def listing_queue(dag: Dag, store: Store, files: pa.Table) -> ListingQueue:
-    """The tasks for these files (schema `corpus.files.FILES`), with part numbers that are free.
+    """The tasks for these files (schema `sources.found.FILES`), with part numbers that are free.
 
     What a killed run had committed is listed, and no more among the files: so it loses what was
     under way.

@@ -1,15 +1,14 @@
 """Columns of text in a user's file: CSV, TSV, JSON lines or Parquet, whichever its name ends in."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from pipeline.corpus.sources import cells
+from pipeline.corpus.sources.objects import json_lines
 from pipeline.errors import UserError, nearest, visible
-from pipeline.models.given import cells
 
 _HINT = "it must be CSV, TSV or JSON lines in UTF-8, or Parquet, whichever its name ends in"
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson")
@@ -87,27 +86,13 @@ def _collected(
 
 def _objects(path: Path, columns: Sequence[str]) -> Iterator[Sequence[str | None]]:
     """The values of each line's object."""
-    for number, found in _lines(path):
+    for number, found in json_lines(path):
         if found.keys().isdisjoint(columns):
             continue
         values = [found.get(name) for name in columns]
         if not all(value is None or isinstance(value, str) for value in values):
             raise ValueError(f"line {number:,} holds a value that is no text")
         yield values
-
-
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with cells.opened(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-            except ValueError as problem:
-                raise ValueError(f"line {number:,} is no JSON: {problem}") from problem
-            if not isinstance(found, dict):
-                raise ValueError(f"line {number:,} is no object")
-            yield number, found
 
 
 def kind(path: Path) -> str:
@@ -147,7 +132,7 @@ def _names(path: Path, what: str, wanted: set[str]) -> list[str]:
         if kind(path) in ("csv", "tsv"):
             return cells.header(path)
         names: dict[str, None] = {}
-        for _, found in _lines(path):
+        for _, found in json_lines(path):
             names |= dict.fromkeys(found)
             if wanted <= names.keys():
                 break

@@ -8,8 +8,8 @@ from unicodedata import normalize
 import pyarrow as pa
 from pydantic import AfterValidator, ValidationInfo
 
-from pipeline.corpus.files import path_below, plain_name
 from pipeline.corpus.names import local_name, path_of
+from pipeline.corpus.sources.places import path_below, plain_name
 from pipeline.corpus.variants import content_id
 from pipeline.errors import UserError
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from pipeline import tables
 from pipeline.cli.app import app
-from pipeline.corpus.files import list_files
+from pipeline.corpus.sources.folder import list_files
 from pipeline.dag.graph import load, read
 from pipeline.engine.queues import index
 from pipeline.errors import UserError

@@ -6,15 +6,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from pipeline.corpus import files as source
-from pipeline.corpus.files import (
-    FILES,
-    list_files,
-    path_below,
-    read_bytes,
-    reason,
-    why_unlisted,
-)
+from pipeline.corpus.sources import read as source
+from pipeline.corpus.sources.filesystems import reason
+from pipeline.corpus.sources.folder import list_files, why_unlisted
+from pipeline.corpus.sources.found import FILES
+from pipeline.corpus.sources.places import path_below
+from pipeline.corpus.sources.read import read_bytes
 from pipeline.errors import UserError
 
 
@@ -242,7 +239,7 @@ def test_other_filesystems_errors_become_oserror(monkeypatch):
         def cat_file(self, path, **options):
             raise RuntimeError("token expired")
 
-    monkeypatch.setattr(source, "_filesystem", lambda uri: (Broken(), uri))
+    monkeypatch.setattr(source, "filesystem", lambda uri: (Broken(), uri))
     with pytest.raises(OSError, match="RuntimeError: token expired"):
         read_bytes("bucket://a.jpg")
 

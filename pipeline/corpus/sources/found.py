@@ -1,0 +1,74 @@
+"""What is found in a corpus: its image files, and what was passed over."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import pyarrow as pa
+
+from pipeline.corpus import names as spelt
+from pipeline.errors import UserError
+
+# lower case; every format of these can be decoded by Pillow without a plugin
+SUFFIXES = (
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff "
+    ".ppm .pgm .pbm .pnm .avif .jp2 .j2k .jpx"
+)
+IMAGE_SUFFIXES = frozenset(SUFFIXES.split())
+SPELT = IMAGE_SUFFIXES | {suffix.upper() for suffix in IMAGE_SUFFIXES}  # as nearly all are
+
+FILES = pa.schema(
+    [
+        ("uri", pa.string()),  # what `read_bytes` takes; see `corpus.names`
+        ("path", pa.string()),  # relative to the root, posix
+        ("bytes", pa.int64()),
+        ("stamp", pa.string()),  # time of change in ns, or what the filesystem has like an etag
+    ]
+)
+
+# keys of `Found.ignored` beside the suffixes
+HIDDEN = "(hidden)"
+NO_SUFFIX = "(no suffix)"
+LINK_LOOP = "(link to a folder above)"
+NOT_A_FILE = "(not a regular file)"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The image files under a root, in the code-point order of `path`, and what was passed over.
+
+    `files` has the schema FILES; bytes and stamp are null where they are not known. `unlisted`, of
+    the same schema, are the folders that cannot be listed: their uri and path end in `/`.
+    `ignored` counts entries by lower-case suffix (`.csv`), or by a reason in parentheses: hidden
+    files and folders and `__MACOSX` (each folder counts once), names without a suffix, links to a
+    folder above themselves, and names of images that are pipes, sockets or devices.
+    """
+
+    files: pa.Table
+    ignored: dict[str, int] = field(default_factory=dict)
+    unlisted: pa.Table = field(default_factory=FILES.empty_table)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a name in lower case, for people to read; NO_SUFFIX where it has none."""
+    stem, _, suffix = name.rpartition(".")
+    return spelt.readable(spelt.path_of(f".{suffix.lower()}")) if stem and suffix else NO_SUFFIX
+
+
+def raise_nothing_found(root: str, ignored: Counter[str], unlisted: list[str]) -> NoReturn:
+    """The UserError of a root without any image that can be found: what is there instead."""
+    if unlisted:
+        raise UserError(
+            f"there are no images below the corpus root, and {len(unlisted)} folders cannot be "
+            "listed",
+            f"{root}: {spelt.readable(spelt.path_of(unlisted[0]))}",
+            "make them readable",
+        )
+    if not ignored:
+        raise UserError("the corpus root is empty", root, "put images there, or correct the path")
+    seen = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5))
+    raise UserError(
+        f"there are no images below the corpus root, only: {seen}",
+        root,
+        f"point `corpus.root` at the images; file names must end in one of {SUFFIXES}",
+    )
