@@ -76,6 +76,8 @@ class Stage:
 
     `distinct(images, parameters)` raises UserError where what it is found by does not tell the
     images of a corpus apart; `images` (image_id, uri) has a row for each content that is asked for.
+    Where `captions(parameters)`, these rows and those of the input `images` have a `caption`, the
+    one that came with the image in the corpus.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Stage:
     texts: Callable[[Mapping[str, pa.Table], Any], pa.Table] | None = None
     finds: Callable[[Mapping[str, pa.Table], Any], Sequence[str | None]] | None = None
     distinct: Callable[[pa.Table, Any], None] | None = None
+    captions: Callable[[Any], bool] = lambda parameters: False
 
 
 def output_parameters(parameters: BaseModel) -> dict[str, Any]:

@@ -38,6 +38,7 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         "jpeg_tables": pa.string(),  # names the quantisation tables; JPEG only
         "has_exif": pa.bool_(),  # before the pixels
         "sha256": pa.string(),
+        "given_caption": pa.string(),  # that came with the file, from a column or a file beside it
         "stamp": pa.string(),  # the file's time of change in ns, or its etag; null: not known
         **_ERROR,
     },

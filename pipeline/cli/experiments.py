@@ -36,7 +36,7 @@ def look_at(graph: "Dag", cache: "Store") -> Looked:
     from pipeline.store.layout import settled
     from pipeline.store.snapshot import compare
 
-    found = index.find(graph)
+    found = index.find(graph, cache)
     graph = settled(graph, cache, found)
     whole, warnings = index.surveyed(graph, found)
     lines = index.label_lines(graph, whole)

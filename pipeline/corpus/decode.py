@@ -19,6 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus import decoders
+from pipeline.corpus.sources.read import together
 from pipeline.corpus.upright import Row, attempt, content, picture
 from pipeline.corpus.variants import CLEAN
 
@@ -221,11 +222,13 @@ _Read = list[tuple[Any, str | None]]  # for each row its content, or what is kep
 
 
 def _read(group: Group, kept: _Kept | None) -> tuple[Group, _Read]:
-    found: _Read = []
-    for row in group.rows:
+    def read(number: int) -> tuple[Any, str | None]:
+        """One row's content, or what is kept of it; or why neither."""
+        row = group.rows[number]
         known = None if kept is None or row.error else kept.get(row.key)
-        found.append(attempt(partial(content, row)) if known is None else (known, None))
-    return group, found
+        return attempt(partial(content, row)) if known is None else (known, None)
+
+    return group, together([row.uri for row in group.rows], read)
 
 
 def _decoded(read: tuple[Group, _Read], prepare: Prepare, kept: _Kept | None) -> list[Decoded]:

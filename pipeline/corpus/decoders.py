@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.blocks import Blocks, Place, Writer, attached, looked_at
+from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.sources.read import together
 from pipeline.corpus.upright import Row, attempt, content, picture
 
 COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads decode everywhere
@@ -220,13 +222,22 @@ def _work(
     prepared, pictures = Writer(prepared_block), Writer(pictures_block)
     made: list[_Made] = []
 
+    def read(number: int) -> tuple[bytes | None, str | None]:
+        """One row's content, unless its pixels are kept; or why it cannot be read."""
+        return (None, None) if places[number] else attempt(partial(content, rows[number]))
+
+    contents = together([row.uri for row in rows], read)
+
     def work(number: int, row: Row, place: Place | None) -> tuple[Any, Place | None]:
         """What is made of one row's image, and where its pixels are kept."""
         kept = None
         if place is not None and not row.error:
             image = Image.fromarray(looked_at(place, attached(place.block)))
         else:
-            image = picture(row, content(row))
+            data, why = contents[number]
+            if why is not None:
+                raise ImageError(why)
+            image = picture(row, data)
             if pictures_block is not None:
                 found = pictures.put(np.asarray(image))
                 kept = found if isinstance(found, Place) else None

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -19,6 +19,9 @@ from pipeline.corpus import variants
 from pipeline.corpus.layouts.pattern import check_pattern
 from pipeline.corpus.layouts.plain import UNLABELLED
 from pipeline.corpus.layouts.registry import REGEX, Reading, check_name
+from pipeline.corpus.sources.fields import ROLES, Fields
+from pipeline.corpus.sources.source import AUTO, Source
+from pipeline.corpus.sources.source import KINDS as SOURCES
 from pipeline.dag.cluster import KINDS, Cluster, Local, with_kind
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
@@ -29,9 +32,16 @@ _SECTIONS = ("name", "corpus", "cluster", "experiments", "max_failed_share", "lo
 
 
 class Corpus(Parameters):
-    """Where the images lie and how their labels are read from their paths."""
+    """Where the images lie, and how their labels are read from paths, columns or files beside.
+
+    `source`: what the root is; auto tells by its name, or by what lies there. `columns`: what says
+    what of an image (`corpus.sources.fields.ROLES`), and `labels`: what a value of the label means.
+    """
 
     root: str
+    source: Literal[SOURCES] = AUTO
+    columns: dict[str, str | None] = Field(default_factory=dict)
+    labels: dict[str, Literal["real", "fake"]] = Field(default_factory=dict)
     layout: Annotated[str, AfterValidator(check_name)] = UNLABELLED.name
     pattern: str | None = None  # of the layout regex: what it matches the paths with
     dataset: str | None = None
@@ -57,6 +67,22 @@ class Corpus(Parameters):
         variants.check_splits(full)
         return full
 
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, given: dict[str, str | None]) -> dict[str, str | None]:
+        for role in given:
+            if role not in ROLES:
+                raise ValueError(f"there is no role '{role}' of a column: {nearest(role, ROLES)}")
+        return given
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        """YAML reads 0 as a number, and columns are compared as text."""
+        return (
+            {str(key): value for key, value in given.items()} if isinstance(given, dict) else given
+        )
+
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, given: str | None) -> str | None:
@@ -71,6 +97,11 @@ class Corpus(Parameters):
         if self.layout != REGEX and self.pattern is not None:
             raise ValueError(f"a `pattern` is for the layout regex, not for {self.layout}")
         return self
+
+    @property
+    def origin(self) -> Source:
+        """Where the images come from."""
+        return Source(self.root, self.source, Fields(self.columns, self.labels))
 
     @property
     def reading(self) -> Reading:

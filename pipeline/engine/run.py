@@ -35,6 +35,7 @@ from pipeline.store.totals import NodeTotal, totals
 
 # bytes of files that are described in this process: starting workers would take longer
 _HERE = 2**28
+_UNSURE = 2**22  # a file that nobody says the bytes of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def run(
         claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
         running = _Lazy(stack, dag, nodes, options, reporter)
         sharing = _Sharing(store, claims, running, options, reporter)
-        files = index.find(dag)
+        files = index.find(dag, store, keep=True)
         dag = settled(dag, store, files)
         unlisted, found = _index(dag, store, files, sharing, reporter)
         remember(dag, store, found)
@@ -160,9 +161,11 @@ def _index(
     """Brings the listing up to date; returns what it lacks all the same, and what is asked for."""
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
+    beside = ", ".join(f"{count} {suffix}" for suffix, count in found.beside.items())
     reporter.say(
         f"{len(found.files)} image files under {dag.corpus.root}"
         + (f" (other files there, not read: {ignored})" if ignored else "")
+        + (f" (files beside them say what they are: {beside})" if beside else "")
     )
     changes = compare(dag, store, found)
     if changes:
@@ -181,10 +184,11 @@ def _index(
         changes = compare(dag, store, found)  # another run may have been quicker
         if changes and not sharing.stopping():
             before = drop_outdated(dag, store, changes)
-            unknown = take_over(dag, store, changes.new)
+            unknown = take_over(dag, store, changes.new, before)
             queue = index.listing_queue(dag, store, unknown)
             if queue.total:
-                here = (pc.sum(unknown["bytes"]).as_py() or 0) <= _HERE
+                unsure = unknown["bytes"].null_count * _UNSURE
+                here = (pc.sum(unknown["bytes"]).as_py() or 0) + unsure <= _HERE
                 sizes = {task.part: task.files.num_rows for task in queue.tasks}
                 sharing.drive(queue, sizes, {listing.name: ()}, here)
             reporter.say(f"the corpus has changed: {summary(dag, store, changes, before)}")

@@ -25,7 +25,7 @@ from pipeline.errors import UserError, worded
 from pipeline.store.parts import Store, clean_part
 from pipeline.store.provenance import libraries, together
 from pipeline.store.rows import Rows, counts, digests, row_digests
-from pipeline.store.todo import changed_inputs, facts_of, inputs_of
+from pipeline.store.todo import changed_inputs, facts_of, found_by, inputs_of
 from pipeline.version import __version__
 
 if TYPE_CHECKING:
@@ -121,8 +121,11 @@ class Work:
         else:
             rows, commit = self._store.read_marked(folder, one.part)
         rows = rows.take(pc.index_in(one.ids, value_set=rows["image_id"]).drop_null())
-        uris = one.uris.take(pc.index_in(rows["image_id"], value_set=one.ids).combine_chunks())
-        return members, tables.declared(rows).append_column("uri", uris), commit
+        files = one.files.take(pc.index_in(rows["image_id"], value_set=one.ids).combine_chunks())
+        rows = tables.declared(rows)
+        for name in files.column_names[1:]:
+            rows = rows.append_column(name, files[name])
+        return members, rows, commit
 
     def _read_rows(self, node: Node) -> _NodeRows:
         facts = facts_of(self._store, node, self._task.part)
@@ -184,7 +187,7 @@ class Work:
 
     def _beside(self, node: Node, inputs: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         """What a row depends on beside the rows of the inputs with its image_id."""
-        found = {}
+        found = found_by(node, inputs)
         if node.stage.texts is not None:
             texts, needed = inputs[_TEXTS], node.stage.texts(inputs, node.parameters)
             name = node.inputs[_TEXTS]
@@ -193,9 +196,6 @@ class Work:
             at = pc.index_in(needed["text_id"], value_set=texts["text_id"]).combine_chunks()
             digest = self._text_digests[name].take(at)
             found["text rows"] = pa.table({"image_id": needed["image_id"], "digest": digest})
-        if node.stage.finds is not None:
-            ids, names = inputs["images"]["image_id"], node.stage.finds(inputs, node.parameters)
-            found["names"] = pa.table({"image_id": ids, "name": pa.array(names, pa.string())})
         return found
 
     def _make(

@@ -52,7 +52,7 @@ def plan(
     the nodes where they are given, else at those that the store itself has.
     """
     if changes is None:
-        files = index.find(dag)
+        files = index.find(dag, store)
         dag = settled(dag, store, files)
         changes = compare(dag, store, files)
     listing, new = foreseen(dag, store, changes)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.corpus.layouts.auto import recognised
+from pipeline.corpus.layouts.auto import layout_of
 from pipeline.corpus.layouts.registry import AUTO, LAYOUTS
 from pipeline.corpus.layouts.roots import check_root
-from pipeline.corpus.layouts.survey import survey
-from pipeline.corpus.sources.folder import list_files
+from pipeline.corpus.layouts.survey import survey_files
+from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
@@ -78,7 +78,7 @@ def _corpus(draft: Draft, store: Path) -> str:
     """What is there, how it is read, and what is odd in it; what must be there if it is not."""
     root, layout = draft.file.corpus.root, draft.file.corpus.layout
     try:
-        found = list_files(root)
+        found = find_images(draft.file.corpus.origin)
     except UserError as error:
         known = LAYOUTS.get(layout)
         expects = f", which holds {known.expects}" if known else ""
@@ -86,7 +86,7 @@ def _corpus(draft: Draft, store: Path) -> str:
         hint = f"give the folder{source} by --set corpus.root=…{expects}; {error.hint}"
         raise UserError(error.what, error.where, hint) from None
     corpus = _settled(draft, store, found).file.corpus
-    whole = survey(corpus.reading, found.files["path"].to_pylist())
+    whole = survey_files(corpus.reading, found)
     warnings = check_root(whole, root)
     labels = {0: 0, 1: 0, None: 0}
     for row in whole.rows():
@@ -96,7 +96,7 @@ def _corpus(draft: Draft, store: Path) -> str:
     if whole.misfits:
         warnings.append(f"{whole.misfits} of which do not fit the layout {corpus.layout}")
     if len(found.unlisted):
-        warnings.append(f"{len(found.unlisted)} folders cannot be listed")
+        warnings.append(f"{len(found.unlisted)} folders or archives cannot be listed")
     return ", ".join([said, *warnings])
 
 
@@ -108,14 +108,14 @@ def _settled(draft: Draft, store: Path, found: Found) -> Draft:
     try:
         corpus = settled(fingerprinted(draft), Store(store), found).corpus
     except UserError:  # a model or the store is not there: another check's finding
-        layout = recognised(found.files["path"].to_pylist(), corpus.root)
+        layout = layout_of(found, corpus.root)
         corpus = corpus.model_copy(update={"layout": layout})
     return replace(draft, file=draft.file.model_copy(update={"corpus": corpus}))
 
 
 def _experiments(draft: Draft, store: Path) -> str:
     """Binds the SQL of the experiments; without the DAG's models, to the paths of its files."""
-    found = list_files(draft.file.corpus.root)
+    found = find_images(draft.file.corpus.origin)
     try:
         cache = Store(store)
         graph = settled(fingerprinted(draft), cache, found)

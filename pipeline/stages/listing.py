@@ -6,15 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from pipeline import pulse, tables
 from pipeline.corpus.file_facts import describe
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
+from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.sources.filesystems import reason
-from pipeline.corpus.sources.folder import why_unlisted
-from pipeline.corpus.sources.read import read_bytes
+from pipeline.corpus.sources.packed.parquet import forget
+from pipeline.corpus.sources.read import CONNECTIONS, is_here, read_bytes
+from pipeline.corpus.sources.source import AUTO
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
 
@@ -35,12 +37,19 @@ _LABELS = ("label", "generator", "dataset", "split", "class_name")
 
 
 class Listing(Parameters):
-    """How the paths are read: see `corpus.layouts.registry.Reading`."""
+    """How paths and columns are read: see `corpus.layouts.registry.Reading`, and `dag.file.Corpus`.
+
+    `threads` read files of this machine, `connections` those elsewhere.
+    """
 
     layout: Annotated[str, AfterValidator(check_name)]
     dataset: str | None = None
     pattern: str | None = None
+    source: str = AUTO
+    columns: dict[str, str | None] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     threads: int = tuning(min(4, os.cpu_count() or 1), ge=1)
+    connections: int = tuning(CONNECTIONS, ge=1)
 
     @property
     def reading(self) -> Reading:
@@ -54,40 +63,41 @@ def run(
     """The table `listing` of `inputs["files"]` (schema `corpus.sources.found.FILES`), in its order.
 
     Each file is read once. A file that cannot be read has a null image_id; one that is no image has
-    its id and null facts; one whose path does not fit the layout has its facts and null labels; a
-    folder that cannot be listed (its uri ends in `/`) has neither. All have an `error`; where two
-    apply, the content's is the one given.
+    its id and null facts; one whose path does not fit the layout, or whose columns cannot be read,
+    has its facts and null labels; what cannot be listed (its path ends in `/`) has neither. All
+    have an `error`; where two apply, the content's is the one given.
     """
     files = inputs["files"]
-    uris, paths, stamps = (files[name].to_pylist() for name in ("uri", "path", "stamp"))
-    with ThreadPoolExecutor(parameters.threads, thread_name_prefix="listing") as pool:
+    forget()  # what is kept of files that may have changed since
+    named = [files[name].to_pylist() for name in ("uri", "path", "problem")]
+    threads = parameters.threads if all(map(is_here, named[0])) else parameters.connections
+    with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
         facts = []
-        for one in pool.map(_facts, uris, paths):  # the bytes stay in the threads
+        for one in pool.map(_facts, *named):  # the bytes stay in the threads
             facts.append(one)
             pulse.beat()
-    said = labelled(paths, [fact["error"] for fact in facts], parameters)
-    rows = [
-        {"uri": uri, "stamp": stamp, **fact, **labels}
-        for uri, stamp, fact, labels in zip(uris, stamps, facts, said, strict=True)
-    ]
-    names = tables.schema("listing").names
-    return tables.build("listing", {name: [row.get(name) for row in rows] for name in names})
-
-
-def relabelled(rows: pa.Table, paths: Sequence[str], parameters: Listing) -> pa.Table:
-    """Rows of another listing of the same files as this one's: with the labels of its layout."""
-    columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
-    unusable = zip(rows["error"].to_pylist(), rows["width"].to_pylist(), strict=True)
-    errors = [error if width is None else None for error, width in unusable]
-    found = labelled(paths, errors, parameters)
-    for name in (*_LABELS, "error"):
-        columns[name] = [one[name] for one in found]
+    columns = {name: [fact.get(name) for fact in facts] for name in ("image_id", *_FACTS)}
+    columns |= {"uri": files["uri"], "stamp": files["stamp"], "given_caption": files["caption"]}
+    said = labelled(files, columns["error"], parameters)
+    columns |= {name: [row[name] for row in said] for name in (*_LABELS, "error")}
     return tables.build("listing", columns)
 
 
-def _facts(uri: str, path: str) -> dict[str, Any]:
+def relabelled(rows: pa.Table, files: pa.Table, parameters: Listing) -> pa.Table:
+    """Rows of another listing of the same files as this one's: with the labels that it reads."""
+    columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
+    unusable = zip(rows["error"].to_pylist(), rows["width"].to_pylist(), strict=True)
+    errors = [error if width is None else None for error, width in unusable]
+    found = labelled(files, errors, parameters)
+    for name in (*_LABELS, "error"):
+        columns[name] = [one[name] for one in found]
+    columns["given_caption"] = files["caption"]
+    return tables.build("listing", columns)
+
+
+def _facts(uri: str, path: str, problem: str | None) -> dict[str, Any]:
     if path.endswith("/"):
-        return {"error": transient(f"folder cannot be listed: {why_unlisted(uri)}")}
+        return {"error": problem}
     try:
         facts = describe(read_bytes(uri))
     except OSError as error:
@@ -98,11 +108,11 @@ def _facts(uri: str, path: str) -> dict[str, Any]:
 
 
 def labelled(
-    paths: Sequence[str], errors: Sequence[str | None], parameters: Listing
+    files: pa.Table, errors: Sequence[str | None], parameters: Listing
 ) -> list[dict[str, Any]]:
-    """The labels of each path, and the row's error: the content's, else why it has no labels."""
+    """The labels of each file, and the row's error: the content's, else why it has no labels."""
     rows = []
-    for found, error in zip(parameters.reading.read(paths), errors, strict=True):
+    for found, error in zip(labels_of(parameters.reading, files), errors, strict=True):
         labels = found
         if isinstance(labels, Misfit):
             labels, error = Labels(dataset=parameters.dataset), error or str(found)
@@ -112,7 +122,7 @@ def labelled(
 
 STAGE = Stage(
     name="listing",
-    version=3,
+    version=4,
     inputs=("files",),
     output="listing",
     parameters=Listing,

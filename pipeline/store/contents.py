@@ -27,6 +27,7 @@ class Asked:
 
     `part`: the name of their file in every node's folder. `ids`: their image ids, in the part's
     order, string [n]. `uris`: where each lies, string [n]. `members`: how many the part has.
+    `captions`: what came with each, where a node asks for it.
     """
 
     part: str
@@ -34,6 +35,7 @@ class Asked:
     ids: pa.Array
     uris: pa.Array
     members: int
+    captions: pa.Array | None = None
 
     @property
     def whole(self) -> bool:
@@ -42,8 +44,9 @@ class Asked:
 
     @property
     def files(self) -> pa.Table:
-        """What a worker must know of them: image_id and uri."""
-        return pa.table({"image_id": self.ids, "uri": self.uris})
+        """What a worker must know of them: image_id, uri, and caption where there are captions."""
+        table = pa.table({"image_id": self.ids, "uri": self.uris})
+        return table if self.captions is None else table.append_column("caption", self.captions)
 
 
 def asked(dag: Dag, store: Store, listing: pa.Table | None = None) -> list[Asked]:
@@ -67,7 +70,8 @@ def asked_and_lost(
     ends = np.cumsum([len(ids) for _, ids in parts])
     known = pa.concat_arrays([ids for _, ids in parts]) if parts else pa.array([], pa.string())
     at = pc.index_in(known, value_set=once["image_id"])
-    uris = once["uri"].combine_chunks().take(at)
+    known_files = once.drop_columns(["image_id"]).combine_chunks().take(at)
+    with_captions = "given_caption" in known_files.column_names
     found: list[Asked] = []
     for variant, splits in {CLEAN: (ALL,), **dag.corpus.splits_of}.items():
         mask = pc.is_valid(at)
@@ -77,18 +81,22 @@ def asked_and_lost(
         for name, end, (_, own) in zip(names, ends, parts, strict=True):
             here = slice(end - len(own), end)
             kept = mask[here]
-            ids, places = own.filter(kept), uris[here].filter(kept)
+            ids, files = own.filter(kept), known_files[here].filter(kept)
             if variant != CLEAN:
-                ids, places = _in_variant(ids, places, variant, dag.corpus.variant_share)
+                ids, files = _in_variant(ids, files, variant, dag.corpus.variant_share)
             if len(ids):
-                found.append(Asked(tagged(name, tag(variant)), variant, ids, places, len(own)))
+                part, uris = tagged(name, tag(variant)), files["uri"].combine_chunks()
+                captions = files["given_caption"].combine_chunks() if with_captions else None
+                found.append(Asked(part, variant, ids, uris, len(own), captions))
     return found, len(once) - (len(at) - at.null_count)
 
 
 def listed(dag: Dag, store: Store) -> pa.Table:
-    """The rows of the listing: uri, image_id, split; the latter only where it matters."""
+    """The rows of the listing: uri, image_id; split and caption only where they matter."""
     node = dag.nodes["listing"]
     columns = ["uri", "image_id", *(["split"] if dag.corpus.variants else [])]
+    if any(one.stage.captions(one.parameters) for one in dag.computed):
+        columns.append("given_caption")
     tables = [store.read(node.folder, path.name, columns) for path in store.parts(node)]
     none = pa.table({name: pa.array([], pa.string()) for name in columns})
     return pa.concat_tables([none, *tables])
@@ -114,12 +122,12 @@ def clean_parts(dag: Dag, store: Store) -> list[tuple[str, pa.Array]]:
 
 
 def _in_variant(
-    ids: pa.Array, uris: pa.Array, variant: str, share: float
-) -> tuple[pa.Array, pa.Array]:
+    ids: pa.Array, files: pa.Table, variant: str, share: float
+) -> tuple[pa.Array, pa.Table]:
     if share < 1:
         kept = pc.is_in(ids, value_set=pa.array(chosen(ids.to_pylist(), share), pa.string()))
-        ids, uris = ids.filter(kept), uris.filter(kept)
-    return pc.binary_join_element_wise(ids, variant_id("", variant), ""), uris
+        ids, files = ids.filter(kept), files.filter(kept)
+    return pc.binary_join_element_wise(ids, variant_id("", variant), ""), files
 
 
 def asked_sql(dag: Dag) -> str:

@@ -7,7 +7,7 @@ store needs no corpus. Another store, or another root, is recognised anew.
 
 from dataclasses import replace
 
-from pipeline.corpus.layouts.auto import recognised
+from pipeline.corpus.layouts.auto import layout_of
 from pipeline.corpus.layouts.registry import AUTO
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag
@@ -31,7 +31,7 @@ def settled(dag: Dag, store: Store, found: Found) -> Dag:
             str(store.folder(listing)),
             "write it as `corpus.layout`",
         )
-    layout = layout or recognised(found.files["path"].to_pylist(), dag.corpus.root)
+    layout = layout or layout_of(found, dag.corpus.root)
     parameters = listing.parameters.model_copy(update={"layout": layout})
     nodes = {**dag.nodes, "listing": replace(listing, parameters=parameters)}
     return replace(dag, corpus=dag.corpus.model_copy(update={"layout": layout}), nodes=nodes)

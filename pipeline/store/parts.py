@@ -36,6 +36,7 @@ FORMAT = 3  # raised when the layout of the store or of its tables changes
 _PART = re.compile(r"(part-(\d{5,})-[0-9a-f]{8})(?:-([a-z][a-z0-9_.+]+))?\.parquet")
 RECIPE = "_recipe.json"  # other readers of a folder of Parquet skip a leading _
 ANSWER = "_answer.json"  # see `Store.remember`
+ARCHIVE = "_archive-"  # and a hash: see `store.archive_index`
 
 
 def members(keys: list[str]) -> str:

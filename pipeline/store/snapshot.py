@@ -2,7 +2,9 @@
 
 A file is what it was when its size and its time of change (or etag) are; then it is not opened. A
 row that failed for now, and one of a filesystem that tells no time of change, is made anew. A
-folder that cannot be listed is a row that failed for now; what was known of its files stays.
+folder or an archive that cannot be listed is a row that failed for now; what was known of its files
+stays. Where a table or files beside the images say what they are, and say something else than
+before, rows are written again, and no image is opened.
 """
 
 from collections import Counter
@@ -12,6 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import tables
+from pipeline.corpus.layouts.labels import Labels
+from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import encoded_uri
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
@@ -20,10 +25,12 @@ from pipeline.store.contents import listed
 from pipeline.store.parts import Store, free_numbers, part_name
 from pipeline.store.register import write_given
 from pipeline.store.rows import transient
+from pipeline.tables import declared
 
-_KNOWN = ["uri", "bytes", "stamp", "error"]
 _LABELS = ("label", "generator", "dataset", "split", "class_name")
+_KNOWN = ["uri", "bytes", "stamp", "error"]
 _SAID = ["image_id", *_LABELS]
+_SPOKEN = (*_LABELS, "given_caption")
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ class Changes:
     `new`: the files to describe, the changed ones among them (schema `sources.found.FILES`), in the
     order of their paths. `outdated`: part of the listing -> the rows in it that are no more true.
     `changed`: how many files are listed with another content. `again`: how many are tried again.
+    `said`: of how many what the source says of them has changed.
     """
 
     new: pa.Table
     outdated: dict[str, pa.Array]
     changed: int
     again: int
+    said: int = 0
 
     def __bool__(self) -> bool:
         return bool(len(self.new) or self.outdated)
@@ -52,7 +61,7 @@ class Changes:
 def compare(dag: Dag, store: Store, found: Found) -> Changes:
     """How the files that were found differ from those that are listed. Opens none of them."""
     files = pa.concat_tables([sampled(found.files, dag.corpus.limit), found.unlisted])
-    parts = _known(dag.nodes["listing"], store, _KNOWN)
+    parts = _known(dag.nodes["listing"], store, [*_KNOWN, *(_SPOKEN if found.says else ())])
     rows = pa.concat_tables([table for _, table in parts]) if parts else None
     if rows is None:
         return Changes(files, {}, 0, 0)
@@ -60,8 +69,12 @@ def compare(dag: Dag, store: Store, found: Found) -> Changes:
     there = rows.take(at)
     failed = transient(there)
     good = pc.and_(_unchanged(there, files), pc.invert(failed))
+    other = pc.and_(good, _says_else(dag, there, files) if found.says else False)
+    good = pc.and_(good, pc.invert(other))
+    said = pc.sum(other).as_py() or 0
     again = pc.sum(failed).as_py() or 0
-    changed = (pc.sum(pc.and_(pc.is_valid(there["uri"]), pc.invert(good))).as_py() or 0) - again
+    changed = pc.sum(pc.and_(pc.is_valid(there["uri"]), pc.invert(good))).as_py() or 0
+    changed -= again + said
     true = np.zeros(len(rows), bool)
     true[at.filter(good.combine_chunks()).to_numpy()] = True
     true |= _below(rows["uri"], found.unlisted["uri"].to_pylist())
@@ -71,7 +84,7 @@ def compare(dag: Dag, store: Store, found: Found) -> Changes:
         start += len(table)
         if lost.any():
             outdated[name] = table["uri"].combine_chunks().filter(pa.array(lost))
-    return Changes(files.filter(pc.invert(good)), outdated, changed, again)
+    return Changes(files.filter(pc.invert(good)), outdated, changed, again, said)
 
 
 def sampled(files: pa.Table, limit: int | None) -> pa.Table:
@@ -82,28 +95,29 @@ def sampled(files: pa.Table, limit: int | None) -> pa.Table:
 
 
 def drop_outdated(dag: Dag, store: Store, changes: Changes) -> pa.Table:
-    """Takes the rows that are no more true out of the listing; returns what they said."""
+    """Takes the rows that are no more true out of the listing; returns them."""
     node = dag.nodes["listing"]
-    said = []
+    said = [tables.schema("listing").empty_table()]
     for name, uris in changes.outdated.items():
-        table = store.read(node.folder, name)
+        table = declared(store.read(node.folder, name))
         lost = pc.is_in(table["uri"], value_set=uris)
-        said.append(table.filter(lost).select(_SAID))
+        said.append(table.filter(lost))
         kept = table.filter(pc.invert(lost))
         if len(kept):
             write_given(store, node, name, kept)
         else:
             store.remove(node, name)
-    return pa.concat_tables(said) if said else pa.table({name: [] for name in _SAID})
+    return pa.concat_tables(said)
 
 
-def take_over(dag: Dag, store: Store, new: pa.Table) -> pa.Table:
-    """Lists those of the new files that another listing of the same root has; returns the others.
+def take_over(dag: Dag, store: Store, new: pa.Table, before: pa.Table) -> pa.Table:
+    """Lists those of the new files that need not be opened; returns the others.
 
-    With another layout, dataset or limit a corpus has another listing; its files are the same.
+    Those of which only what is said of them has changed since `before`; and those that another
+    listing of the same root has: with another layout, dataset or limit a corpus has another one.
     """
     node = dag.nodes["listing"]
-    found, rest = _elsewhere(dag, store, new)
+    found, rest = _elsewhere(dag, store, new, before)
     for rows in found:
         number = next(free_numbers(path.name for path in store.parts(node)))
         write_given(store, node, part_name(number, rows["uri"].to_pylist()), rows)
@@ -114,13 +128,21 @@ def foreseen(dag: Dag, store: Store, changes: Changes) -> tuple[pa.Table, pa.Tab
     """(rows as of `contents.listed`, files that must be described), if the corpus were listed."""
     rows = listed(dag, store)
     rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=changes.uris)))
-    found, rest = _elsewhere(dag, store, changes.new)
+    before = [tables.schema("listing").empty_table()]
+    for name, uris in changes.outdated.items() if changes.said else ():
+        table = declared(store.read(dag.nodes["listing"].folder, name))
+        before.append(table.filter(pc.is_in(table["uri"], value_set=uris)))
+    found, rest = _elsewhere(dag, store, changes.new, pa.concat_tables(before))
     return pa.concat_tables([rows, *(some.select(rows.column_names) for some in found)]), rest
 
 
-def _elsewhere(dag: Dag, store: Store, new: pa.Table) -> tuple[list[pa.Table], pa.Table]:
-    """(rows of new files that other listings of the same root have, the other files)."""
-    node, found = dag.nodes["listing"], []
+def _elsewhere(
+    dag: Dag, store: Store, new: pa.Table, before: pa.Table
+) -> tuple[list[pa.Table], pa.Table]:
+    """(rows of new files that `before` or other listings of the same root have, the others)."""
+    node = dag.nodes["listing"]
+    rows, new = _same(before, new, node)
+    found = [rows] if len(rows) else []
     for recipe in store.recipes("listing"):
         same_root = recipe.get("parameters", {}).get("root") == dag.corpus.root
         same_stage = recipe.get("version") == node.recipe["version"]
@@ -128,21 +150,46 @@ def _elsewhere(dag: Dag, store: Store, new: pa.Table) -> tuple[list[pa.Table], p
             continue
         folder = f"listing/{recipe['fingerprint']}"
         for path in store.parts_of(folder) if len(new) else ():
-            other = store.read(folder, path.name)
-            at = pc.index_in(new["uri"], value_set=other["uri"]).combine_chunks()
-            other = other.take(at)
-            same = pc.and_(_unchanged(other, new), pc.invert(transient(other)))
-            if pc.any(same).as_py():
-                paths = new["path"].filter(same).to_pylist()
-                found.append(relabelled(other.filter(same), paths, node.parameters))
-                new = new.filter(pc.invert(same))
+            rows, new = _same(declared(store.read(folder, path.name)), new, node)
+            if len(rows):
+                found.append(rows)
     return found, new
+
+
+def _same(known: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Table]:
+    """(known rows of new files, with what is said of these now; the new files without them)."""
+    if not len(known) or not len(new):
+        return known.slice(0, 0), new
+    known = known.take(pc.index_in(new["uri"], value_set=known["uri"]).combine_chunks())
+    same = pc.and_(_unchanged(known, new), pc.invert(transient(known)))
+    rows = relabelled(known.filter(same), new.filter(same), node.parameters)
+    return rows, new.filter(pc.invert(same))
+
+
+def _says_else(dag: Dag, rows: pa.Table, files: pa.Table) -> pa.Array:
+    """Which rows of the listing do not say what is said of the files beside them now."""
+    nothing = Labels(dataset=dag.corpus.dataset)
+    found = labels_of(dag.corpus.reading, files)
+    now = [one if isinstance(one, Labels) else nothing for one in found]
+    columns = {name: [getattr(one, name) for one in now] for name in _LABELS}
+    columns["given_caption"] = files["caption"].to_pylist()
+    other = np.zeros(len(files), bool)
+    for name, values in columns.items():
+        array = pa.array(values, tables.schema("listing").field(name).type)
+        same = pc.fill_null(pc.equal(rows[name], array), False)
+        both = pc.and_(pc.is_null(rows[name]), pc.is_null(array))
+        other |= pc.invert(pc.or_(same, both)).to_numpy()
+    return pa.array(other)
 
 
 def _below(uris: pa.ChunkedArray, folders: list[str]) -> np.ndarray:
     """Which files lie in folders that cannot be listed: nobody knows that they are gone."""
     below = np.zeros(len(uris), bool)
     for folder in folders:
+        if archive := folder.partition("://::")[2]:
+            mine = pc.and_(pc.ends_with(uris, f"::{archive}"), pc.not_equal(uris, folder))
+            below |= mine.to_numpy()
+            continue
         for start in dict.fromkeys((folder, encoded_uri(folder))):
             mine = pc.and_(pc.starts_with(uris, start), pc.not_equal(uris, folder))
             below |= mine.to_numpy()
@@ -151,8 +198,8 @@ def _below(uris: pa.ChunkedArray, folders: list[str]) -> np.ndarray:
 
 def _unchanged(rows: pa.Table, files: pa.Table) -> pa.ChunkedArray:
     """Which rows of a listing tell of the file beside them: bool, not null."""
-    same = [pc.equal(rows[name], files[name]) for name in ("bytes", "stamp")]
-    return pc.fill_null(pc.and_(*same), False)
+    size = pc.or_kleene(pc.equal(rows["bytes"], files["bytes"]), pc.is_null(files["bytes"]))
+    return pc.fill_null(pc.and_(size, pc.equal(rows["stamp"], files["stamp"])), False)
 
 
 def _known(node: Node, store: Store, columns: list[str]) -> list[tuple[str, pa.Table]]:
@@ -165,8 +212,8 @@ def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
 
     `before`: what the rows said that are no more true.
     """
-    gone = len(before) - changes.changed - changes.again
-    text = f"+{len(changes.new) - changes.changed - changes.again} -{gone} ~{changes.changed}"
+    known = changes.changed + changes.again + changes.said
+    text = f"+{len(changes.new) - known} -{len(before) - known} ~{changes.changed}"
     if changes.again:
         text += f", {changes.again} tried again"
     moved, labels = _moved(dag, store, changes, before)
@@ -179,7 +226,7 @@ def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
 
 def _moved(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> tuple[int, int]:
     """(contents at other places than before, those with other labels there)."""
-    was = _by_content(before)
+    was = _by_content(before.select(_SAID))
     if not was:
         return 0, 0
     now: dict[str, Counter] = {}

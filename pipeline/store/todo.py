@@ -2,20 +2,23 @@
 
 A part's footer names the commits of the parts that it was made from; a commit stands for the rows
 of a part. Where these are what they were, and the part lacks nothing that is asked for, no row need
-be looked at. What is computed anew with the same rows leaves everything that depends on it as it
-is.
+be looked at; but those of nodes that find images by something beside the content, a path or a
+caption that came with them. What is computed anew with the same rows leaves everything that depends
+on it as it is.
 """
 
 from collections.abc import Mapping, Sequence
 from json import loads
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError
 from pipeline.store.contents import Asked
 from pipeline.store.parts import Store, part_tag
-from pipeline.store.rows import Rows
+from pipeline.store.rows import Rows, digests
+from pipeline.tables import MADE_FROM
 
 Facts = Mapping[str, str]
 
@@ -36,6 +39,7 @@ def current_parts(
     now. Raises UserError for one that is damaged.
     """
     commits: dict[str, dict[str, str]] = {}
+    images = next((node.folder for node in nodes if node.name == "images"), "")
     for node in nodes:
         if node.name == "listing":
             continue
@@ -44,7 +48,7 @@ def current_parts(
             facts = facts_of(store, node, one.part)
             if facts is None or _changed(facts, _now(node, one.part, commits)):
                 continue
-            if not len(lacking(store, node, one, facts)):
+            if not len(lacking(store, node, one, facts)) and _found_alike(store, node, one, images):
                 mine[one.part] = facts["commit"]
     return {name: set(parts) for name, parts in commits.items()}
 
@@ -126,7 +130,32 @@ def is_current(store: Store, node: Node, one: Asked, folders: Mapping[str, str])
         return False
     inputs = inputs_of(node).items()
     now = {input_: store.commit(folders[name], one.part) for input_, name in inputs}
-    return not _changed(facts, now) and not len(lacking(store, node, one, facts))
+    if _changed(facts, now) or len(lacking(store, node, one, facts)):
+        return False
+    return _found_alike(store, node, one, folders["images"])
+
+
+def _found_alike(store: Store, node: Node, one: Asked, images: str) -> bool:
+    """Whether all rows were found by what the images are found by now; `images`: their folder."""
+    if node.stage.finds is None:
+        return True
+    rows = store.read(images, one.part)
+    rows = rows.take(pc.index_in(one.ids, value_set=rows["image_id"]).drop_null())
+    files = one.files.take(pc.index_in(rows["image_id"], value_set=one.ids).combine_chunks())
+    for name in files.column_names[1:]:
+        rows = rows.append_column(name, files[name])
+    ids = rows["image_id"].combine_chunks()
+    inputs = {"images": rows, **found_by(node, {"images": rows})}
+    there = store.read(node.folder, one.part, ["image_id", MADE_FROM, "error"])
+    return not len(Rows("image_id", there).outdated(ids, digests(inputs, ids)))
+
+
+def found_by(node: Node, inputs: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """By what else images are found than by their content, as a table that digests are made of."""
+    if node.stage.finds is None:
+        return {}
+    ids, names = inputs["images"]["image_id"], node.stage.finds(inputs, node.parameters)
+    return {"names": pa.table({"image_id": ids, "name": pa.array(names, pa.string())})}
 
 
 def _now(node: Node, part: str, commits: Mapping[str, Mapping[str, str]]) -> dict[str, str | None]:

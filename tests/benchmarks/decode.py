@@ -14,9 +14,9 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus.decode import decode
-from pipeline.corpus.sources.folder import list_files
 from pipeline.stages import listing
 from pipeline.store.snapshot import sampled
+from tests.helpers.corpora import found_in
 
 
 def bare(uris: list[str]) -> int:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
-    chosen = sampled(list_files(arguments.folder).files, arguments.limit)
+    chosen = sampled(found_in(arguments.folder).files, arguments.limit)
     parameters = listing.Listing(layout="unlabelled")
     table = listing.run({"files": chosen}, parameters)
     table = table.append_column("variant", pa.nulls(len(table), pa.string()))

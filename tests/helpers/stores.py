@@ -24,9 +24,9 @@ def listed(dag: Dag, store: Store) -> Changes:
     store.create()
     for name in ("listing", "images"):
         store.open_node(dag.nodes[name], dag.name, dag.corpus.root)
-    changes = compare(dag, store, find(dag))
-    drop_outdated(dag, store, changes)
-    for task in listing_queue(dag, store, take_over(dag, store, changes.new)).tasks:
+    changes = compare(dag, store, find(dag, store, keep=True))
+    before = drop_outdated(dag, store, changes)
+    for task in listing_queue(dag, store, take_over(dag, store, changes.new, before)).tasks:
         execute(task)
     register(dag, store)
     return changes

@@ -6,14 +6,14 @@ from PIL import Image
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
-from pipeline.corpus.sources.folder import list_files
 from pipeline.stages import images, listing
 from pipeline.stages.images import described
 from pipeline.stages.registry import get_stage
+from tests.helpers.corpora import found_in
 
 
 def listed(root):
-    files = list_files(root).files
+    files = found_in(root).files
     return listing.run({"files": files}, listing.Listing(layout="forensynths"))
 
 

@@ -6,15 +6,15 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
-from pipeline.corpus.sources.folder import list_files
 from pipeline.corpus.sources.found import FILES
 from pipeline.spec import output_parameters
 from pipeline.stages import listing
 from pipeline.stages.registry import get_stage
+from tests.helpers.corpora import found_in
 
 
 def run(root, layout="forensynths", **parameters):
-    files = list_files(root).files
+    files = found_in(root).files
     return listing.run({"files": files}, listing.Listing(layout=layout, **parameters))
 
 
@@ -49,6 +49,7 @@ def test_labels_and_facts(tmp_path):
         "jpeg_tables": describe(path.read_bytes()).jpeg_tables,
         "has_exif": False,
         "sha256": digest,
+        "given_caption": None,
         "stamp": str(path.stat().st_mtime_ns),
         "error": None,
     }
@@ -136,6 +137,9 @@ def test_declaration():
         "layout": "unlabelled",
         "dataset": None,
         "pattern": None,
+        "source": "auto",
+        "columns": {},
+        "labels": {},
     }
     with pytest.raises(ValidationError, match="there is no layout 'forensinths': did you mean"):
         listing.Listing(layout="forensinths")

@@ -10,9 +10,17 @@ from pipeline.corpus.layouts.roots import NEARLY, better_roots, last_name
 from pipeline.corpus.layouts.survey import Survey, again, survey
 from pipeline.corpus.layouts.vocabulary import NUMBERS, is_generator, named_label
 from pipeline.corpus.names import folders_of, readable
+from pipeline.corpus.sources.found import Found
 from pipeline.errors import UserError
 
 _KEY = "corpus.layout"
+
+
+def layout_of(found: Found, root: str) -> str:
+    """`recognised`; where a source says itself what is real, its paths are asked for nothing."""
+    if found.files["label"].null_count < len(found.files):
+        return UNLABELLED.name
+    return recognised(found.files["path"].to_pylist(), root)
 
 
 def recognised(paths: Sequence[str], root: str) -> str:

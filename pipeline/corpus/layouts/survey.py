@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from typing import Any
 
 from pipeline.corpus.layouts.labels import Folders, Labels, Misfit
 from pipeline.corpus.layouts.registry import REGEX, Reading
+from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import folders_of, readable
+from pipeline.corpus.sources.found import Found
 
 _SHOWN = 24  # rows of the table: a screen
 _EXAMPLES = 10
@@ -120,13 +121,34 @@ class Survey:
 
 def survey(reading: Reading, paths: Sequence[str]) -> Survey:
     """How `reading` reads these paths below a root (posix)."""
+    if reading.layout == REGEX:
+        return _grouped(reading, paths, reading.read(paths))
     counts, first = Counter[str](), dict[str, str]()
-    alike = map(id, reading.read(paths)) if reading.layout == REGEX else repeat("")
-    for path, said in zip(paths, alike, strict=False):
-        place = f"{path.rpartition('/')[0]}/{said}"
+    for path in paths:
+        place = path.rpartition("/")[0]
         counts[place] += 1
         first.setdefault(place, path)
     return again(reading, dict(counts), first)
+
+
+def survey_files(reading: Reading, found: Found) -> Survey:
+    """How the files of a corpus are read: their paths, and what the source says of them."""
+    paths = found.files["path"].to_pylist()
+    if not found.says:
+        return survey(reading, paths)
+    return _grouped(reading, paths, labels_of(reading, found.files))
+
+
+def _grouped(reading: Reading, paths: Sequence[str], said: Sequence[Labels | Misfit]) -> Survey:
+    """The survey of paths of which each says something of its own."""
+    counts, first = Counter[str](), dict[str, str]()
+    found: dict[str, Labels | Misfit] = {}
+    for path, one in zip(paths, said, strict=True):
+        place = f"{path.rpartition('/')[0]}/{id(one)}"
+        counts[place] += 1
+        if place not in first:
+            first[place], found[place] = path, one
+    return Survey(reading, dict(counts), first, found)
 
 
 def again(reading: Reading, counts: dict[str, int], first: dict[str, str]) -> Survey:

@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -18,40 +18,29 @@ from pipeline.corpus.sources.found import (
     IMAGE_SUFFIXES,
     LINK_LOOP,
     NOT_A_FILE,
-    SPELT,
     Found,
-    raise_nothing_found,
     suffix_of,
 )
 from pipeline.corpus.sources.places import uri_of
-from pipeline.errors import UserError
+from pipeline.errors import transient
 
 
-def list_files(root: str | Path) -> Found:
-    """Lists the images under `root`, a local folder or an fsspec URL (`s3://…`, `zip://::a.zip`).
+def listed(root: str, ends: frozenset[str] = IMAGE_SUFFIXES) -> Found:
+    """The files below a folder, local or at an fsspec URL, whose suffixes are among `ends`.
 
     Recursive; the order is the same on every machine. Links are followed, except back to a folder
-    above; a broken link named like an image stays, and fails when it is read. Raises UserError when
-    the root is missing, is a file, cannot be listed, or has no image that can be found.
+    above; a broken link named like an image stays, and fails when it is read. A folder that cannot
+    be listed is in `unlisted`; OSError where the root itself cannot be.
     """
-    given = str(root)
-    system, base = filesystem(given, hint="correct `corpus.root`")
-    try:
-        system.invalidate_cache()
-        if not system.exists(base):
-            raise UserError("there is no such folder", given, "correct `corpus.root`")
-        if not system.isdir(base):
-            hint = f"give the folder that holds it: {given.rpartition('/')[0] or '.'}"
-            raise UserError("the corpus root is a file, not a folder", given, hint)
-        walked = _walk_local(base) if is_local(system) else _walk(system, base)
-    except OSError as error:
-        hint = "make the root readable: of a folder below it a failed row would tell"
-        raise UserError("the root cannot be listed", f"{given}: {reason(error)}", hint) from error
-    if not walked.names:
-        raise_nothing_found(given, walked.ignored, walked.unlisted)
-    unknown = [None] * len(walked.unlisted)
-    files = _table(given, system, base, (walked.names, walked.sizes, walked.stamps))
-    folders = _table(given, system, base, (walked.unlisted, unknown, unknown))
+    system, base = filesystem(root)
+    spelt_as = ends | {suffix.upper() for suffix in ends}  # as nearly all are
+    walked = _Walked(ends, spelt_as)
+    if is_local(system):
+        _walk_local(base, walked)
+    else:
+        _walk(system, base, walked)
+    files = _table(root, system, base, walked.names, walked.sizes, walked.stamps)
+    folders = _table(root, system, base, list(walked.unlisted), problems=walked.unlisted.values())
     return Found(files, dict(sorted(walked.ignored.items())), folders)
 
 
@@ -59,14 +48,17 @@ def list_files(root: str | Path) -> Found:
 class _Walked:
     """What a walk finds: of the image files full names, bytes and stamps, in no order.
 
-    `unlisted`: the folders that cannot be listed, with a `/` behind their names.
+    `unlisted`: the folders that cannot be listed, with a `/` behind their names, and why. `ends`:
+    the suffixes that are looked for, in lower case, and `spelt`, as most are written.
     """
 
+    ends: frozenset[str]
+    spelt: frozenset[str]
     names: list[str] = field(default_factory=list)
     sizes: list[int | None] = field(default_factory=list)
     stamps: list[Any] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
-    unlisted: list[str] = field(default_factory=list)
+    unlisted: dict[str, str] = field(default_factory=dict)
 
     def image(self, name: str, size: int | None = None, stamp: Any = None) -> None:
         """An image file."""
@@ -74,15 +66,21 @@ class _Walked:
         self.sizes.append(size)
         self.stamps.append(stamp)
 
+    def cannot(self, name: str, error: OSError) -> None:
+        """A folder that cannot be listed."""
+        self.unlisted[name] = transient(f"folder cannot be listed: {reason(error)}")
+
 
 def _table(
     root: str,
     system: fsspec.AbstractFileSystem,
     base: str,
-    found: tuple[list[str], list[int | None], list[Any]],
+    names: list[str],
+    sizes: Iterable[int | None] = (),
+    stamps: Iterable[Any] = (),
+    problems: Iterable[str] = (),
 ) -> pa.Table:
-    """Full names, bytes and stamps as a table of the schema FILES, in the order of the paths."""
-    names, sizes, stamps = found
+    """Full names, and what is known of them, as a table of FILES, in the order of the paths."""
     cut, local = len(base.rstrip("/")), is_local(system)
     uris = names if local else [uri_of(root, system, name) for name in names]
     try:
@@ -90,28 +88,18 @@ def _table(
     except UnicodeEncodeError:
         paths = pa.array([spelt.path_of(name[cut:].lstrip("/")) for name in names], pa.string())
         uris = [spelt.uri_of(name) for name in uris]
-    columns = [pa.array(uris, pa.string()), paths, pa.array(sizes), pa.array(stamps)]
-    arrays = [column.cast(kind) for column, kind in zip(columns, FILES.types, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=FILES).take(pc.sort_indices(paths))
+    said = {"uri": uris, "path": paths, "bytes": sizes, "stamp": stamps, "problem": problems}
+    columns = []
+    for name, kind in zip(FILES.names, FILES.types, strict=True):
+        values = said.get(name)
+        if not isinstance(values, pa.Array):
+            values = pa.array(list(values or ()) or [None] * len(names))
+        columns.append(values.cast(kind))
+    return pa.Table.from_arrays(columns, schema=FILES).take(pc.sort_indices(paths))
 
 
-def why_unlisted(uri: str) -> str:
-    """Why a folder that could not be listed cannot be, in one line: it is tried once more."""
-    try:
-        system, path = filesystem(spelt.local_name(uri))
-        if is_local(system):
-            with os.scandir(path):
-                pass
-        else:
-            system.ls(path, detail=False)
-    except OSError as error:
-        return reason(error)
-    return "a moment later it could be"
-
-
-def _walk_local(base: str) -> _Walked:
+def _walk_local(base: str, walked: _Walked) -> None:
     """`_walk` on a local disk, where the system itself lists a million files in seconds."""
-    walked = _Walked()
     folders = [(base, frozenset[str]())]
     while folders:
         folder, above = folders.pop()
@@ -121,11 +109,10 @@ def _walk_local(base: str) -> _Walked:
                 for entry in entries:
                     if _take(entry, above, walked):
                         folders.append((entry.path, above))
-        except OSError:
+        except OSError as error:
             if folder == base:
                 raise
-            walked.unlisted.append(f"{folder}/")
-    return walked
+            walked.cannot(f"{folder}/", error)
 
 
 def _take(entry: os.DirEntry, above: frozenset[str], walked: _Walked) -> bool:
@@ -138,8 +125,8 @@ def _take(entry: os.DirEntry, above: frozenset[str], walked: _Walked) -> bool:
             if not entry.is_symlink() or os.path.realpath(entry.path) not in above:
                 return True
             walked.ignored[LINK_LOOP] += 1
-        elif name[name.rfind(".") :] not in SPELT and (
-            (suffix := suffix_of(name)) not in IMAGE_SUFFIXES
+        elif name[name.rfind(".") :] not in walked.spelt and (
+            (suffix := suffix_of(name)) not in walked.ends
         ):
             walked.ignored[suffix] += 1
         elif entry.is_file():
@@ -149,26 +136,25 @@ def _take(entry: os.DirEntry, above: frozenset[str], walked: _Walked) -> bool:
             walked.image(entry.path)  # leads nowhere: stays, and its row says so
         else:
             walked.ignored[NOT_A_FILE] += 1
-    except OSError:  # what it is cannot be told: a row says so
-        if suffix_of(name) in IMAGE_SUFFIXES:
+    except OSError as error:  # what it is cannot be told: a row says so
+        if suffix_of(name) in walked.ends:
             walked.image(entry.path)
         else:
-            walked.unlisted.append(f"{entry.path}/")
+            walked.cannot(f"{entry.path}/", error)
     return False
 
 
-def _walk(system: fsspec.AbstractFileSystem, base: str) -> _Walked:
+def _walk(system: fsspec.AbstractFileSystem, base: str, walked: _Walked) -> None:
     """The image files below `base`; OSError where `base` itself cannot be listed."""
-    walked = _Walked()
     folders = [base]
     while folders:
         folder = folders.pop()
         try:
             entries = system.ls(folder, detail=True)
-        except OSError:
+        except OSError as error:
             if folder == base:
                 raise
-            walked.unlisted.append(f"{folder}/")
+            walked.cannot(f"{folder}/", error)
             continue
         for entry in entries:
             name = entry["name"].rstrip("/")
@@ -179,10 +165,9 @@ def _walk(system: fsspec.AbstractFileSystem, base: str) -> _Walked:
                 walked.ignored[HIDDEN] += 1
             elif entry["type"] == "directory":
                 folders.append(name)
-            elif (suffix := suffix_of(last)) not in IMAGE_SUFFIXES:
+            elif (suffix := suffix_of(last)) not in walked.ends:
                 walked.ignored[suffix] += 1
             elif entry["type"] != "file":
                 walked.ignored[NOT_A_FILE] += 1
             else:
                 walked.image(name, entry.get("size"), stamp(entry))
-    return walked

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from pipeline.corpus import names as spelt
-from pipeline.errors import UserError
+from pipeline.errors import TRANSIENT, UserError
 
 # lower case; every format of these can be decoded by Pillow without a plugin
 SUFFIXES = (
@@ -15,14 +15,22 @@ SUFFIXES = (
     ".ppm .pgm .pbm .pnm .avif .jp2 .j2k .jpx"
 )
 IMAGE_SUFFIXES = frozenset(SUFFIXES.split())
-SPELT = IMAGE_SUFFIXES | {suffix.upper() for suffix in IMAGE_SUFFIXES}  # as nearly all are
+
+# what a table, or files beside an image, say of it; in a folder all of it is null
+SAID = ("label", "generator", "dataset", "split", "class_name", "caption")
+FIELDS = {
+    **dict.fromkeys(SAID, pa.string()),
+    "label": pa.int8(),  # 0 real, 1 fake
+    "problem": pa.string(),  # why they cannot be read, or why this cannot be listed
+}
 
 FILES = pa.schema(
     [
-        ("uri", pa.string()),  # what `read_bytes` takes; see `corpus.names`
+        ("uri", pa.string()),  # what `read_bytes` takes; see `corpus.names`, `members`
         ("path", pa.string()),  # relative to the root, posix
         ("bytes", pa.int64()),
         ("stamp", pa.string()),  # time of change in ns, or what the filesystem has like an etag
+        *FIELDS.items(),
     ]
 )
 
@@ -35,10 +43,14 @@ NOT_A_FILE = "(not a regular file)"
 
 @dataclass(frozen=True)
 class Found:
-    """The image files under a root, in the code-point order of `path`, and what was passed over.
+    """The image files under a root, and what was passed over.
 
-    `files` has the schema FILES; bytes and stamp are null where they are not known. `unlisted`, of
-    the same schema, are the folders that cannot be listed: their uri and path end in `/`.
+    Those of a folder are in the code-point order of `path`, those of a table in its own, those of
+    archives in that of the archives' names, and in each as they lie there. `files` has the schema
+    FILES; bytes and stamp are null where they are not known. `unlisted`, of the same schema, is
+    what cannot be listed, with its `problem`: folders, whole archives, damaged stretches of them,
+    rows that name nothing; such a `path` ends in `/`. `beside` counts files by suffix that say
+    something of images; `says`: whether the source can say something of them at all.
     `ignored` counts entries by lower-case suffix (`.csv`), or by a reason in parentheses: hidden
     files and folders and `__MACOSX` (each folder counts once), names without a suffix, links to a
     folder above themselves, and names of images that are pipes, sockets or devices.
@@ -47,6 +59,8 @@ class Found:
     files: pa.Table
     ignored: dict[str, int] = field(default_factory=dict)
     unlisted: pa.Table = field(default_factory=FILES.empty_table)
+    beside: dict[str, int] = field(default_factory=dict)
+    says: bool = False
 
 
 def suffix_of(name: str) -> str:
@@ -55,14 +69,15 @@ def suffix_of(name: str) -> str:
     return spelt.readable(spelt.path_of(f".{suffix.lower()}")) if stem and suffix else NO_SUFFIX
 
 
-def raise_nothing_found(root: str, ignored: Counter[str], unlisted: list[str]) -> NoReturn:
+def raise_nothing_found(root: str, ignored: Counter[str], unlisted: pa.Table) -> NoReturn:
     """The UserError of a root without any image that can be found: what is there instead."""
-    if unlisted:
+    if len(unlisted):
+        first = unlisted.select(["path", "problem"]).slice(0, 1).to_pylist()[0]
         raise UserError(
-            f"there are no images below the corpus root, and {len(unlisted)} folders cannot be "
-            "listed",
-            f"{root}: {spelt.readable(spelt.path_of(unlisted[0]))}",
-            "make them readable",
+            f"there are no images below the corpus root, and {len(unlisted)} folders or archives "
+            "cannot be listed",
+            f"{root}: {spelt.readable(first['path'])}: {first['problem'].removeprefix(TRANSIENT)}",
+            "make them readable, or correct `corpus.root`",
         )
     if not ignored:
         raise UserError("the corpus root is empty", root, "put images there, or correct the path")

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipeline.corpus.layouts.roots import check_root
-from pipeline.corpus.layouts.survey import Survey, survey
-from pipeline.corpus.sources.folder import list_files, why_unlisted
+from pipeline.corpus.layouts.survey import Survey, survey_files
+from pipeline.corpus.names import readable
+from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
+from pipeline.errors import TRANSIENT
+from pipeline.store.archive_index import ArchiveIndex
 from pipeline.store.layout import is_auto
 from pipeline.store.parts import Store, free_numbers, part_name
 
@@ -32,9 +35,12 @@ class ListingQueue:
         """Nothing waits for a single listing part."""
 
 
-def find(dag: Dag) -> Found:
-    """The files of the corpus, as its root has them now. Raises UserError."""
-    return list_files(dag.corpus.root)
+def find(dag: Dag, store: Store, keep: bool = False) -> Found:
+    """The files of the corpus, as its root has them now. Raises UserError.
+
+    With `keep` the store keeps what archives hold, so that unchanged ones are not looked through.
+    """
+    return find_images(dag.corpus.origin, ArchiveIndex(store, dag.nodes["listing"], keep))
 
 
 def surveyed(dag: Dag, found: Found) -> tuple[Survey, list[str]]:
@@ -42,7 +48,7 @@ def surveyed(dag: Dag, found: Found) -> tuple[Survey, list[str]]:
 
     The warnings: paths that do not fit, whose labels are null; a root that looks wrong.
     """
-    whole = survey(dag.corpus.reading, found.files["path"].to_pylist())
+    whole = survey_files(dag.corpus.reading, found)
     warnings = check_root(whole, dag.corpus.root)
     if whole.misfits:
         layout = dag.corpus.layout
@@ -65,11 +71,11 @@ def unlisted(found: Found) -> list[str]:
     """A warning of the folders that cannot be listed, if there are any."""
     if not len(found.unlisted):
         return []
-    first = found.unlisted["uri"][0].as_py()
+    first = found.unlisted.select(["path", "problem"]).slice(0, 1).to_pylist()[0]
     return [
-        f"{len(found.unlisted)} folders cannot be listed, such as {first} "
-        f"({why_unlisted(first)}): a failed row each, tried again by the next run; what is known "
-        "of their files stays"
+        f"{len(found.unlisted)} folders, archives or rows cannot be listed, such as "
+        f"{readable(first['path'])} ({first['problem'].removeprefix(TRANSIENT)}): a failed row "
+        "each; what may pass is tried again by the next run, and what is known of it stays"
     ]
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError, refusals_explained
-from pipeline.store.parts import ANSWER, RECIPE, Store, clean_part, is_part, part_tag, size
+from pipeline.store.parts import ANSWER, ARCHIVE, RECIPE, Store, clean_part, is_part, part_tag, size
 from pipeline.store.sharing import claims
 
 
@@ -98,6 +98,7 @@ def delete(store: Store, unused: Unused) -> None:
         names = sorted(os.listdir(path), key=lambda name: name == RECIPE)  # that last
         for name in names:
             known = is_part(name) or name in (RECIPE, ANSWER) or claims.is_claim(name)
+            known = known or name.startswith(ARCHIVE)
             if not known and not name.startswith(".tmp-"):
                 raise UserError("an unknown file lies among the parts", str(path / name))
         for name in names:

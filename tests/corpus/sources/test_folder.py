@@ -8,11 +8,11 @@ import pytest
 
 from pipeline.corpus.sources import read as source
 from pipeline.corpus.sources.filesystems import reason
-from pipeline.corpus.sources.folder import list_files, why_unlisted
 from pipeline.corpus.sources.found import FILES
 from pipeline.corpus.sources.places import path_below
 from pipeline.corpus.sources.read import read_bytes
 from pipeline.errors import UserError
+from tests.helpers.corpora import found_in
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -24,7 +24,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def paths(root) -> list[str]:
-    return list_files(root).files["path"].to_pylist()
+    return found_in(root).files["path"].to_pylist()
 
 
 def contents(found) -> list[bytes]:
@@ -41,12 +41,13 @@ def test_order_is_code_point_order_of_the_whole_relative_path(tmp_path):
 def test_uri_is_absolute_and_reads_the_same_file(tmp_path, monkeypatch):
     touch(tmp_path, "data/x/a.jpg")
     monkeypatch.chdir(tmp_path)
-    (file,) = list_files("data").files.to_pylist()
+    (file,) = found_in("data").files.to_pylist()
     changed = (tmp_path / "data/x/a.jpg").stat().st_mtime_ns
     uri = str(tmp_path / "data/x/a.jpg")
-    assert file == {"uri": uri, "path": "x/a.jpg", "bytes": 12, "stamp": str(changed)}
+    known = {name: value for name, value in file.items() if value is not None}
+    assert known == {"uri": uri, "path": "x/a.jpg", "bytes": 12, "stamp": str(changed)}
     assert read_bytes(uri) == b"data/x/a.jpg"
-    assert list_files("data").files.schema == FILES
+    assert found_in("data").files.schema == FILES
 
 
 def test_unusual_names_are_kept_as_they_are(tmp_path):
@@ -59,7 +60,7 @@ def test_unusual_names_are_kept_as_they_are(tmp_path):
         "[1]*?.png",
     ]
     touch(tmp_path, *names)
-    found = list_files(tmp_path)
+    found = found_in(tmp_path)
     assert found.files["path"].to_pylist() == sorted(names)
     assert [content.decode() for content in contents(found)] == sorted(names)
     assert found.ignored == {}
@@ -69,7 +70,7 @@ def test_what_is_passed_over_is_counted(tmp_path):
     touch(tmp_path, "a.jpg", "captions.csv", "b/more.CSV", "README", "odd.", "._a.jpg")
     touch(tmp_path, "__MACOSX/a.jpg", ".git/a.jpg", ".git/b.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
-    found = list_files(tmp_path)
+    found = found_in(tmp_path)
     assert found.files["path"].to_pylist() == ["a.jpg"]
     assert found.ignored == {
         ".csv": 2,
@@ -87,7 +88,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (root / "again").symlink_to(root / "a")
     (root / "file.jpg").symlink_to(tmp_path / "elsewhere/y.jpg")
     (root / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    found = list_files(root)
+    found = found_in(root)
     names = ["a/x.jpg", "again/x.jpg", "file.jpg", "gone.jpg", "shared/y.jpg"]
     assert found.files["path"].to_pylist() == names
     assert found.ignored == {"(link to a folder above)": 2}
@@ -99,7 +100,7 @@ def test_fsspec_url(tmp_path):
     memory = fsspec.filesystem("memory")
     memory.pipe({"/corpus_test/b.jpg": b"b", "/corpus_test/a/c.jpg": b"c", "/corpus_test/n": b""})
     try:
-        found = list_files("memory://corpus_test")
+        found = found_in("memory://corpus_test")
         assert found.files["path"].to_pylist() == ["a/c.jpg", "b.jpg"]
         assert contents(found) == [b"c", b"b"]
         assert found.ignored == {"(no suffix)": 1}
@@ -109,16 +110,16 @@ def test_fsspec_url(tmp_path):
 
 def test_file_url_is_the_local_folder(tmp_path):
     touch(tmp_path, "a.jpg")
-    assert list_files(f"file://{tmp_path}") == list_files(tmp_path)
+    assert found_in(f"file://{tmp_path}") == found_in(tmp_path)
 
 
 def test_members_of_an_archive(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("in/b.jpg", b"bee")
         archive.writestr("c.jpg", b"sea")
-    found = list_files(f"zip://::{tmp_path / 'a.zip'}")
-    assert found.files["path"].to_pylist() == ["c.jpg", "in/b.jpg"]
-    assert contents(found) == [b"sea", b"bee"]
+    found = found_in(f"zip://::{tmp_path / 'a.zip'}")
+    assert found.files["path"].to_pylist() == ["in/b.jpg", "c.jpg"]  # as they lie there
+    assert contents(found) == [b"bee", b"sea"]
     assert found.files["stamp"].null_count == 0
 
 
@@ -133,11 +134,11 @@ def test_bad_roots_say_what_where_and_what_next(tmp_path):
     }
     for name, message in cases.items():
         with pytest.raises(UserError, match=message) as caught:
-            list_files(tmp_path / name)
+            found_in(tmp_path / name)
         assert name in caught.value.where
         assert caught.value.hint
     with pytest.raises(UserError, match="cannot be used"):
-        list_files("nosuch://bucket/x")
+        found_in("nosuch://bucket/x")
 
 
 def locking(monkeypatch, *names):
@@ -155,32 +156,32 @@ def locking(monkeypatch, *names):
 def test_a_folder_that_cannot_be_listed_is_a_row_of_its_own(tmp_path, monkeypatch):
     touch(tmp_path, "a.jpg", "x/locked/b.jpg")
     locking(monkeypatch, "locked")
-    found = list_files(tmp_path)
+    found = found_in(tmp_path)
     assert found.files["path"].to_pylist() == ["a.jpg"]
     (row,) = found.unlisted.to_pylist()
     uri = f"{tmp_path}/x/locked/"
-    assert row == {"uri": uri, "path": "x/locked/", "bytes": None, "stamp": None}
-    assert why_unlisted(uri) == f"Permission denied: '{tmp_path}/x/locked'"
+    why = f"transient: folder cannot be listed: Permission denied: '{tmp_path}/x/locked'"
+    known = {name: value for name, value in row.items() if value is not None}
+    assert known == {"uri": uri, "path": "x/locked/", "problem": why}
     monkeypatch.undo()
-    assert why_unlisted(uri) == "a moment later it could be"
-    assert len(list_files(tmp_path).unlisted) == 0
+    assert len(found_in(tmp_path).unlisted) == 0
 
 
 def test_a_root_without_any_image_that_can_be_found_is_an_error(tmp_path, monkeypatch):
     touch(tmp_path, "locked/b.jpg")
     locking(monkeypatch, "locked")
-    with pytest.raises(UserError, match=r"no images .* and 1 folders cannot be listed"):
-        list_files(tmp_path)
+    with pytest.raises(UserError, match=r"no images .* and 1 folders or archives cannot be listed"):
+        found_in(tmp_path)
     locking(monkeypatch, tmp_path.name)
     with pytest.raises(UserError, match=r"the root cannot be listed(.|\n)*Permission denied"):
-        list_files(tmp_path)
+        found_in(tmp_path)
 
 
 def test_an_entry_of_which_nothing_can_be_told_is_no_end_of_the_listing(tmp_path):
     touch(tmp_path, "a.jpg")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
     (tmp_path / "loop").symlink_to("loop")
-    found = list_files(tmp_path)
+    found = found_in(tmp_path)
     assert found.files["path"].to_pylist() == ["a.jpg", "loop.jpg"]
     assert found.unlisted["path"].to_pylist() == ["loop/"]
     with pytest.raises(OSError, match="symbolic links"):
@@ -199,10 +200,10 @@ def test_a_remote_folder_that_cannot_be_listed(monkeypatch):
 
     monkeypatch.setattr(type(memory), "ls", ls)
     try:
-        found = list_files("memory://locked_test")
+        found = found_in("memory://locked_test")
         assert found.files["path"].to_pylist() == ["b.jpg"]
         assert found.unlisted["path"].to_pylist() == ["x/"]
-        assert "denied" in why_unlisted(found.unlisted["uri"][0].as_py())
+        assert "denied" in found.unlisted["problem"][0].as_py()
     finally:
         memory.rm("/locked_test", recursive=True)
 
@@ -214,7 +215,7 @@ def test_names_that_are_not_utf_8_are_kept_and_read(tmp_path):
         path = Path(os.fsdecode(raw + b"/" + name))
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-    found = list_files(tmp_path)
+    found = found_in(tmp_path)
     read = dict(zip(found.files["path"].to_pylist(), contents(found), strict=True))
     assert read == {
         "a.jpg": b"a.jpg",
@@ -254,7 +255,7 @@ def test_a_uri_gives_its_path_back(tmp_path):
     roots += [f"zip://::{tmp_path / 'a.zip'}", f"zip://x::{tmp_path / 'a.zip'}"]
     try:
         for root in map(str, roots):
-            files = list_files(root).files
+            files = found_in(root).files
             found = [path_below(root, uri) for uri in files["uri"].to_pylist()]
             assert found == files["path"].to_pylist()
     finally:

@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 
 from pipeline import tables
 from pipeline.cli.app import app
-from pipeline.corpus.sources.folder import list_files
 from pipeline.dag.graph import load, read
 from pipeline.engine.queues import index
 from pipeline.errors import UserError
@@ -18,6 +17,7 @@ from pipeline.store.contents import asked
 from pipeline.store.parts import Store, write_part
 from pipeline.store.snapshot import compare
 from tests.conftest import draw
+from tests.helpers.corpora import found_in
 
 RIGHT = {"train": "generator = 'gan'", "test": "generator = 'flow'"}
 # name -> (what is changed in RIGHT, the key at fault, words of the message)
@@ -152,7 +152,7 @@ def test_files_stand_for_made_up_ids_in_messages(dag):
     graph = load(str(path))
     store = Store(path.parent / "none")
     with pytest.raises(UserError, match=r"such as .*flow/.*\.jpg"):
-        bind(graph, store, compare(graph, store, index.find(graph)))
+        bind(graph, store, compare(graph, store, index.find(graph, store)))
 
 
 def test_without_its_models_a_dag_is_bound_to_paths(dag, tmp_path):
@@ -161,7 +161,7 @@ def test_without_its_models_a_dag_is_bound_to_paths(dag, tmp_path):
     checks = {c.what: c for c in examine(str(path), gone, tmp_path / "store", load=False)}
     assert not checks["experiments"].ok and "generatr" in checks["experiments"].found
     draft = read(str(dag()), gone)
-    assert bind_draft(draft, list_files(draft.file.corpus.root).files) == []
+    assert bind_draft(draft, found_in(draft.file.corpus.root).files) == []
 
 
 def test_computed_features_decide(dag, item_here, tmp_path, monkeypatch):
@@ -169,7 +169,7 @@ def test_computed_features_decide(dag, item_here, tmp_path, monkeypatch):
     path = dag(train="generator = 'gan' and num_objects > 5")
     graph, store = load(str(path)), Store(tmp_path / "store")
     assert item_here("run", path, "--inline", "--until", "images")[0] == 0
-    none = compare(graph, store, index.find(graph))
+    none = compare(graph, store, index.find(graph, store))
     assert not none and bind(graph, store, none) == ["one"]
     for one in asked(graph, store):
         ids = one.ids
