@@ -70,7 +70,8 @@ class Work:
         for node in self._nodes:
             made = self._made[node.name]
             outdated = made.facts and changed_inputs(made.facts, self._now(node))
-            made.sure = node.stage.key == "image_id" and not outdated
+            by_content = node.stage.key == "image_id" and node.stage.finds is None
+            made.sure = by_content and not outdated
         self._made[self._nodes[0].name].read = perf_counter() - started  # counted once
         self._text_digests: dict[str, pa.Array] = {}
 

@@ -216,9 +216,11 @@ def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
     text = f"+{len(changes.new) - known} -{len(before) - known} ~{changes.changed}"
     if changes.again:
         text += f", {changes.again} tried again"
+    if changes.said:
+        text += f", {changes.said} with other words"
     moved, labels = _moved(dag, store, changes, before)
-    if moved:
-        text += f", {moved} moved"
+    if moved > changes.said:
+        text += f", {moved - changes.said} moved"
     if labels:
         text += f", {labels} relabelled"
     return text

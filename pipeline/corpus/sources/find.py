@@ -32,7 +32,7 @@ from pipeline.corpus.sources.source import (
     NoIndex,
     Source,
 )
-from pipeline.errors import UserError
+from pipeline.errors import UserError, worded
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar", ".gz")
 _ROOT = "correct `corpus.root`"
@@ -57,6 +57,13 @@ def find_images(source: Source, index: Index | None = None) -> Found:
     except OSError as error:
         hint = "make the root readable: of what lies below it a failed row would tell"
         raise UserError("the root cannot be listed", f"{root}: {reason(error)}", hint) from error
+    except UserError:
+        raise
+    except Exception as error:  # remote filesystems have exceptions of their own
+        if is_local(system):
+            raise
+        hint = "correct it, or what gives access to it"
+        raise UserError("the root cannot be listed", f"{root}: {worded(error)}", hint) from error
     if not len(found.files):
         raise_nothing_found(source.root, Counter(found.ignored), found.unlisted)
     return found
@@ -104,12 +111,17 @@ def _of_folder(source: Source, root: str, index: Index) -> Found:
         raise UserError("the source is a manifest, and the root is a folder", root, hint)
     if kind in (AUTO, FOLDER):
         found = folder.listed(root)
+        if len(found.files) and (source.fields.columns or source.fields.labels):
+            hint = "name the table that has them as `corpus.root`; or leave `columns`, `labels` out"
+            raise UserError("a folder of images has no columns, and the DAG names some", root, hint)
         if len(found.files) or kind == FOLDER:
             return found
         kind = _only_kind(found, root)
         if not kind:
             return found
     at = folder.listed(root, frozenset(ENDS[kind]))
+    if not len(at.files):
+        raise UserError(f"there is no {ENDS[kind][0]} below the corpus root", root, _ROOT)
     rows = at.files.select(["uri", "path", "stamp"]).to_pylist()
     all_of_it = [Archive(kind, r["uri"], raw_path(r["path"]), r["stamp"]) for r in rows]
     found = archives.listed(all_of_it, source.fields, index)

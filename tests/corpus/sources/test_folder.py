@@ -241,6 +241,7 @@ def test_other_filesystems_errors_become_oserror(monkeypatch):
             raise RuntimeError("token expired")
 
     monkeypatch.setattr(source, "filesystem", lambda uri: (Broken(), uri))
+    monkeypatch.setattr(source, "_PAUSE", 0.001)
     with pytest.raises(OSError, match="RuntimeError: token expired"):
         read_bytes("bucket://a.jpg")
 

@@ -12,6 +12,8 @@ from typing import IO, NamedTuple
 _BLOCK = 512
 _MOST = 2**20  # bytes of a header and what belongs to it: names of a megabyte are no names
 _ZEROS = bytes(_BLOCK)
+_SPECIAL = (b"x", b"g", b"X", b"L", b"K")  # headers of names and numbers of the next member
+_MOST_SPECIALS = 8  # before one member; real archives have up to four
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 FILE, LINK, OTHER, DAMAGE = "file", "link", "other", "damage"
@@ -50,6 +52,9 @@ def entries(file: IO[bytes], size: int) -> Iterator[Entry]:
         if head == _ZEROS:
             at += _BLOCK
             continue
+        if len(head) < _BLOCK:
+            yield Entry(DAMAGE, "", at, len(head), "it ends within a header")
+            return
         plain = _plain(head)
         if plain is not None:
             name, length = plain
@@ -91,6 +96,9 @@ def _looked_up(file: IO[bytes], at: int) -> tuple[Entry | None, int]:
 
     Where no header is at `at`, it is DAMAGE, and where the next one lies is not known: `at`.
     """
+    specials, end = _specials(file, at)
+    if specials > _MOST_SPECIALS:  # the library calls itself for each
+        return Entry(DAMAGE, "", at, end - at, f"{specials:,} headers follow each other"), end
     bounded = _Bounded(file)
     bounded.seek(at)
     try:
@@ -109,9 +117,25 @@ def _looked_up(file: IO[bytes], at: int) -> tuple[Entry | None, int]:
         return Entry(FILE, info.name, info.offset_data, info.size), after
     if info.islnk() or info.issym():
         folder = info.name.rpartition("/")[0] if info.issym() else ""
-        target = f"{folder}/{info.linkname}" if folder else info.linkname
+        outside = info.linkname.startswith("/") or not folder
+        target = info.linkname if outside else f"{folder}/{info.linkname}"
         return Entry(LINK, info.name, at, 0, target), after
     return Entry(OTHER, info.name, at, 0), after
+
+
+def _specials(file: IO[bytes], at: int) -> tuple[int, int]:
+    """(how many headers that say something of the next one lie at `at`, where they end)."""
+    count = 0
+    while True:
+        file.seek(at)
+        head = file.read(_BLOCK)
+        if head[156:157] not in _SPECIAL or not _sum_is_right(head):
+            return count, at
+        try:
+            length = int(head[124:136].strip(b" \0") or b"0", 8)
+        except ValueError:
+            return count, at
+        count, at = count + 1, _after(at + _BLOCK, length)
 
 
 def _next_header(file: IO[bytes], at: int, size: int) -> int:
