@@ -7,7 +7,7 @@ import re
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image
@@ -186,8 +186,11 @@ def _format(image: Image.Image) -> str | None:
 def _jpeg_quality(image: Image.Image) -> int | None:
     """libjpeg's quality whose luminance table is nearest (L1) to the file's; exact for its own."""
     table = (getattr(image, "quantization", None) or {}).get(0)
-    if table is None or _format(image) != "JPEG":
-        return None
+    return None if table is None or _format(image) != "JPEG" else _nearest(tuple(table))
+
+
+@lru_cache(maxsize=1024)  # encoders have few tables, and corpora few encoders
+def _nearest(table: tuple[int, ...]) -> int:
     distances = np.abs(_standard_tables() - np.asarray(table)).sum(axis=1)
     return int(distances.argmin()) + 1
 
@@ -201,7 +204,12 @@ def jpeg_tables(image: Image.Image) -> str | None:
     tables = getattr(image, "quantization", None)
     if not tables or _format(image) != "JPEG":
         return None
-    said = repr([(number, list(tables[number])) for number in sorted(tables)])
+    return _named(tuple((number, tuple(tables[number])) for number in sorted(tables)))
+
+
+@lru_cache(maxsize=1024)
+def _named(tables: tuple[tuple[int, tuple[int, ...]], ...]) -> str:
+    said = repr([(number, list(table)) for number, table in tables])
     return hashlib.sha256(said.encode()).hexdigest()[:_TABLES_DIGITS]
 
 

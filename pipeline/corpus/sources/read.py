@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from pathlib import Path
 from typing import TypeVar
 
 from pipeline.corpus import names as spelt
@@ -106,15 +105,16 @@ def _tried(read: Callable[[], bytes], uri: str) -> bytes:
 
 
 def _read_local(path: str, start: int = 0, size: int = -1) -> bytes:
-    _check_regular(path, Path(path).stat().st_mode)  # merely to open a device may do something
+    _check_regular(path, os.stat(path).st_mode)  # noqa: PTH116 (merely to open a device may act)
     # what a pipe has taken the place of since is opened without waiting for its other end
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(handle, "rb", buffering=0) as file:
-        _check_regular(path, os.fstat(handle).st_mode)
+        about = os.fstat(handle)
+        _check_regular(path, about.st_mode)
         if size < 0:
             return file.read()
         file.seek(start)
-        return file.read(min(size, max(0, os.fstat(handle).st_size - start)))
+        return file.read(min(size, max(0, about.st_size - start)))
 
 
 def _check_regular(path: str, mode: int) -> None:

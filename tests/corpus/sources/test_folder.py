@@ -301,7 +301,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch):
 
 def test_a_file_that_a_pipe_takes_the_place_of_while_it_is_opened_is_refused(tmp_path, monkeypatch):
     path = touch(tmp_path, "a.jpg") / "a.jpg"
-    stat_of = source.Path.stat
+    stat_of = os.stat
 
     def swapped(self, *arguments, **options):
         found = stat_of(self, *arguments, **options)
@@ -309,6 +309,6 @@ def test_a_file_that_a_pipe_takes_the_place_of_while_it_is_opened_is_refused(tmp
         os.mkfifo(path)
         return found
 
-    monkeypatch.setattr(source.Path, "stat", swapped)
+    monkeypatch.setattr(source.os, "stat", swapped)
     with pytest.raises(OSError, match="Not a regular file but a named pipe"):
         read_bytes(str(path))
