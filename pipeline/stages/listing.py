@@ -73,10 +73,11 @@ def run(
     files = inputs["files"]
     forget()  # what is kept of files that may have changed since
     named = [files[name].to_pylist() for name in ("uri", "path", "problem")]
-    threads = parameters.threads if all(map(is_here, named[0])) else parameters.connections
+    here = all(map(is_here, named[0]))
+    threads, step = (parameters.threads, _FEW) if here else (parameters.connections, 1)
     with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
         rows = list(zip(*named, strict=True))
-        few = [rows[start : start + _FEW] for start in range(0, len(rows), _FEW)]
+        few = [rows[start : start + step] for start in range(0, len(rows), step)]
         facts = []
         for some in pool.map(_facts_of, few):  # the bytes stay in the threads
             facts += some

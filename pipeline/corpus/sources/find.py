@@ -91,7 +91,7 @@ def _names_only(root: str, source: Source) -> bool:
         return source.kind == MANIFEST
     try:
         return not parquet.image_columns(parquet.schema_of(root))
-    except pa.ArrowException as error:
+    except (ValueError, pa.ArrowException) as error:
         raise UserError(f"the Parquet file cannot be read: {error}", root, _ROOT) from error
 
 

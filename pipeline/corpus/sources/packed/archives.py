@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from zipfile import BadZipFile
 
 import pyarrow as pa
 
@@ -15,7 +14,6 @@ from pipeline.corpus.sources.found import FILES, Found
 from pipeline.corpus.sources.packed import parquet
 from pipeline.corpus.sources.packed.members import member_uri
 from pipeline.corpus.sources.packed.samples import Archive, Listed, samples
-from pipeline.corpus.sources.packed.tar import ArchiveError
 from pipeline.corpus.sources.read import is_here
 from pipeline.corpus.sources.source import PARQUET, Index
 from pipeline.errors import UserError, nearest, transient
@@ -65,7 +63,7 @@ def _looked(archive: Archive, fields: Fields, index: Index) -> Listed:
         if archive.stamp is not None:
             index.put(key, _packed(found))
         return found
-    except (ArchiveError, BadZipFile, pa.ArrowException) as error:
+    except (ValueError, pa.ArrowException) as error:
         return _unread(archive, str(error))
     except OSError as error:
         return _unread(archive, reason(error))

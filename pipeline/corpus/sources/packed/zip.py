@@ -32,7 +32,9 @@ def entries(file: IO[bytes]) -> Iterator[Zipped]:
                     where = f"at={one.header_offset}&packed={one.compress_size}"
                     numbers = f"{where}&bytes={one.file_size}&crc={one.CRC}"
                     yield Zipped(one.filename, numbers, one.file_size)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
+    except OSError:
+        raise
+    except Exception as error:  # on a damaged directory the reader raises anything
         raise ArchiveError(f"it is no zip archive, or only a part of one: {error}") from error
 
 
