@@ -166,7 +166,7 @@ def _looked_at(uris: Sequence[str], stamps: pa.Array | None) -> tuple[pa.Array, 
             try:
                 about = os.stat(spelt.local_name(uri))  # noqa: PTH116 (speed)
                 size, time = about.st_size, str(about.st_mtime_ns)
-            except OSError:  # its row says so, when it is read
+            except (OSError, ValueError):  # its row says so, when it is read; a null byte
                 time = None
         sizes.append(size)
         times.append(time)

@@ -70,6 +70,8 @@ def rows(uri: str, image: str, names: Sequence[str]) -> Rows:
         kind = schema.field(image).type if image else pa.null()
         has_path = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
         found = table.read(columns=[*there, *([f"{image}.path"] if has_path else [])])
+        if any(len(found[name]) != table.metadata.num_rows for name in found.column_names):
+            raise ValueError("its columns are of different lengths")
         found.validate(full=True)  # text that is no UTF-8 would be found out by whoever reads it
         paths = None
         if has_path:
