@@ -61,12 +61,14 @@ def _of_metadata(known, folder, rows):
     ("mean", "of_generator", "told"),
     [
         ((0.8, 0.7, 0.9), (0.99, 0.98, 1.0), 0.8),  # the mean's lower end is 0.2 above chance
-        ((0.7, 0.55, 0.8), (0.99, 0.98, 1.0), None),  # and here 0.05, whatever a generator says
+        ((0.7, 0.55, 0.8), (0.99, 0.98, 1.0), 0.99),  # and here 0.05, but a generator is told
+        ((0.7, 0.55, 0.8), (0.6, 0.55, 0.65), None),
         ((0.25, 0.2, 0.35), (0.5, 0.4, 0.6), 0.25),  # turned round
         (None, (0.3, 0.2, 0.39), 0.3),  # a run without a mean
         (None, (0.3, 0.2, 0.45), None),
         ((0.61, None, None), (0.5, None, None), 0.61),  # no resamples: the figure itself
-        ((0.6, None, None), (0.9, None, None), None),  # just 0.1
+        ((0.6, None, None), (0.9, None, None), 0.9),  # just 0.1
+        ((0.6, None, None), (0.6, None, None), None),
     ],
 )
 def test_runs_say_where_files_tell(known, tmp_path, mean, of_generator, told):
