@@ -1,6 +1,7 @@
 """How many images of each label there are, and whether one label's fail more often."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from scipy.stats import fisher_exact
 
@@ -36,7 +37,8 @@ select
     count(distinct image_id) filter (where label = 0) as reals,
     count(distinct image_id) filter (where label = 1) as fakes,
     count(*) filter (where label is null) as unlabelled,
-    count(*) as files
+    count(*) as files,
+    count(image_id) - count(distinct image_id) as copies
 from listing
 """
 
@@ -96,9 +98,10 @@ order by failed.node
 def balance(connection: "DuckDBPyConnection") -> Finding:
     """Images by label; details by generator and split."""
     details = tuple(connection.sql(_COUNTS).to_arrow_table().to_pylist())
-    ((reals, fakes, unlabelled, files),) = connection.sql(_ALL).fetchall()
+    ((reals, fakes, unlabelled, files, copies),) = connection.sql(_ALL).fetchall()
     figure = f"{reals:,} real, {fakes:,} fake images in {files:,} files"
-    figure += f", {unlabelled:,} of them without a label" if unlabelled else ""
+    figure += f", {copies:,} of them the bytes of another" if copies else ""
+    figure += f", {unlabelled:,} without a label" if unlabelled else ""
     rare = min(reals, fakes)
     if rare < FEWEST:
         lacking = "fake" if fakes < reals else "real"
@@ -111,6 +114,12 @@ def balance(connection: "DuckDBPyConnection") -> Finding:
             "the layout reads labels out of paths: `corpus.layout`",
             details,
         )
+    if alone := _of_one_label(details):
+        advice = (
+            "a label and a split that go together are told apart by whatever differs between "
+            "splits, and AP and AUROC need both: move images, or the predicates"
+        )
+        return Finding(BALANCE, figure, "look", "; ".join(alone), advice, details)
     own = {row["generator"] for row in details if row["reals"]}
     lonely = sorted({str(r["generator"]) for r in details if r["fakes"]} - {str(o) for o in own})
     seen = f"without real images of their own: {', '.join(lonely)}" if lonely else ""
@@ -118,6 +127,33 @@ def balance(connection: "DuckDBPyConnection") -> Finding:
         advice = "read AUROC and balanced accuracy, not accuracy; AP's chance is the share of fakes"
         return Finding(BALANCE, figure, "look", seen, advice, details)
     return Finding(BALANCE, figure, "ok", seen, "", details)
+
+
+def _of_one_label(details: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The splits, and generators in a split, that lack a label which there is in other splits.
+
+    Of generators only those with both: sets of reals, and fakes measured against them, are meant.
+    """
+    found: list[str] = []
+    for name in (None, *dict.fromkeys(row["generator"] for row in details)):
+        rows = [row for row in details if name in (None, row["generator"])]
+        counts: dict[str, tuple[int, int]] = {}
+        for row in rows:
+            reals, fakes = counts.get(row["split"], (0, 0))
+            counts[row["split"]] = (reals + row["reals"], fakes + row["fakes"])
+        known = {split: each for split, each in counts.items() if split is not None}
+        if not all(any(each[place] for each in known.values()) for place in (0, 1)):
+            continue
+        alone = [
+            f"{split} only {('fake', 'real')[each[0] > 0]} images"
+            for split, each in known.items()
+            if sum(each) >= FEWEST and not min(each)
+        ]
+        if alone:
+            found.append(f"{'in' if name is None else f'{name}: in'} {', '.join(alone)}")
+            if name is None:
+                break
+    return found
 
 
 def failures(connection: "DuckDBPyConnection") -> Finding:

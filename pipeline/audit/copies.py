@@ -57,11 +57,19 @@ select
 from repeated
 """
 
+_KINDS = "select count(distinct label), count(distinct generator) from listing"
+
 
 def copies(connection: "DuckDBPyConnection") -> list[Finding]:
     """What of the corpus lies in several splits, under two labels, under several generators."""
     torn, fakes, reals = connection.sql(_TWICE).fetchall()[0]
-    return [_splits(connection), _labels(torn), _generators(fakes, reals)]
+    labels, generators = connection.sql(_KINDS).fetchall()[0]
+    found = [_splits(connection), _labels(torn), _generators(fakes, reals)]
+    if labels < 2:
+        found[1] = not_judged(LABELS, "the listing has no two labels")
+    if generators < 2:
+        found[2] = not_judged(GENERATORS, "the listing has no two generators")
+    return found
 
 
 def _splits(connection: "DuckDBPyConnection") -> Finding:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
 
-_VERSION = 1  # raised when the same store would get other findings
+_VERSION = 2  # raised when the same store would get other findings
 _KEPT = "audit"  # the answer's name
 
 

@@ -48,7 +48,7 @@ def _of_fact(fact: Fact, groups: Sequence[Group], level: float) -> Finding:
             return None
         inputs = fact.inputs(group.rows)
         if (inputs == inputs[0]).all():  # nothing to learn from
-            return Auroc(0.5, *interval(0.5, *group.counts, level), *group.counts)
+            return Auroc(0.5, *interval(0.5, *group.counts, level), *group.counts, same=True)
         return cross_validated(fact.learn, inputs, group.label, level)
 
     values = [one(group) for group in asked]
@@ -176,6 +176,8 @@ def _finding(
 
 
 def _words_of(one: Auroc | None) -> str:
+    if one and one.same:
+        return f"{one.value:.3f}, the same of all"
     return f"{one.value:.3f} [{_end(one.low)}, {_end(one.high)}]" if one else "unknown for all"
 
 

@@ -1,5 +1,6 @@
 """`item audit`: does a corpus give its labels away? In brief at the end of run and train, too."""
 
+import os
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
 
+_PAIRS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 _WIDTH = 80  # columns of what is printed, on whatever
 
 
@@ -46,7 +48,8 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the near-duplicates of two splits, generators or labels: .parquet, or CSV.",
+            help="Write the near-duplicates of two splits, generators or labels: .csv, .json or "
+            ".parquet.",
         ),
     ] = None,
     by_generator: Annotated[
@@ -71,8 +74,8 @@ def audit(
         from pipeline.dag.graph import load
         from pipeline.store.parts import Store
 
-        if pairs and not near:
-            raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
+        if pairs:
+            _check_pairs(pairs, near)
         graph, cache = load(dag, limited(overrides, limit)), Store(store)
         findings = _audited(graph, cache, near, cosine, pairs)
         if as_json:
@@ -83,6 +86,24 @@ def audit(
                 _print_generators(findings)
         if strict and any(one.verdict == "leak" for one in findings):
             raise typer.Exit(FAILED_ROWS)
+
+
+def _check_pairs(pairs: Path, near: bool) -> None:
+    """Whether the pairs can be asked for and written, before they are looked for."""
+    if not near:
+        raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
+    if pairs.suffix not in _PAIRS:
+        raise UserError(
+            f"--pairs cannot tell what to write from '{pairs.suffix}'",
+            str(pairs),
+            f"end the name with one of {', '.join(_PAIRS)}",
+        )
+    if pairs.is_dir() or not os.access(pairs.parent, os.W_OK):
+        raise UserError(
+            "the pairs cannot be written",
+            str(pairs),
+            "give --pairs a file in a folder that exists and can be written",
+        )
 
 
 def _audited(
@@ -100,7 +121,7 @@ def _audited(
 
     def keep(found: "pa.Table") -> None:
         if pairs:
-            deliver(found, "parquet" if pairs.suffix == ".parquet" else "csv", pairs)
+            deliver(found, _PAIRS[pairs.suffix], pairs)
 
     with connect(graph, cache, runs=False) as connection:
         return audited(connection, graph, near, cosine, partial(say, err=True), keep)
@@ -136,15 +157,21 @@ def brief(
 
 
 def _print(findings: "Sequence[Finding]", addressed: Callable[[str], str]) -> None:
-    """A row a check; below it what differs, and behind an arrow what to do."""
+    """A row a check; below it what differs, and behind an arrow what to do.
+
+    What the checks after each other cannot judge for one reason has it once, below the last.
+    """
     from pipeline.audit.finding import VERDICTS, summary
 
     widths = max(map(len, VERDICTS)), max(len(one.check) for one in findings)
     _row(widths, "verdict", "check", "figure")
     _row(widths, *("-" * width for width in (*widths, _WIDTH - sum(widths) - 4)))
     below = " " * (widths[0] + 2)
-    for one in findings:
+    after = [*findings[1:], None]
+    for one, later in zip(findings, after, strict=True):
         _row(widths, one.verdict, one.check, one.figure)
+        if later and "not judged" == one.verdict == later.verdict and one.advice == later.advice:
+            continue
         if one.seen:
             say(_folded(one.seen, f"{below}  "))
         if one.advice:

@@ -45,14 +45,17 @@ def look_at(graph: "Dag", cache: "Store") -> Looked:
 
 
 def bind_experiments(graph: "Dag", cache: "Store", changes: "Changes") -> None:
-    """Checks the experiments' SQL before anything is computed: see `pipeline.head.rows.bind`.
+    """Checks the experiments before anything is computed: SQL (`pipeline.head.rows.bind`), files.
 
     `changes`: what the store does not list yet.
     """
     if graph.experiments:
+        from pipeline.head.methods.foreign import check
         from pipeline.head.rows.bind import bind
 
         bind(graph, cache, changes)
+        for experiment in graph.experiments.values():
+            check(experiment.foreign)
 
 
 def run_experiments(

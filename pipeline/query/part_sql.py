@@ -69,7 +69,7 @@ RUN_FILES = {
             "scope": "varchar",  # 'generator', or 'mean' over the unseen; null: of one generator
             "generator": "varchar",
             "seen": "boolean",
-            **dict.fromkeys(("ap", "prevalence", "auroc", "fpr95"), "double"),
+            **dict.fromkeys(("ap", "chance", "prevalence", "auroc", "fpr95"), "double"),
             **dict.fromkeys(("auroc_low", "auroc_high"), "double"),
             **dict.fromkeys(("accuracy", "tnr", "tpr"), "double"),
             **dict.fromkeys(("balanced_accuracy", "nll", "ece"), "double"),

@@ -17,6 +17,7 @@ from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores
 from pipeline.errors import UserError
+from pipeline.head.methods.foreign import check
 from pipeline.head.rows.bind import bind, bind_draft
 from pipeline.plan.plan import plan
 from pipeline.setup.finding import Check, attempt
@@ -124,6 +125,8 @@ def _experiments(draft: Draft, store: Path) -> str:
         unchecked = bind_draft(draft, sampled(found.files, draft.file.corpus.limit))
     else:
         unchecked = bind(graph, cache, compare(graph, cache, found))
+    for experiment in draft.file.experiments.values():
+        check(experiment.foreign)
     said = f"the SQL of {len(draft.file.experiments)} is right"
     if unchecked:
         said += f"; what it selects is not known yet in {', '.join(unchecked)}"

@@ -7,9 +7,10 @@
 -- experiment  as in runs
 -- run_id      as in runs
 -- variant     of the tested images
--- files_tell  the AUROC, of the mean over unseen generators where there is one,
---             else of the generator that it is furthest from 0.5 on; below 0.5
---             it is turned round since training
+-- files_tell  the AUROC, of the mean over unseen generators where that is so far,
+--             else of the generator that it is furthest from 0.5 on: generators
+--             that are told both ways round have a mean near 0.5. Below 0.5 it
+--             is turned round since training
 
 create macro files_tell() as table
 
@@ -28,18 +29,6 @@ with asked as (
     from store.runs
     where method = 'metadata' and auroc is not null
 
-),
-
-counted as (
-
-    select *
-    from asked
-    qualify
-        scope = 'mean'
-        or count(*) filter (where scope = 'mean')
-            over (partition by experiment, run_id, variant)
-        = 0
-
 )
 
 select
@@ -47,11 +36,11 @@ select
     run_id,
     variant,
     auroc as files_tell
-from counted
+from asked
 where distance > 0.1
 qualify
     row_number() over (
         partition by experiment, run_id, variant
-        order by distance desc, generator
+        order by coalesce(scope = 'mean', false) desc, distance desc, generator
     )
     = 1

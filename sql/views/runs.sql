@@ -14,7 +14,8 @@
 -- generator   the tested one, as in listing
 -- seen        whether fakes of this generator were trained on
 -- ap          average precision; null when a class is missing
--- prevalence  share of fakes: the average precision of guessing
+-- chance      average precision that a ranking by lot has on average
+-- prevalence  share of fakes
 -- auroc       area under the ROC curve; null when a class is missing
 -- fpr95       share of reals called fake where 95 % of the fakes are
 -- auroc_low   lower end of the 95 % interval of auroc; null: no resamples

@@ -10,7 +10,9 @@ def test_labels_are_counted_by_image_and_group(corpus, opened):
     made.listing["label"][1] = None
     found = balance(opened(made))
     assert found.verdict == "ok"
-    assert found.figure == "23 real, 24 fake images in 49 files, 1 of them without a label"
+    assert found.figure == (
+        "23 real, 24 fake images in 49 files, 1 of them the bytes of another, 1 without a label"
+    )
     first = {"generator": "gan", "split": "test", "reals": 6, "fakes": 6, "unlabelled": 0}
     assert found.details[0] == first
     assert found.details[1] == first | {"split": "train", "reals": 5, "unlabelled": 1}
@@ -29,6 +31,37 @@ def test_generators_without_reals_are_named(corpus, opened):
     made = corpus(num=10)
     made.where("generator", made.of("vae") & (made.fake == 0), "photos")
     assert balance(opened(made)).seen == "without real images of their own: vae"
+
+
+def test_a_split_of_one_label_is_worth_a_look(corpus, opened):
+    made = corpus(num=12)
+    made.listing["split"] = np.where(made.fake == 1, "test", "train").tolist()
+    found = balance(opened(made))
+    assert (found.verdict, found.seen) == (
+        "look",
+        "in test only fake images, train only real images",
+    )
+
+
+def test_a_generator_whose_labels_lie_in_two_splits_is_worth_a_look(corpus, opened):
+    """vae's reals are there to be trained on, its fakes to be tested: neither has both."""
+    made = corpus(num=12)
+    vae = made.of("vae")
+    made.where("split", vae & (made.fake == 0), "train")
+    made.where("split", vae & (made.fake == 1), "val")
+    found = balance(opened(made))
+    assert (found.verdict, found.seen) == ("look", "in val only fake images")
+    made.where("split", made.of("gan") & (np.arange(len(made.fake)) % 3 == 0), "val")
+    found = balance(opened(made))
+    assert found.seen == "vae: in train only real images, val only fake images"
+
+
+def test_sets_of_one_label_and_few_images_are_no_split_of_one_label(corpus, opened):
+    made = corpus(num=10)
+    made.where("generator", made.of("vae") & (made.fake == 0), "photos")
+    few = np.flatnonzero(made.of("gan") & (made.fake == 1))[:19]
+    made.where("split", np.isin(np.arange(len(made.fake)), few), "val")
+    assert balance(opened(made)).verdict == "ok"
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,13 @@ def test_one_split_or_none_is_not_judged(corpus, opened):
     assert judged(opened(made))["splits"].verdict == "not judged"
 
 
+def test_one_label_and_one_generator_are_not_judged(corpus, opened):
+    made = corpus(num=5, generators=("gan",))
+    made.listing["label"] = [0] * len(made.fake)
+    found = judged(opened(made))
+    assert found["labels"].verdict == found["generators"].verdict == "not judged"
+
+
 def test_two_labels(corpus, opened):
     made = corpus(num=5)
     made.repeat(0, label=1)

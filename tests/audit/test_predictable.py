@@ -39,6 +39,14 @@ def test_nothing_is_told_of_a_clean_corpus(corpus, opened):
     assert found["format"].advice == found["format"].seen == ""
 
 
+def test_what_is_the_same_of_all_images_is_said(corpus, opened):
+    made = corpus(num=20)
+    made.listing["mode"] = ["RGB"] * len(made.fake)
+    found = judged(opened(made))
+    assert found["colour mode"].figure == "AUROC 0.500, the same of all"
+    assert found["format"].figure.startswith("AUROC 0.") and "[" in found["format"].figure
+
+
 def test_few_images_give_no_false_alarm(corpus, tmp_path):
     """Five audits of 40 images: 60 verdicts."""
     for seed in range(5):

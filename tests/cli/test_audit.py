@@ -77,7 +77,10 @@ def test_a_corpus_without_labels_is_looked_at_as_far_as_that_goes(dag, item, tmp
     found = {one["check"]: one for one in found}
     assert found["class balance"]["figure"].startswith("0 real, 0 fake images in 51 files")
     assert found["format"]["verdict"] == found["failures by label"]["verdict"] == "not judged"
-    assert found["same bytes: labels"]["verdict"] == "ok"
+    assert found["same bytes: labels"]["verdict"] == "not judged"
+    text = item("audit", dag, *plain, cwd=tmp_path).stdout
+    assert text.count("see class balance") == 1  # below the last of twelve
+    assert text.count("0 real and 0 fake images: too few") == 12
 
 
 def test_mistakes_are_told(dag, item, tmp_path):
@@ -88,6 +91,15 @@ def test_mistakes_are_told(dag, item, tmp_path):
     done = item("audit", dag, "--no-near-duplicates", "--pairs", "x.csv", cwd=tmp_path)
     assert done.returncode == 2
     assert "--pairs names near-duplicates" in done.stderr
+    for name, said in (
+        ("x.txt", "cannot tell what to write from '.txt'"),
+        ("pairs", "cannot tell what to write from ''"),
+        ("nowhere/x.csv", "the pairs cannot be written"),
+    ):
+        done = item("audit", dag, "--pairs", name, cwd=tmp_path)
+        assert done.returncode == 2
+        assert said in done.stderr and "--out" not in done.stderr
+        assert not (tmp_path / name).exists()
     assert item("audit", dag, "--cosine", "2", cwd=tmp_path).returncode == 2
 
 

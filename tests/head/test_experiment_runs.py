@@ -41,8 +41,11 @@ def test_a_matrix_has_a_row_a_training_generator_and_a_column_a_tested_one(run):
     assert [rows[1][name].endswith("*") for name in ("flow", "gan", "vae")] == [False, True, False]
     mean = (own["flow"]["ap"] + own["vae"]["ap"]) / 2
     assert rows[1]["mean of unseen"].startswith(f"{mean:.3f} [")
+    assert (rows[-1]["method"], rows[-1]["run"]) == ("chance", "")
+    assert rows[-1]["flow"] == f"{own['flow']['chance']:.3f}"
     text = render_study(study)
     assert "*: trained on too, in no mean over the unseen" in text
+    assert "against linear probe, by mean ap in each of 3 runs" in text
     for (result,) in study.values():
         assert str(result.folder) in text
     assert list(plain_values(study)["experiments"]) == list(study)
@@ -52,7 +55,7 @@ def test_left_out_generators_are_columns_of_one_row(run):
     study = run(preset="leave_one_out")
     table = matrix(study)
     assert table.column_names == ["method", "flow", "gan", "vae", "mean of unseen"]
-    assert table.num_rows == 9
+    assert table.num_rows == 10  # nine methods, and chance
     first = table.to_pylist()[0]
     values = [
         next(row["ap"] for row in results[0].metrics.to_pylist() if row["method"] == "global")
@@ -73,6 +76,7 @@ def test_a_generator_without_reals_has_no_figure(content, store, tmp_path):
     study = run_study(store(made), experiment, "x", tmp_path, {})
     rows = matrix(study).to_pylist()
     assert {row["vae"] for row in rows} == {None}
+    assert rows[-1]["method"] == "chance" and rows[-1]["gan"] is not None
     assert all(row["mean of unseen"] for row in rows)
     assert "x.gan" in render_study(study)
 

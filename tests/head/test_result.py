@@ -100,6 +100,9 @@ def test_seeds_have_the_spread_and_the_interval(swept, content, store, tmp_path)
     shown_row = shown(results).to_pylist()[0]
     assert shown_row["ap"] == f"{row['ap']:.3f} ± {row['ap_std']:.3f}"
     assert shown_row["[95 %]"] == ends(row["ap_low"], row["ap_high"])
-    assert "mean ends of the seeds' 50 bootstrap" in render_sweep(results)
+    assert shown_row["chance"] == f"{row['chance']:.3f}"
+    text = render_sweep(results)
+    assert "mean ends of the seeds' 50 bootstrap" in text
+    assert "against linear probe, by mean ap in each of 2 runs" in text
     plain, _ = swept
     assert "[95 %]" not in shown(plain).column_names

@@ -61,12 +61,14 @@ def _of_metadata(known, folder, rows):
     ("mean", "of_generator", "told"),
     [
         ((0.8, 0.7, 0.9), (0.99, 0.98, 1.0), 0.8),  # the mean's lower end is 0.2 above chance
-        ((0.7, 0.55, 0.8), (0.99, 0.98, 1.0), None),  # and here 0.05, whatever a generator says
+        ((0.7, 0.55, 0.8), (0.99, 0.98, 1.0), 0.99),  # and here 0.05, but a generator is told
+        ((0.7, 0.55, 0.8), (0.6, 0.55, 0.65), None),
         ((0.25, 0.2, 0.35), (0.5, 0.4, 0.6), 0.25),  # turned round
         (None, (0.3, 0.2, 0.39), 0.3),  # a run without a mean
         (None, (0.3, 0.2, 0.45), None),
         ((0.61, None, None), (0.5, None, None), 0.61),  # no resamples: the figure itself
-        ((0.6, None, None), (0.9, None, None), None),  # just 0.1
+        ((0.6, None, None), (0.9, None, None), 0.9),  # just 0.1
+        ((0.6, None, None), (0.6, None, None), None),
     ],
 )
 def test_runs_say_where_files_tell(known, tmp_path, mean, of_generator, told):
@@ -114,6 +116,22 @@ def test_run_seeds(known, tmp_path):
     assert answer(connection, "run_seeds", *columns)[0] == expected
     assert answer(connection, "run_seeds", given=("experiment=other",)) == []
     assert answer(connection, "run_seeds", given=("method=probe",)) == []
+
+
+@pytest.mark.parametrize("name", ["run_seeds", "ablation"])
+def test_a_seed_that_was_trained_again_counts_once(known, tmp_path, name):
+    """Counted twice, two seeds would look like four that hardly differ."""
+    folders = []
+    for seed, ap in ((0, 0.5), (1, 0.7), (0, 0.6), (1, 0.8)):
+        folders.append(tmp_path / "cross" / f"{len(folders)}")
+        folders[-1].mkdir(parents=True)
+        row = {"method": "head", "scope": "generator", "seed": seed, "configuration": "{}"}
+        row |= {"variant": "clean", "train_variant": "clean", "seen": False, "generator": "a"}
+        row |= dict.fromkeys(("ap", "auroc", "accuracy", "validation_ap"), ap)
+        pq.write_table(pa.Table.from_pylist([row]), folders[-1] / "metrics.parquet")
+        os.utime(folders[-1] / "metrics.parquet", (len(folders), len(folders)))
+    found = answer(connect(known, folders), name, "runs", "ap", "ap_std")
+    assert found == [(2, approx(0.7), approx(0.1 * sqrt(2)))]
 
 
 def test_ablation(known, tmp_path):
@@ -369,7 +387,10 @@ def test_tables_of_runs_are_of_their_own_dag_unless_all_are_asked_for(known, sha
         everything = answer(mine, name, "experiment", "method", given=("dags=all",))
         assert len(everything) == (6 if name in ("run_metrics", "run_means") else 2), name
     runs = "run_seeds", "ablation"
-    assert [answer(mine, n, "runs", given=("dags=all",))[0] for n in runs] == [(3,), (3,)]
+    assert [answer(mine, n, "runs", given=("dags=all",))[0] for n in runs] == [
+        (2,),
+        (2,),
+    ]  # a DAG each: of a seed the newest
 
 
 def test_a_dag_without_runs_of_its_own_is_told_so(known, shared):

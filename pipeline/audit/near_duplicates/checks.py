@@ -193,6 +193,8 @@ def _experiments(
 def _labels(asked: _Asked) -> Finding:
     """Pairs of a real and a fake image: a question, but no leak."""
     pairs, label = asked.crossing("label"), asked.vectors.codes("label")
+    if len(np.unique(label[label >= 0])) < 2:
+        return not_judged(LABELS, "the listing has no two labels")
     if not pairs.any():
         return Finding(LABELS, "none", "ok")
     touched = asked.touched(pairs)

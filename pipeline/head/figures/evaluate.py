@@ -203,7 +203,10 @@ def _figures(
         values = metrics(tested.label, p)
         if choice:
             values |= {**asdict(choice), **chosen_metrics(tested.label, p, choice)}
-        out.append(_Figures(values, {name: drawn[m] for name, drawn in samples.items()}))
+        own = {name: drawn[m] for name, drawn in samples.items()}
+        if "ap" in own and values["ap"] is not None:
+            own["ap"] = bootstrap.centred(own["ap"], values["ap"])
+        out.append(_Figures(values, own))
     return out
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.head.figures.choose import Choice, scaled
 
 NAMES = (
-    *("ap", "prevalence", "auroc", "fpr95"),
+    *("ap", "chance", "prevalence", "auroc", "fpr95"),
     *("accuracy", "balanced_accuracy", "tnr", "tpr", "nll", "ece"),
 )
 # the same with what was chosen on validation images: threshold, temperature, unsure band
@@ -21,10 +21,11 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
     """AP, AUROC, accuracies at 0.5, and how far the probabilities can be believed; and the counts.
 
     `label` [n]: 0 real, 1 fake. `probability` float64 [n]: of fake; 0.5 itself counts as fake.
-    `prevalence`, the share of fakes, is the AP of guessing; `fpr95` the share of reals called fake
-    where at least 95 % of the fakes are. `tnr` is the accuracy on reals, `tpr` on fakes,
-    `balanced_accuracy` their mean. `nll`: mean negative log-likelihood, in nats. `ece`: see
-    `calibration_error`. A metric that a group without reals or without fakes does not have is None.
+    `chance` is the AP of guessing (`chance_ap`), `prevalence` the share of fakes; `fpr95` the share
+    of reals called fake where at least 95 % of the fakes are. `tnr` is the accuracy on reals, `tpr`
+    on fakes, `balanced_accuracy` their mean. `nll`: mean negative log-likelihood, in nats. `ece`:
+    see `calibration_error`. A metric that a group without reals or without fakes does not have is
+    None.
     """
     # here, so that showing a run that is already there does not wait for scikit-learn
     from sklearn.metrics import average_precision_score, roc_auc_score
@@ -33,6 +34,7 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
     both = bool(fake.any() and (~fake).any())
     return {
         "ap": float(average_precision_score(label, probability)) if both else None,
+        "chance": chance_ap(len(label), int(fake.sum())) if both else None,
         "prevalence": float(fake.mean()) if both else None,
         "auroc": float(roc_auc_score(label, probability)) if both else None,
         "fpr95": _fpr95(probability[~fake], probability[fake]) if both else None,
@@ -43,6 +45,18 @@ def metrics(label: np.ndarray, probability: np.ndarray) -> dict[str, float | int
         "num_real": int((~fake).sum()),
         "num_fake": int(fake.sum()),
     }
+
+
+def chance_ap(images: int, fakes: int) -> float:
+    """The AP that a ranking by lot has on average, of so many images with so many fakes.
+
+    It is the share of fakes only of many images; of few it is above, by (1 - share) H_n / n. At
+    rank i of n a fake has (i - 1) (fakes - 1) / (n - 1) others before it; H_n sums up 1 / i.
+    """
+    from scipy.special import digamma
+
+    harmonic = float(digamma(images + 1) + np.euler_gamma)
+    return (harmonic + (fakes - 1) / (images - 1) * (images - harmonic)) / images
 
 
 def accuracies(

@@ -1,11 +1,17 @@
 """Which methods are told apart from the one they are compared to, and by how much chance."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline.head.figures.wording import generator_name
+
 LEVEL = 0.05
+_AHEAD, _BEHIND, _NEITHER = "ahead", "behind", "not told apart"
+_ORDER = {_AHEAD: 0, _BEHIND: 1, _NEITHER: 2}  # what differs between runs before the last
 FAR = 0.1  # an AUROC whose interval is further from 0.5 is far from chance
 
 
@@ -23,27 +29,45 @@ def told_apart(p_values: Mapping[str, float], level: float = LEVEL) -> set[str]:
     return found
 
 
-def in_words(differences: Sequence[Mapping[str, Any]]) -> list[str]:
+def in_words(runs: Sequence[Sequence[Mapping[str, Any]]], resamples: int) -> list[str]:
     """For each method that is compared to: which others are ahead of it, behind it, or neither.
 
-    `differences`: rows of DIFFERENCES of the mean AP over unseen generators. Those without
-    intervals say nothing.
+    `runs`: of each run the rows of DIFFERENCES of the mean AP over unseen generators, from so many
+    `resamples`. Those without intervals say nothing. Each run is tested alone.
     """
-    against: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for row in differences:
-        if row["p"] is not None:
-            against.setdefault(row["compare_to"], {})[row["method"]] = row
-    said = []
-    for other, rows in against.items():
-        apart = told_apart({name: row["p"] for name, row in rows.items()})
-        groups: dict[str, list[str]] = {"ahead": [], "behind": [], "not told apart": []}
-        for name, row in rows.items():
-            ahead = "ahead" if row["difference"] > 0 else "behind"
-            groups[ahead if name in apart else "not told apart"].append(name)
-        lines = [f"against {other}, by mean ap (Holm's test over {len(rows)} methods, 5 %)"]
-        lines += [f"  {what}: {', '.join(some)}" for what, some in groups.items() if some]
-        said.append("\n".join(lines))
-    return said
+    against: dict[str, dict[str, Counter[str]]] = {}  # compare_to -> method -> verdict -> runs
+    for rows in runs:
+        for other in dict.fromkeys(row["compare_to"] for row in rows if row["p"] is not None):
+            own = {row["method"]: row for row in rows if row["compare_to"] == other}
+            for name, verdict in _verdicts(own).items():
+                against.setdefault(other, {}).setdefault(name, Counter())[verdict] += 1
+    return [_said(other, verdicts, len(runs), resamples) for other, verdicts in against.items()]
+
+
+def _verdicts(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Those of one run's methods, by name."""
+    apart = told_apart({name: row["p"] for name, row in rows.items()})
+    ahead = {name: _AHEAD if row["difference"] > 0 else _BEHIND for name, row in rows.items()}
+    return {name: ahead[name] if name in apart else _NEITHER for name in rows}
+
+
+def _said(other: str, verdicts: Mapping[str, Counter[str]], runs: int, resamples: int) -> str:
+    count = len(verdicts)
+    of_runs = f" in each of {runs} runs" if runs > 1 else ""
+    lines = [f"against {other}, by mean ap{of_runs} (Holm's test over {count} methods, 5 %)"]
+    needed = math.ceil(2 * count / LEVEL) - 1  # a p-value of the bootstrap is 2 / (times + 1)
+    if resamples < needed:
+        lines.append(
+            f"  {resamples:,} resamples cannot tell them apart: `bootstrap: {needed}` or more can"
+        )
+        return "\n".join(lines)
+    groups: dict[str, list[str]] = {}
+    for name, found in verdicts.items():
+        parts = [(what, found[what]) for what in (_AHEAD, _BEHIND, _NEITHER) if found[what]]
+        words = [what if number == runs else f"{what} in {number}" for what, number in parts]
+        groups.setdefault(", ".join(words), []).append(name)
+    order = sorted(groups, key=lambda what: (_ORDER.get(what, 1.5), what))
+    return "\n".join([*lines, *(f"  {what}: {', '.join(groups[what])}" for what in order)])
 
 
 def of_mean_ap(differences: pa.Table, variant: str) -> list[dict[str, Any]]:
@@ -56,18 +80,20 @@ def of_mean_ap(differences: pa.Table, variant: str) -> list[dict[str, Any]]:
 def files_tell(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """A warning when files alone tell reals from fakes: the baseline `metadata` is far from chance.
 
-    `rows`: those of METRICS of one variant; the mean over the unseen counts, or without one all.
+    `rows`: those of METRICS of one variant. The mean over the unseen is named if it is far, else
+    the generator that is told best: generators told both ways round have a mean of nothing.
     """
     own = [row for row in rows if row["method"] == "metadata" and row["auroc"] is not None]
-    own = [row for row in own if row["scope"] == "mean"] or own
     far = [row for row in own if _distance(row) > FAR]
+    far = [row for row in far if row["scope"] == "mean"] or far
     if not far:
         return None
     most = max(far, key=_distance)
+    of = "" if most["scope"] == "mean" else f" on {generator_name(most)}"
     turned = ", turned round since training" if most["auroc"] < 0.5 else ""
     return (
         f"files tell: `metadata` alone (size, shape, format) has an AUROC of {most['auroc']:.3f}"
-        f"{turned};\nother methods may have learned no more than that"
+        f"{of}{turned};\nother methods may have learned no more than that"
     )
 
 

@@ -1,5 +1,6 @@
 """Linear heads that others trained on CLIP's raw image embeddings: UnivFD's fc_weights.pth."""
 
+import warnings
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,8 @@ def digests(paths: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name, path in paths.items():
         try:
+            if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+                raise OSError("it is no file")
             found[name] = sha256(Path(path).read_bytes()).hexdigest()
         except OSError as error:
             raise UserError(
@@ -32,6 +35,13 @@ def digests(paths: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def check(paths: Mapping[str, str]) -> None:
+    """Whether each is there and a linear head, of whatever width; UserError, in one line."""
+    digests(paths)
+    for path in paths.values():
+        load_linear(path)
+
+
 def load_linear(path: str) -> tuple[np.ndarray, float]:
     """The weight float64 [d] and the bias of a state dict saved by torch: weight [1, d], bias [1].
 
@@ -40,7 +50,9 @@ def load_linear(path: str) -> tuple[np.ndarray, float]:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of kinds of tensors that are refused below
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch's readers raise anything on what they do not know
         raise UserError(
             "this is no file of tensors alone, saved by torch.save", path, _ADVICE

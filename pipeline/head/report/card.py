@@ -28,7 +28,7 @@ _LIMITS = """\
 - That fakes align worse with their captions is a hypothesis which the tables test, not a fact."""
 _COLUMNS = {
     "ap": "AP",
-    "prevalence": "chance",
+    "chance": "chance",
     "auroc": "AUROC",
     "fpr95": "FPR at 95 % TPR",
     "accuracy": "accuracy",
@@ -71,7 +71,7 @@ def card(
         "Training": _training(about, curves, method),
         "What was chosen on validation images": f"{_chosen(about, own[0])}\n{_tuned(measured)}",
         "Results of this head": _results(own),
-        "Beside the baselines": _beside(measured, differences),
+        "Beside the baselines": _beside(measured, differences, about["config"]["bootstrap"]),
         **({"Results of this head on perturbed images": _perturbed(others)} if others else {}),
         "Limits": _LIMITS,
         "Where it came from": _origin(about),
@@ -179,7 +179,7 @@ def _perturbed(rows: list[dict[str, Any]]) -> str:
     return _markdown(lines)
 
 
-def _beside(measured: pa.Table, differences: pa.Table) -> str:
+def _beside(measured: pa.Table, differences: pa.Table, resamples: int) -> str:
     """AP of each method on seen generators and in the mean over the unseen, with intervals."""
     lines: dict[str, dict[str, str]] = {}
     for row in measured.to_pylist():
@@ -196,7 +196,7 @@ def _beside(measured: pa.Table, differences: pa.Table) -> str:
     header = ["AP", *names]
     table = _markdown([header, *([method, *found.values()] for method, found in lines.items())])
     rows = measured.to_pylist()
-    said = in_words(of_mean_ap(differences, rows[0]["variant"]))
+    said = in_words([of_mean_ap(differences, rows[0]["variant"])], resamples)
     return "\n\n".join(filter(None, [table, *said, files_tell(rows)]))
 
 

@@ -21,10 +21,20 @@ def write_robustness(rows: Sequence[Row], by_generator: bool, stream: IO[str]) -
         of = ""
         if len(names) == 1:  # said once
             of, table = f", {names[0]}", table.drop_columns("generator")
+        if figure == "ap" and (chance := _chance(rows, names)):
+            of += f" ({chance} by chance)"
         stream.write(f"{words}{of}: on clean images, then in each variant with its change\n")
         write(table, "table", stream)
     if any(row.get("ap_less_clean_low") is not None for row in rows):
         stream.write("~: the change's 95 % interval holds 0; the same images in every variant\n")
+
+
+def _chance(rows: Sequence[Row], names: list[str]) -> str:
+    """The AP of guessing, of the shown generators: images are the same in every variant."""
+    found = {generator_name(row): digits(row["chance"]) for row in rows}
+    if len(names) == 1:
+        return found[names[0]] or ""
+    return ", ".join(f"{name} {found[name]}" for name in names if found[name])
 
 
 def robustness(rows: Sequence[Row], figure: str, by_generator: bool = False) -> pa.Table:

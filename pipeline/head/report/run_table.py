@@ -20,7 +20,7 @@ from pipeline.query.answers import write
 # short headers, for tables of at most some 120 columns
 _VERDICTS = {
     "ap": "ap",
-    "prevalence": "chance",
+    "chance": "chance",
     "auroc": "auroc",
     "accuracy": "accuracy",
     "balanced_accuracy": "bal acc",
@@ -136,7 +136,9 @@ def render(result: Result) -> str:
         stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
     if experiment.compare_to and result.means.num_rows:
         write(differences(result), "table", stream)
-        for said in in_words(of_mean_ap(result.differences, experiment.variant)):
+        for said in in_words(
+            [of_mean_ap(result.differences, experiment.variant)], experiment.bootstrap
+        ):
             stream.write(f"{said}\n")
     if experiment.bootstrap:
         stream.write(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples\n")

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.head.figures.verdict import files_tell
 from pipeline.head.figures.wording import digits, with_interval
-from pipeline.head.report.sweep_table import as_plain, render_sweep, with_std
+from pipeline.head.report.sweep_table import as_plain, compared, render_sweep, with_std
 from pipeline.head.result import Study, over_seeds, own_rows
 from pipeline.query.answers import write
 
@@ -41,6 +41,8 @@ def render_study(study: Study) -> str:
         f"average precision by tested generator; *: trained on too, in no mean over the unseen\n"
         f"{kind}\n"
     )
+    for said in compared([result for several in study.values() for result in several]):
+        stream.write(f"{said}\n")
     for name, results in study.items():
         for result in results:
             real, fake = result.trained_on
@@ -80,6 +82,7 @@ def matrix(study: Study) -> pa.Table:
     if apart:  # each mean is of one generator: the mean of these is the one over all
         for key, values in means.items():
             lines[key][_MEAN] = digits(sum(values) / len(values))
+    lines |= _chance(rows, [label for _, label in lines], apart)
     methods = list(dict.fromkeys(method for method, _ in lines))
     order = sorted(lines, key=lambda key: methods.index(key[0]))
     columns: dict[str, list[str | None]] = {"method": [method for method, _ in order]}
@@ -88,6 +91,22 @@ def matrix(study: Study) -> pa.Table:
     for name in (*generators, _MEAN):
         columns[name] = [lines[key].get(name) for key in order]
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _chance(
+    rows: list[dict[str, Any]], labels: list[str], apart: bool
+) -> dict[tuple[str, str], dict[str, str | None]]:
+    """The AP of guessing, a line below the methods; where runs differ in it, nothing."""
+    found: dict[str, set[float]] = {}
+    for row in rows:
+        if row["chance"] is not None:
+            found.setdefault(_column(row), set()).add(row["chance"])
+    if apart and _MEAN in found:  # each is of one generator
+        own = [value for name, values in found.items() if name != _MEAN for value in values]
+        found[_MEAN] = {sum(own) / len(own)}
+    line = {name: {digits(value) for value in each} for name, each in found.items()}
+    same = {name: each.pop() for name, each in line.items() if len(each) == 1}
+    return {("chance", "" if any(labels) else labels[0]): same} if same else {}
 
 
 def _column(row: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from pipeline.head.figures.verdict import in_words, of_mean_ap
 from pipeline.head.figures.wording import digits, ends, generator_name
 from pipeline.head.report.robustness import write_robustness
 from pipeline.head.report.run_table import about, render, under_verdicts
@@ -40,7 +41,15 @@ def shown(results: Sequence[Result]) -> pa.Table:
         columns[header] = [with_std(row[name], row[f"{name}_std"]) for row in rows]
         if name == "ap" and several:
             columns["[95 %]"] = [ends(row["ap_low"], row["ap_high"]) for row in rows]
+        if name == "ap":
+            columns["chance"] = [digits(row["chance"]) for row in rows]
     return pa.table({**columns, "runs": [row["runs"] for row in rows]})
+
+
+def compared(results: Sequence[Result]) -> list[str]:
+    """Which methods are ahead of those that they are compared to, in how many of the runs."""
+    own = [of_mean_ap(result.differences, result.experiment.variant) for result in results]
+    return in_words(own, min(result.experiment.bootstrap for result in results))
 
 
 def with_std(mean: float | None, std: float | None) -> str | None:
@@ -86,6 +95,8 @@ def render_sweep(results: Sequence[Result]) -> str:
             "[95 %]: of ap, had the test images been others; the mean ends of the seeds' "
             f"{first.experiment.bootstrap:,} bootstrap resamples\n"
         )
+    for said in compared(results):
+        stream.write(f"{said}\n")
     if any(configurations(results)):
         stream.write(
             "choose between configurations by `validation ap`: the rest is of test images\n"

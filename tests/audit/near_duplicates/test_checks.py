@@ -184,6 +184,12 @@ def test_a_threshold_that_tells_nothing_is_not_judged(corpus, opened, monkeypatc
     assert "--cosine" in found["labels"].advice
 
 
+def test_one_label_is_not_judged(corpus, opened):
+    made = corpus(num=5)
+    made.listing["label"] = [0] * len(made.fake)
+    assert judged(opened(made))["labels"].verdict == "not judged"
+
+
 def test_one_split_and_one_generator_are_not_judged(corpus, opened):
     made = corpus(num=20, generators=("gan",))
     made.listing["split"] = ["train"] * len(made.fake)

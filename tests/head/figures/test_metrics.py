@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_curve
@@ -7,10 +9,13 @@ from pipeline.head.figures.choose import Choice
 from pipeline.head.figures.metrics import (
     CHOSEN,
     calibration_error,
+    chance_ap,
     chosen_metrics,
     log_loss,
     metrics,
 )
+
+PAIRS = list(combinations(range(1, 6), 2))
 
 
 def test_values_by_hand():
@@ -19,6 +24,8 @@ def test_values_by_hand():
     # ranked: fake .9, real .6, fake .5, real, real; 0.5 itself counts as fake
     assert metrics(label, probability) == {
         "ap": pytest.approx((1 + 2 / 3) / 2, abs=1e-15),
+        # both fakes at ranks (1, 2), (1, 3), … (4, 5): the mean AP of the ten
+        "chance": pytest.approx(np.mean([1 / i + 2 / j for i, j in PAIRS]) / 2, abs=1e-15),
         "prevalence": 0.4,
         "auroc": pytest.approx(5 / 6, abs=1e-15),
         "fpr95": pytest.approx(1 / 3, abs=1e-15),  # both fakes have 0.5: one real as well
@@ -34,10 +41,20 @@ def test_values_by_hand():
     }
 
 
+def test_chance_is_what_rankings_by_lot_have_on_average():
+    from sklearn.metrics import average_precision_score
+
+    rng, label = np.random.default_rng(0), np.repeat([0, 1], [200, 40])
+    drawn = [average_precision_score(label, rng.random(240)) for _ in range(3000)]
+    assert chance_ap(240, 40) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 3000**0.5)
+    assert chance_ap(2, 1) == pytest.approx(0.75, abs=1e-15)
+    assert chance_ap(1_000_000, 300_000) == pytest.approx(0.3, abs=2e-5)  # the share of fakes
+
+
 def test_one_class_has_no_ranking_but_an_accuracy():
     fakes = metrics(np.ones(4, np.int8), np.array([0.9, 0.8, 0.2, 0.7]))
     assert (fakes["ap"], fakes["auroc"], fakes["tnr"]) == (None, None, None)
-    assert (fakes["prevalence"], fakes["fpr95"]) == (None, None)
+    assert (fakes["chance"], fakes["prevalence"], fakes["fpr95"]) == (None, None, None)
     assert (fakes["balanced_accuracy"], fakes["accuracy"], fakes["tpr"]) == (None, 0.75, 0.75)
     assert fakes["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.2, 0.7]).mean(), abs=1e-15)
     assert fakes["num_real"] == 0

@@ -30,17 +30,41 @@ def test_the_table_in_words():
     rows = [row("local", 0.1, 0.002), row("cosine", 0.2, 0.002)]
     rows += [row("k-NN", -0.1, 0.004), row("global", 0.05, 0.06)]
     others = [row("probe", -0.1, 0.001, "local"), row("k-NN", -0.2, 0.04, "local")]
-    assert in_words([*rows, *others]) == [
+    assert in_words([[*rows, *others]], 1000) == [
         "against probe, by mean ap (Holm's test over 4 methods, 5 %)\n"
         "  ahead: local, cosine\n  behind: k-NN\n  not told apart: global",
         "against local, by mean ap (Holm's test over 2 methods, 5 %)\n  behind: probe, k-NN",
     ]
-    assert in_words([row("local", 0.1, None)]) == []
+    assert in_words([[row("local", 0.1, None)]], 0) == []
+
+
+def test_runs_are_tested_apart_and_told_together():
+    first = [row("a", 0.1, 0.002), row("b", 0.1, 0.002), row("c", 0.1, 0.5)]
+    second = [row("a", 0.2, 0.002), row("b", -0.1, 0.002), row("c", 0.1, 0.5)]
+    third = [row("a", 0.2, 0.002), row("b", 0.1, 0.9), row("c", 0.1, 0.5)]
+    assert in_words([first, second, third], 1000) == [
+        "against probe, by mean ap in each of 3 runs (Holm's test over 3 methods, 5 %)\n"
+        "  ahead: a\n"
+        "  ahead in 1, behind in 1, not told apart in 1: b\n"
+        "  not told apart: c"
+    ]
+
+
+def test_resamples_that_are_too_few_for_any_verdict_say_so():
+    """The least p of 78 is 2 / 79 = 0.0253, above 0.05 / 2."""
+    rows = [row("a", 0.5, 2 / 79), row("b", 0.5, 2 / 79)]
+    assert in_words([rows], 78) == [
+        "against probe, by mean ap (Holm's test over 2 methods, 5 %)\n"
+        "  78 resamples cannot tell them apart: `bootstrap: 79` or more can"
+    ]
+    rows = [row("a", 0.5, 2 / 80), row("b", 0.5, 2 / 80)]
+    assert "ahead: a, b" in in_words([rows], 79)[0]
 
 
 def metadata(auroc, low, scope="mean"):
     high = None if low is None else 2 * auroc - low
     values = {"auroc": auroc, "auroc_low": low, "auroc_high": high, "scope": scope}
+    values |= {"generator": "gan", "generators": 1, "seen": False}
     cosine = {**values, "auroc": 0.99, "auroc_low": 0.98, "auroc_high": 1.0}
     return [{"method": "metadata", **values}, {"method": "cosine", **cosine}]
 
@@ -55,5 +79,7 @@ def test_files_that_tell_reals_from_fakes_are_announced():
     assert "0.263" in turned and "turned round" in turned
     assert files_tell(metadata(0.35, 0.25)) is None  # its interval holds 0.4
     alone = metadata(0.9, 0.8, "generator") + metadata(0.7, 0.65, "generator")
-    assert "0.900" in files_tell(alone)
-    assert files_tell(alone + metadata(0.5, 0.4)) is None  # the mean over the unseen counts
+    assert "0.900 on gan;" in files_tell(alone)
+    assert "0.800;" in files_tell(alone + metadata(0.8, 0.75))  # the mean, where it is far
+    both = metadata(0.95, 0.9, "generator") + metadata(0.05, 0.02, "generator")
+    assert "0.050 on gan, turned round" in files_tell(both + metadata(0.5, 0.48))

@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.methods.foreign import apply_linear, load_linear
+from pipeline.head.methods.foreign import apply_linear, check, load_linear
 from pipeline.head.run import run_experiment
 from pipeline.head.vectors.row_reader import InMemory
 
@@ -126,6 +127,22 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     path.write_bytes(pickle.dumps(Evil(), protocol=2))
     with pytest.raises(UserError, match="no file of tensors"):
         load_linear(str(path))
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fc.pth")
+    for path in (tmp_path, tmp_path / "fc.pth"):
+        with pytest.raises(UserError, match="'UnivFD' cannot be read: it is no file"):
+            check({"UnivFD": str(path)})
+
+
+def test_nothing_is_said_beside_the_error(tmp_path, recwarn):
+    path = tmp_path / "fc.pth"
+    torch.save({"weight": torch.ones(1, 8).to_sparse(), "bias": torch.zeros(1)}, path)
+    recwarn.clear()
+    with pytest.raises(UserError, match="not dense"):
+        check({"UnivFD": str(path)})
+    assert not recwarn.list
 
 
 def test_missing_files_and_taken_names(content, store, tmp_path):

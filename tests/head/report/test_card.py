@@ -30,7 +30,7 @@ def test_it_has_the_runs_own_numbers(result):
     own = {row["generator"]: row for row in rows if row["method"] == "global+local"}
     for generator, name in (("gan", "gan (seen in training)"), (None, "mean of 2 unseen")):
         row = own[generator]
-        figures = [row[key] for key in ("ap", "prevalence", "auroc", "fpr95", "accuracy")]
+        figures = [row[key] for key in ("ap", "chance", "auroc", "fpr95", "accuracy")]
         assert f"\n| {name} | {' | '.join(f'{value:.3f}' for value in figures)} |" in text
     for method in EXPERIMENT.methods:
         assert f"\n| {method} | " in text

@@ -9,7 +9,7 @@ def row(variant, ap, less=None, interval=(None, None), **about):
     figures = {"ap": ap, "ap_less_clean": less, "accuracy": ap, "accuracy_less_clean": less}
     figures |= {"ap_less_clean_low": interval[0], "ap_less_clean_high": interval[1]}
     shared = {"method": "head", "scope": "mean", "generator": None, "generators": 2}
-    shared |= {"seen": False, "configuration": "{}"}
+    shared |= {"seen": False, "configuration": "{}", "chance": 0.3}
     return {"variant": variant, **shared, **figures, **about}
 
 
@@ -58,7 +58,7 @@ def test_what_all_rows_are_of_is_said_once():
     stream = io.StringIO()
     write_robustness(ROWS, False, stream)
     text = stream.getvalue()
-    assert text.startswith("average precision, mean of 2 unseen: on clean images, then in each")
+    assert text.startswith("average precision, mean of 2 unseen (0.300 by chance): on clean")
     assert "accuracy at 0.5, mean of 2 unseen" in text
     assert text.count("mean of 2 unseen") == 2
     assert "~: the change's 95 % interval holds 0" in text

@@ -112,6 +112,18 @@ def test_each_fault_is_found_by_each_command(dag, item_here, tmp_path, fault):
         assert [word for word in words if word not in found.found + found.hint] == []
 
 
+def test_a_file_that_is_no_head_is_found_by_each_command(dag, item_here, tmp_path):
+    """As a wrong predicate is: not after days of captioning."""
+    (tmp_path / "fc.pth").touch()
+    path = dag(foreign={"UnivFD": str(tmp_path / "fc.pth")})
+    for words in (("plan", path), ("run", path, "--inline")):
+        code, output = item_here(*words)
+        assert (code, "no file of tensors alone" in output) == (2, True), output
+    assert not Store(tmp_path / "store").parts(load(str(path)).nodes["captions"])
+    checks = {c.what: c for c in examine(str(path), None, tmp_path / "store", load=False)}
+    assert "no file of tensors alone" in checks["experiments"].found
+
+
 @pytest.mark.parametrize(
     ("changes", "all_known"),
     [
