@@ -105,6 +105,8 @@ def _tried(read: Callable[[], bytes], uri: str) -> bytes:
 
 
 def _read_local(path: str, start: int = 0, size: int = -1) -> bytes:
+    if "\0" in path:  # a table may name anything
+        raise OSError(errno.EINVAL, "No name of a file", path)
     _check_regular(path, os.stat(path).st_mode)  # noqa: PTH116 (merely to open a device may act)
     # what a pipe has taken the place of since is opened without waiting for its other end
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
