@@ -13,6 +13,7 @@ from pipeline.cli.call import FAILED_ROWS, USAGE, reported, say
 from pipeline.cli.console import print_checks, print_plan, print_totals
 from pipeline.cli.experiments import as_tables, bind_experiments, look_at, run_experiments
 from pipeline.cli.gc import gc
+from pipeline.cli.init import init
 from pipeline.cli.models import models
 from pipeline.cli.options import (
     DEFAULT_STORE,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.command()(init)
 
 
 def _version(wanted: bool) -> None:

@@ -108,7 +108,7 @@ def chosen_dag(given: str | None) -> str:
         raise UserError(
             "no DAG is named, and there is no DAG file in this folder",
             str(Path.cwd()),
-            "make one of your images with a DAG file, or name one: a path, or "
+            "make one of your images with `item init FOLDER`, or name one: a path, or "
             f"{', '.join(shipped())}",
         )
     if len(found) > 1:

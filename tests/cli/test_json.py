@@ -31,6 +31,7 @@ COMMANDS = {
         [],
     ),
     "doctor": (["--quick"], ["checks"], []),
+    "init": (["--force"], ["labels", "misfits"], ["path", "layout", "models", "experiment"]),
     "gc": ([], ["unused"], ["bytes", "deleted"]),
     "models fetch": ([], ["models"], ["lock"]),
 }

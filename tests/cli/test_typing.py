@@ -152,6 +152,7 @@ def test_no_command_writes_into_the_store(here, item):
         ["db", "--out", "store/x.duckdb"],
         ["audit", "--pairs", "store/x.csv"],
         ["models", "fetch", "--lock", "store/x.lock"],
+        ["init", "corpus", "--out", "store/x.yaml"],
     ):
         done = item(*words, cwd=here)
         assert done.returncode == 2, words
