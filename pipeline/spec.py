@@ -25,6 +25,16 @@ def place(default: Any = ..., **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"fingerprint": False}, **constraints)
 
 
+@dataclass(frozen=True)
+class TypedPath:
+    """Says of a text that it is a path: relative to the DAG file, and in `--set` to the folder.
+
+    Where not `bare`, only if it is written as one: `./x`, `../x`, `~/x`, `local-dir:x`.
+    """
+
+    bare: bool = True
+
+
 def _resolve_model(value: str, info: ValidationInfo) -> str:
     base: Path | None = (info.context or {}).get("base")
     path = value.removeprefix("local-dir:")
@@ -39,6 +49,7 @@ def _resolve_model(value: str, info: ValidationInfo) -> str:
 ModelName = Annotated[
     str,
     AfterValidator(_resolve_model),
+    TypedPath(bare=False),
     Field(json_schema_extra={"fingerprint": False}),
 ]
 
