@@ -9,6 +9,8 @@ from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import Survey, survey
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
+from pipeline.errors import UserError
+from pipeline.shipped import where_bundled
 from pipeline.store.layout import is_auto
 from pipeline.store.parts import Store, free_numbers, part_name
 
@@ -33,7 +35,12 @@ class ListingQueue:
 
 def find(dag: Dag) -> Found:
     """The files of the corpus, as its root has them now. Raises UserError."""
-    return list_files(dag.corpus.root)
+    root = dag.corpus.root
+    try:
+        return list_files(root)
+    except UserError as error:
+        hint = f"{error.hint or 'correct corpus.root'}{where_bundled(root)}"
+        raise UserError(error.what, error.where, hint) from None
 
 
 def surveyed(dag: Dag, found: Found) -> tuple[Survey, list[str]]:
