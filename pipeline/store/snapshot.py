@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pipeline.corpus.files import Found
 from pipeline.corpus.names import encoded_uri
 from pipeline.dag.graph import Dag, Node
+from pipeline.shipped import portable
 from pipeline.stages.listing import relabelled
 from pipeline.store.contents import listed
 from pipeline.store.parts import Store, free_numbers, part_name
@@ -122,7 +123,7 @@ def _elsewhere(dag: Dag, store: Store, new: pa.Table) -> tuple[list[pa.Table], p
     """(rows of new files that other listings of the same root have, the other files)."""
     node, found = dag.nodes["listing"], []
     for recipe in store.recipes("listing"):
-        same_root = recipe.get("parameters", {}).get("root") == dag.corpus.root
+        same_root = recipe.get("parameters", {}).get("root") == portable(dag.corpus.root)
         same_stage = recipe.get("version") == node.recipe["version"]
         if recipe["fingerprint"] == node.fingerprint or not same_root or not same_stage:
             continue

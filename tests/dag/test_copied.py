@@ -41,10 +41,7 @@ def test_a_folder_that_is_not_there_is_named_with_the_one_that_is(copy, tmp_path
     with pytest.raises(UserError, match="there is no such model folder") as caught:
         load(dag)
     looked_for = (tmp_path / "sub" / as_written / model).resolve()
-    assert (
-        f"nodes.{node} ({looked_for} ({looked_for.parents[3]} is there" in caught.value.where
-        or (str(looked_for) in caught.value.where)
-    )
+    assert f"({looked_for} (" in caught.value.where
     assert f"the bundled one is {MODELS / model}" in caught.value.hint
 
 
