@@ -8,6 +8,8 @@ from typing import Annotated, Any, Protocol
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from pipeline.shipped import where_bundled
+
 
 class Parameters(BaseModel):
     """Base of all stage parameters: an unknown key is an error, a value cannot change later."""
@@ -25,13 +27,43 @@ def place(default: Any = ..., **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"fingerprint": False}, **constraints)
 
 
+@dataclass(frozen=True)
+class TypedPath:
+    """Says of a text that it is a path: relative to the DAG file, and in `--set` to the folder.
+
+    Where not `bare`, only if it is written as one: `./x`, `../x`, `~/x`, `local-dir:x`.
+    """
+
+    bare: bool = True
+
+
 def _resolve_model(value: str, info: ValidationInfo) -> str:
     base: Path | None = (info.context or {}).get("base")
     path = value.removeprefix("local-dir:")
     local = value != path or path.startswith(("./", "../", "/", "~"))
-    if base is None or not local:
+    if base is None:
+        return value
+    if not local:
+        _check_name(value, base)
         return value
     return value[: -len(path)] + str((base / Path(path).expanduser()).resolve())
+
+
+def _check_name(value: str, base: Path) -> None:
+    """ValueError for a path that is written as if it were a name on the hub."""
+    name = value.removeprefix("hf-hub:")
+    place = base / name
+    if name == value and "/" in name and place.is_dir():
+        raise ValueError(
+            f"a folder, or a name on the Hugging Face hub? {place.resolve()} is there: write "
+            f"./{name} for it, or hf-hub:{name}"
+        )
+    if name.count("/") > 1 or "\\" in name:
+        raise ValueError(
+            "this is no name on the Hugging Face hub (OWNER/NAME), and a folder is written with "
+            f"./, ../ or / in front; as one it was looked for at {place.resolve()}, where there is "
+            f"none{where_bundled(name)}"
+        )
 
 
 # A hub name, an installed package, `local-dir:PATH` or a path (relative to the DAG file). What it
@@ -39,6 +71,7 @@ def _resolve_model(value: str, info: ValidationInfo) -> str:
 ModelName = Annotated[
     str,
     AfterValidator(_resolve_model),
+    TypedPath(bare=False),
     Field(json_schema_extra={"fingerprint": False}),
 ]
 

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.audit import audit, brief
-from pipeline.cli.console import (
-    FAILED_ROWS,
-    USAGE,
-    print_checks,
-    print_json,
-    print_plan,
-    print_rows,
-    print_totals,
-    reported,
-    say,
-)
-from pipeline.cli.experiments import bind_experiments, look_at, run_experiments
+from pipeline.cli.call import FAILED_ROWS, USAGE, reported, say
+from pipeline.cli.console import print_checks, print_plan, print_totals
+from pipeline.cli.experiments import as_tables, bind_experiments, look_at, run_experiments
+from pipeline.cli.gc import gc
+from pipeline.cli.init import init
 from pipeline.cli.models import models
 from pipeline.cli.options import (
     DEFAULT_STORE,
@@ -32,6 +25,8 @@ from pipeline.cli.options import (
     SetOption,
     StallOption,
     StoreOption,
+    dags_here,
+    is_dag,
     limited,
 )
 from pipeline.cli.query import db, query
@@ -39,8 +34,10 @@ from pipeline.cli.retry import retry
 from pipeline.cli.verify import verify
 from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest
+from pipeline.version import __version__
 
 if TYPE_CHECKING:
+    from pipeline.corpus.layouts.survey import Survey
     from pipeline.dag.experiment import Experiment
     from pipeline.dag.graph import Dag, Draft, Node
     from pipeline.engine.stop import Stop
@@ -48,14 +45,32 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="item",
-    help="Caption, parse, embed and compare images with their captions: once, into Parquet. "
-    "Then train heads and ask questions in SQL, from the cache.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.add_typer(models, name="models")
+app.command()(init)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"item {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _item(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it, and end."),
+    ] = False,
+) -> None:
+    """Caption, parse, embed and compare images with their captions: once, into Parquet.
+
+    Then train heads and ask questions in SQL, from the cache.
+    """
 
 
 def _read(dag: str, overrides: list[str] | None, limit: int | None = None) -> "Draft":
@@ -72,7 +87,7 @@ def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "D
 
 @app.command()
 def run(
-    dag: DagArgument,
+    dag: DagArgument = None,
     until: Annotated[
         str | None, typer.Option(metavar="NODE", help="Stop after this node; no experiments.")
     ] = None,
@@ -104,7 +119,10 @@ def run(
     Several runs may share a store: each part is computed by one of them. SIGTERM and SIGUSR1 stop
     well: no new part, those in flight are committed, exit 0 with the command that goes on.
     """
-    with reported(dag, overrides, limit, store) as addressed, stopping(max_hours) as stop:
+    with (
+        reported("run", dag, overrides, limit, store, as_json) as call,
+        stopping(max_hours) as stop,
+    ):
         from pipeline.engine import run as runner
         from pipeline.engine.health import durations
         from pipeline.engine.progress import Reporter
@@ -117,33 +135,35 @@ def run(
             raise UserError("--inline runs in this process", hint=hint)
         allowed = parse(memory)  # before anything is computed
         silence = durations.parse(stall, "--stall")
-        graph, cache = _load(dag, overrides, limit), Store(store)
+        graph, cache = _load(call.dag, overrides, limit), Store(store)
         nodes = _nodes(graph, until, only)
         lost_lock.check(graph, cache)
         names = [] if until or only else list(graph.experiments)
-        labels: list[dict[str, object]] = []
+        surveyed: list[Survey] = []
         with Reporter() as reporter:
             options = runner.Options(inline, scheduler, workers, silence, stop)
             if names:
                 options = replace(options, bind=lambda dag, new: bind_experiments(dag, cache, new))
             if as_json:
-                options = replace(options, mapped=lambda whole: labels.append(whole.plain()))
+                options = replace(options, mapped=surveyed.append)
             totals = runner.run(graph, cache, nodes, options, reporter)
         if not as_json:
             print_totals(totals)
         lacking = _lacking(graph, totals)
         if lacking and not stop.why:
-            say(addressed(lacking), err=True)
+            say(call.addressed(lacking), err=True)
         measured = run_experiments(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
         )
-        audited = [] if stop.why or only else brief(graph, cache, addressed, quiet=as_json)
+        audited = [] if stop.why or only else brief(graph, cache, call, quiet=as_json)
         go_on = _go_on(stop) if stop.why else None
+        code = FAILED_ROWS if lacking and not stop.why else 0
         if as_json:
-            said = {"nodes": list(map(vars, totals)), "labels": labels[0] if labels else None}
-            print_json({**said, "experiments": measured, "audit": audited, "go_on": go_on})
-        if lacking and not stop.why:
-            raise typer.Exit(FAILED_ROWS)
+            layout, mapped = as_tables(surveyed[0].plain() if surveyed else None)
+            tables = {"nodes": list(map(vars, totals)), **mapped, **measured, "audit": audited}
+            call.answer(tables, code, layout=layout, go_on=go_on)
+        if code:
+            raise typer.Exit(code)
 
 
 def _nodes(graph: "Dag", until: str | None, only: str | None) -> "list[Node]":
@@ -177,7 +197,7 @@ def _lacking(graph: "Dag", totals: "list[NodeTotal]") -> str | None:
 
 @app.command()
 def plan(
-    dag: DagArgument,
+    dag: DagArgument = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Estimate for N workers (default: as `run` has).")
     ] = None,
@@ -194,7 +214,7 @@ def plan(
     Exit 2 when the SQL of an experiment is wrong, or selects nothing, as far as that is known yet.
     Time and storage are measured, by parts in the store or by --calibrate, or said to be unknown.
     """
-    with reported(dag, overrides, limit, store):
+    with reported("plan", dag, overrides, limit, store, as_json) as call:
         from pipeline.dag.graph import fingerprinted
         from pipeline.engine.machine import planned_gpus
         from pipeline.engine.progress import Reporter
@@ -203,7 +223,7 @@ def plan(
         from pipeline.setup.model_needs import unpinned_lines
         from pipeline.store.parts import Store
 
-        draft = _read(dag, overrides, limit)
+        draft = _read(call.dag, overrides, limit)
         looked = look_at(fingerprinted(draft), Store(store))
         graph, changes = looked.graph, looked.changes
         for line in [] if as_json else looked.lines:
@@ -215,10 +235,12 @@ def plan(
         rates = None
         if calibrate:
             with Reporter() as reporter:
-                rates = estimate.calibrate(dag, overrides or [], reporter)
+                rates = estimate.calibrate(call.dag, overrides or [], reporter)
         steps = make_plan(graph, Store(store), count, rates, changes)
         if as_json:
-            print_json({"nodes": [vars(step) for step in steps], "labels": looked.labels})
+            layout, mapped = as_tables(looked.labels)
+            tables = {"nodes": [vars(step) for step in steps], **mapped}
+            call.answer(tables, workers=count, layout=layout)
         else:
             print_plan(steps, count)
         for line in unpinned_lines(draft):
@@ -227,23 +249,23 @@ def plan(
 
 @app.command()
 def status(
-    dag: DagArgument,
+    dag: DagArgument = None,
     limit: LimitOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
     """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
-    with reported(dag, overrides, limit, store):
-        from pipeline.store import lost_lock
+    with reported("status", dag, overrides, limit, store, as_json) as call:
+        from pipeline.query.open_store import tables
         from pipeline.store.parts import Store
         from pipeline.store.totals import totals
 
-        graph = _load(dag, overrides, limit)
-        lost_lock.check(graph, Store(store))
-        found = totals(graph, Store(store), list(graph.nodes.values()))
+        graph, cache = _load(call.dag, overrides, limit), Store(store)
+        tables(graph, cache)  # that there is something, and no lock is missing
+        found = totals(graph, cache, list(graph.nodes.values()))
         if as_json:
-            print_json([vars(total) for total in found])
+            call.answer({"nodes": [vars(total) for total in found]})
         else:
             print_totals(found)
 
@@ -257,7 +279,7 @@ app.command()(db)
 
 @app.command()
 def train(
-    dag: DagArgument,
+    dag: DagArgument = None,
     experiment: Annotated[
         str | None, typer.Argument(help="One experiment of the DAG (default: all).")
     ] = None,
@@ -274,12 +296,14 @@ def train(
 
     Selected images that are not computed yet are an error, unless --partial.
     """
-    with reported(dag, overrides, limit, store) as addressed:
+    if dag and not experiment and not is_dag(dag) and dags_here():
+        dag, experiment = None, dag  # `item train EXPERIMENT`, of the DAG in this folder
+    with reported("train", dag, overrides, limit, store, as_json) as call:
         from pipeline.head.vectors.memory import parse
         from pipeline.store.parts import Store
 
         allowed = parse(memory)
-        graph = _load(dag, overrides, limit)
+        graph = _load(call.dag, overrides, limit)
         if experiment and experiment not in graph.experiments:
             hint = nearest(experiment, graph.experiments)
             raise UserError(f"there is no experiment '{experiment}'", str(graph.path), hint)
@@ -290,9 +314,9 @@ def train(
             graph = replace(graph, experiments=_partial(graph))
         cache = Store(store)
         measured = run_experiments(graph, cache, names, allowed, again=True, quiet=as_json)
-        audited = brief(graph, cache, addressed, quiet=as_json)
+        audited = brief(graph, cache, call, quiet=as_json)
         if as_json:
-            print_json({"experiments": measured, "audit": audited})
+            call.answer({**measured, "audit": audited})
 
 
 def _partial(graph: "Dag") -> "dict[str, Experiment]":
@@ -303,7 +327,7 @@ def _partial(graph: "Dag") -> "dict[str, Experiment]":
 
 @app.command()
 def doctor(
-    dag: Annotated[str | None, typer.Argument(help="Check what this DAG needs, too.")] = None,
+    dag: DagArgument = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Look at the models' files, load none.")
     ] = False,
@@ -316,58 +340,25 @@ def doctor(
     Every model whose files are complete is loaded, unless --quick. Exit 2 when anything is missing,
     a GPU that the DAG asks for included.
     """
-    with reported(dag, overrides, store=store) as addressed:
+    here = dags_here() if dag is None else []
+    dag = here[0] if len(here) == 1 else dag
+    with reported("doctor", dag, overrides, None, store, as_json, needs_dag=False) as call:
         from pipeline.setup.doctor import examine
 
         checks = examine(dag, overrides, store, load=not quick)
-        checks = [replace(one, hint=one.hint and addressed(one.hint)) for one in checks]
+        checks = [replace(one, hint=one.hint and call.addressed(one.hint)) for one in checks]
+        code = 0 if all(check.ok for check in checks) else USAGE
         if as_json:
-            print_json([vars(check) for check in checks])
+            call.answer({"checks": [vars(check) for check in checks]}, code)
         else:
             print_checks(checks)
-        if not all(check.ok for check in checks):
-            raise typer.Exit(USAGE)
+        if len(here) > 1:
+            say(f"no DAG was checked; there are {', '.join(here)}: name one", err=True)
+        if code:
+            raise typer.Exit(code)
 
 
-@app.command()
-def gc(
-    dags: Annotated[list[str], typer.Argument(help="All DAGs whose caches are to be kept.")],
-    delete: Annotated[bool, typer.Option(help="Delete; without it, only list.")] = False,
-    overrides: SetOption = None,
-    limit: LimitOption = None,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """List (or delete) cached nodes that none of these DAGs uses, and parts that nothing asks for.
-
-    Such parts are of variants that none of them names, or of images that no listing has.
-    """
-    with reported():
-        from pipeline.corpus.variants import tag
-        from pipeline.store import lost_lock
-        from pipeline.store.parts import Store
-        from pipeline.store.upkeep import garbage
-
-        cache = Store(store)
-        kept: dict[str, set[str]] = {}
-        for dag in dags:
-            graph = _load(dag, overrides, limit)
-            lost_lock.check(graph, cache)  # without its lock a DAG does not know its own cache
-            for node in graph.nodes.values():
-                tags = (tag(name) for name in graph.corpus.splits_of)
-                kept.setdefault(node.folder, set()).update(tags)
-        unused = garbage.unused(cache, kept)
-        rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
-        print_rows(("node folder", "what", "size"), rows)
-        if delete:
-            for one in unused:
-                garbage.delete(cache, one)
-        folders = sum(one.parts is None for one in unused)
-        total = sum(one.bytes for one in unused) / 1e6
-        done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
-        say(
-            f"{folders} node folders, and parts of {len(unused) - folders} others, "
-            f"{total:.1f} MB {done}"
-        )
+app.command()(gc)
 
 
 def main() -> None:

@@ -1,15 +1,15 @@
 """`item audit`: does a corpus give its labels away? In brief at the end of run and train, too."""
 
 import os
-import textwrap
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import FAILED_ROWS, print_json, reported, say
+from pipeline.cli.call import FAILED_ROWS, Call, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -28,12 +28,9 @@ if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
     from pipeline.store.parts import Store
 
-_PAIRS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
-_WIDTH = 80  # columns of what is printed, on whatever
-
 
 def audit(
-    dag: DagArgument,
+    dag: DagArgument = None,
     near: Annotated[
         bool,
         typer.Option(
@@ -48,8 +45,8 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the near-duplicates of two splits, generators or labels: .csv, .json or "
-            ".parquet.",
+            help="Write the near-duplicates of two splits, generators or labels: .csv, .parquet, "
+            ".json, .md or .txt.",
         ),
     ] = None,
     by_generator: Annotated[
@@ -70,40 +67,33 @@ def audit(
     splits? Each check has a figure, a verdict (ok, look, leak) and what to do. Nothing is changed,
     and no image is opened.
     """
-    with reported(dag, overrides, limit, store) as addressed:
+    with reported("audit", dag, overrides, limit, store, as_json) as call:
         from pipeline.dag.graph import load
+        from pipeline.output.formats import chosen
+        from pipeline.store.outside import check_outside
         from pipeline.store.parts import Store
 
-        if pairs:
-            _check_pairs(pairs, near)
-        graph, cache = load(dag, limited(overrides, limit)), Store(store)
+        if pairs and not near:
+            raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
+        if pairs and (pairs.is_dir() or not os.access(pairs.parent, os.W_OK)):
+            raise UserError(
+                "the pairs cannot be written",
+                str(pairs),
+                "give --pairs a file in a folder that exists and can be written",
+            )
+        chosen(None, pairs)  # a wrong suffix is said before anything is looked at
+        check_outside(pairs, store, "--pairs")
+        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
         findings = _audited(graph, cache, near, cosine, pairs)
+        code = FAILED_ROWS if strict and any(one.verdict == "leak" for one in findings) else 0
         if as_json:
-            print_json([one.plain() for one in findings])
+            call.answer({"audit": [one.plain() for one in findings]}, code)
         else:
-            _print(findings, addressed)
+            _print(findings, call)
             if by_generator:
                 _print_generators(findings)
-        if strict and any(one.verdict == "leak" for one in findings):
-            raise typer.Exit(FAILED_ROWS)
-
-
-def _check_pairs(pairs: Path, near: bool) -> None:
-    """Whether the pairs can be asked for and written, before they are looked for."""
-    if not near:
-        raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
-    if pairs.suffix not in _PAIRS:
-        raise UserError(
-            f"--pairs cannot tell what to write from '{pairs.suffix}'",
-            str(pairs),
-            f"end the name with one of {', '.join(_PAIRS)}",
-        )
-    if pairs.is_dir() or not os.access(pairs.parent, os.W_OK):
-        raise UserError(
-            "the pairs cannot be written",
-            str(pairs),
-            "give --pairs a file in a folder that exists and can be written",
-        )
+        if code:
+            raise typer.Exit(code)
 
 
 def _audited(
@@ -111,8 +101,8 @@ def _audited(
 ) -> "list[Finding]":
     """All findings; says what is not computed yet, and writes the pairs if they are asked for."""
     from pipeline.audit.audit import audit as audited
+    from pipeline.output.formats import chosen, deliver
     from pipeline.plan.missing_parts import gaps
-    from pipeline.query.answers import deliver
     from pipeline.query.open_store import connect
 
     read = {graph.nodes[gap.node].stage.output: gap for gap in gaps(graph, cache)}
@@ -121,15 +111,13 @@ def _audited(
 
     def keep(found: "pa.Table") -> None:
         if pairs:
-            deliver(found, _PAIRS[pairs.suffix], pairs)
+            deliver(found, chosen(None, pairs), pairs)
 
     with connect(graph, cache, runs=False) as connection:
         return audited(connection, graph, near, cosine, partial(say, err=True), keep)
 
 
-def brief(
-    graph: "Dag", cache: "Store", addressed: Callable[[str], str], quiet: bool
-) -> list[dict[str, object]]:
+def brief(graph: "Dag", cache: "Store", call: Call, quiet: bool) -> list[dict[str, object]]:
     """The findings at the end of a run, printed unless `quiet`: what is no `ok`, and how many are.
 
     Nothing, where the store has nothing to look at yet.
@@ -144,64 +132,58 @@ def brief(
         found = kept.at_hand(graph, cache, lambda: connect(graph, cache, runs=False))
     except (UserError, duckdb.Error) as error:  # another run may replace a part that is read
         why = error.what if isinstance(error, UserError) else str(error)
-        say(addressed(f"audit: not made: {why}; `item audit DAG` asks again"), err=True)
+        say(call.addressed(f"audit: not made: {why}; `item audit DAG` asks again"), err=True)
         return []  # what was computed and trained stands
     if not quiet:
         for one in found:
             if one.verdict in ("look", "leak"):
                 say(f"{one.verdict}: {one.check}: {one.figure}")
-        say(
-            addressed(f"audit: {summary(found)} (near-duplicates not looked for): `item audit DAG`")
-        )
+        said = f"audit: {summary(found)} (near-duplicates not looked for): `item audit DAG`"
+        say(call.addressed(said))
     return [one.plain() for one in found]
 
 
-def _print(findings: "Sequence[Finding]", addressed: Callable[[str], str]) -> None:
-    """A row a check; below it what differs, and behind an arrow what to do.
+def _notes(findings: "Sequence[Finding]") -> list[tuple[str, str]]:
+    """What each check has seen, and its advice.
 
     What the checks after each other cannot judge for one reason has it once, below the last.
     """
+    found = []
+    for one, later in zip(findings, [*findings[1:], None], strict=True):
+        alike = later and "not judged" == one.verdict == later.verdict
+        same = alike and one.advice == later.advice
+        found.append(("", "") if same else (one.seen, one.advice))
+    return found
+
+
+def _print(findings: "Sequence[Finding]", call: Call) -> None:
+    """A row a check; below it what differs, and behind an arrow what to do."""
     from pipeline.audit.finding import VERDICTS, summary
+    from pipeline.output.table import folded, width_of
 
+    screen = width_of(sys.stdout)
     widths = max(map(len, VERDICTS)), max(len(one.check) for one in findings)
-    _row(widths, "verdict", "check", "figure")
-    _row(widths, *("-" * width for width in (*widths, _WIDTH - sum(widths) - 4)))
-    below = " " * (widths[0] + 2)
-    after = [*findings[1:], None]
-    for one, later in zip(findings, after, strict=True):
-        _row(widths, one.verdict, one.check, one.figure)
-        if later and "not judged" == one.verdict == later.verdict and one.advice == later.advice:
-            continue
-        if one.seen:
-            say(_folded(one.seen, f"{below}  "))
-        if one.advice:
-            say(_folded(addressed(one.advice), f"{below}-> ", f"{below}   "))
+    start, below = " " * (sum(widths) + 4), " " * (widths[0] + 2)
+    rows = [("verdict", "check", "figure"), ("-" * widths[0], "-" * widths[1], "-" * 6)]
+    rows += [(one.verdict, one.check, one.figure) for one in findings]
+    notes = [("", ""), ("", ""), *_notes(findings)]
+    for (verdict, check, figure), (seen, advice) in zip(rows, notes, strict=True):
+        first = f"{verdict:<{widths[0]}}  {check:<{widths[1]}}  "
+        lines = folded(figure, screen, first, start)
+        if seen:
+            lines += folded(seen, screen, f"{below}  ", f"{below}  ")
+        if advice:
+            lines += folded(call.addressed(advice), screen, f"{below}-> ", f"{below}   ")
+        for line in lines:
+            say(line)
     say(summary(findings))
-
-
-def _row(widths: tuple[int, int], verdict: str, check: str, figure: str) -> None:
-    first = f"{verdict:<{widths[0]}}  {check:<{widths[1]}}  "
-    say(_folded(figure, first, " " * len(first)))
-
-
-def _folded(text: str, first: str, later: str | None = None) -> str:
-    """Text in lines of `_WIDTH`; a number stays with its sign."""
-    joined = textwrap.fill(
-        text.replace(" %", "\u00a0%"),
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=first if later is None else later,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    return joined.replace("\u00a0%", " %")
 
 
 def _print_generators(findings: "Sequence[Finding]") -> None:
     """How well each check tells the label of each generator's images, as AUROC."""
     import pyarrow as pa
 
-    from pipeline.query.answers import deliver
+    from pipeline.output.formats import deliver
 
     rows: dict[str, dict[str, object]] = {}
     for one in findings:

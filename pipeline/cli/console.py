@@ -1,17 +1,10 @@
-"""What the commands print: messages, exit codes, aligned rows."""
+"""What the commands print for people: tables, and what is to be said below them."""
 
-import json
-import re
-import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from pipeline.cli.options import DEFAULT_STORE
-from pipeline.errors import UserError, visible
+from pipeline.cli.call import say
 
 if TYPE_CHECKING:
     from pipeline.plan.plan import Step
@@ -19,78 +12,6 @@ if TYPE_CHECKING:
     from pipeline.setup.fetch import Model
     from pipeline.setup.finding import Check
     from pipeline.store.totals import NodeTotal
-
-_DUCKDB_INTERRUPTED = "Query interrupted"  # what it makes of Ctrl-C while it answers
-FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
-# a command in a message: what comes before a DAG's name, and what may follow it
-_ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|models fetch)) DAG\b")
-
-
-def say(text: str = "", err: bool = False) -> None:
-    """Prints lines, with `err` on stderr; names and captions as a terminal may have them."""
-    typer.echo(visible(text), err=err)
-
-
-@contextmanager
-def reported(
-    dag: str | None = None,
-    overrides: list[str] | None = None,
-    limit: int | None = None,
-    store: Path = DEFAULT_STORE,
-) -> Iterator[Callable[[str], str]]:
-    """Turns UserErrors and Ctrl-C into messages and exit codes; a bug keeps its traceback.
-
-    Given what the command was given, advice names it: yields `addressed` of these.
-    """
-
-    def of_command(message: str) -> str:
-        return addressed(message, dag, overrides, limit, store)
-
-    try:
-        yield of_command
-    except UserError as error:
-        say(f"error: {of_command(str(error))}", err=True)
-        raise typer.Exit(USAGE) from None
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and str(error) != _DUCKDB_INTERRUPTED:
-            raise
-        say(
-            "\ninterrupted: finished parts and saved runs are kept; run the same command to go on",
-            err=True,
-        )
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def addressed(
-    message: str,
-    dag: str | None,
-    overrides: list[str] | None = None,
-    limit: int | None = None,
-    store: Path = DEFAULT_STORE,
-) -> str:
-    """A message whose advice (`item run DAG …`) names the DAG, with these --set, --limit, --store.
-
-    So it can be copied, and does what it says.
-    """
-    if dag is None:
-        return message
-    same = [dag]
-    for override in overrides or []:
-        same += ["--set", override]
-    cached = ["--limit", str(limit)] if limit else []  # only commands on a store have these two
-    if store != DEFAULT_STORE:
-        cached += ["--store", str(store)]
-
-    def address(match: re.Match[str]) -> str:
-        words = same if match[1] == "item models fetch" else [*same, *cached]
-        return f"{match[1]} {shlex.join(words)}"
-
-    return _ADVISED.sub(address, message)
-
-
-def print_json(value: object) -> None:
-    """Plain values as indented JSON."""
-    typer.echo(json.dumps(value, indent=1))
 
 
 def print_totals(totals: "list[NodeTotal]") -> None:
@@ -124,12 +45,21 @@ def print_totals(totals: "list[NodeTotal]") -> None:
 
 def print_checks(checks: "list[Check]") -> None:
     """Findings of the doctor, with what to do next (or what is worth knowing) below each."""
+    from pipeline.output.table import folded, width_of
+
+    screen = width_of(sys.stdout)
     width = max(len(check.what) for check in checks)
+    if screen is not None:
+        width = min(width, screen // 3)
+    below = " " * (6 + width + 2)
     for check in checks:
         mark = "NO" if not check.ok else "note" if check.hint else "ok"
-        say(f"{mark:<4}  {check.what:<{width}}  {check.found}")
+        first = f"{mark:<4}  {check.what:<{width}}  "
+        for line in folded(check.found, screen, first, below):
+            say(line)
         if check.hint:
-            say(f"      {'':<{width}}  -> {check.hint}")
+            for line in folded(check.hint, screen, f"{below}-> ", f"{below}   "):
+                say(line)
     bad = sum(not check.ok for check in checks)
     say(f"{bad} of {len(checks)} checks failed" if bad else "all is well")
 
@@ -142,7 +72,7 @@ def print_models(models: "list[Model]") -> None:
         else (m.name, m.state, "", "", "", "")
         for m in models
     ]
-    print_rows(("model", "", "revision", "size", "licence", "where"), rows)
+    print_rows(("model", "state", "revision", "size", "licence", "where"), rows)
     for model in models:
         if model.state == "missing":
             say(f"{model.name}: {model.problem}\n  next:  {model.hint}", err=True)
@@ -156,7 +86,8 @@ def print_plan(steps: "list[Step]", workers: int) -> None:
     for s in steps:
         cost = (duration(s.seconds), "unknown" if s.bytes is None else f"{s.bytes / 1e6:.1f}")
         rows.append((s.node, s.stage, f"{s.parts_done}/{s.parts}", s.images, *cost, s.reason))
-    print_rows(("node", "stage", "parts", "images to do", "time", "MB", "why"), rows)
+    header = ("node", "stage", "parts", "images to do", "time", "MB", "why")
+    print_rows(header, rows, first=("node", "images to do", "time", "why"))
     seconds = sum(step.seconds or 0 for step in steps)
     size = sum(step.bytes or 0 for step in steps) / 1e6
     unknown = [step.node for step in steps if step.seconds is None]
@@ -181,14 +112,18 @@ def print_queries(queries: "list[NamedQuery]") -> None:
     print_rows(("name", "question", "a row is"), rows)
 
 
-def print_rows(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """Aligned text: numbers to the right, the last column unbounded."""
-    cells = [header, *[tuple(str(value) for value in row) for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    numeric = [bool(rows) and all(isinstance(r[i], int) for r in rows) for i in range(len(header))]
-    for row in cells:
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ]
-        say("  ".join(parts).rstrip())
+def print_rows(
+    header: tuple[str, ...], rows: list[tuple[object, ...]], first: Sequence[str] = ()
+) -> None:
+    """A table: whole numbers to the right. `first`: the columns to keep where room is short."""
+    import pyarrow as pa
+
+    from pipeline.output.table import show
+
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    whole = [bool(rows) and all(isinstance(value, int) for value in one) for one in columns]
+    arrays = [
+        pa.array(one, pa.int64()) if numbers else pa.array(map(str, one), pa.string())
+        for one, numbers in zip(columns, whole, strict=True)
+    ]
+    show(pa.table(arrays, names=list(header)), sys.stdout, first, count=False)

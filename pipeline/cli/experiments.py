@@ -1,11 +1,12 @@
 """The experiments of a DAG, run and shown: what `item train`, and the end of `item run`, do."""
 
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.console import say
+from pipeline.cli.call import say
 from pipeline.engine.stop import Stop, Stopped
 from pipeline.errors import UserError
 
@@ -44,6 +45,13 @@ def look_at(graph: "Dag", cache: "Store") -> Looked:
     return Looked(graph, compare(graph, cache, found), whole.plain(), lines, warnings)
 
 
+def as_tables(labels: dict[str, Any] | None) -> tuple[str | None, dict[str, list[dict[str, Any]]]]:
+    """How paths are read, for --json: the layout, and tables; None where nothing new was read."""
+    if labels is None:
+        return None, {"labels": [], "misfits": []}
+    return labels["layout"], {"labels": labels["mapping"], "misfits": labels["misfits"]}
+
+
 def bind_experiments(graph: "Dag", cache: "Store", changes: "Changes") -> None:
     """Checks the experiments before anything is computed: SQL (`pipeline.head.rows.bind`), files.
 
@@ -66,17 +74,20 @@ def run_experiments(
     again: bool,
     quiet: bool,
     stop: Stop | None = None,
-) -> dict[str, dict[str, object]]:
-    """Run folder, metrics and means of each experiment; `experiments`, `runs` of these if several.
+) -> dict[str, list[dict[str, Any]]]:
+    """The tables `runs`, `metrics`, `means` and `differences` of the experiments, in their order.
 
     `memory`: bytes that vectors may take; None: the default. Unless `again`, a run that these very
     inputs gave before is read back. The tables are printed unless `quiet`. None is begun once
     `stop` is asked, and a signal to stop ends the one that goes on: it is not among the answers.
     """
+    from pipeline.head.report.study_table import plain_tables, render_study
+
+    measured = plain_tables({})
     if not names:
-        return {}
+        return measured
     from pipeline.head.experiment_runs import run_study
-    from pipeline.head.report.study_table import plain_values, render_study
+    from pipeline.output.table import width_of
     from pipeline.plan.missing_parts import lacking_variants
     from pipeline.query.open_store import connect
     from pipeline.store.contents import asked
@@ -86,7 +97,6 @@ def run_experiments(
     check_not_stale(cache, list(graph.nodes.values()), asked(graph, cache))
     # of all nodes: a run may read any of them through the views, whatever they are called
     fingerprints = {node.name: node.fingerprint for node in graph.nodes.values()}
-    measured: dict[str, dict[str, object]] = {}
     lacking = lacking_variants(graph, cache)
     for name in names:
         if lacking and graph.experiments[name].reads_variants:
@@ -108,9 +118,10 @@ def run_experiments(
                 )
         except Stopped:
             break
-        measured[name] = plain_values(study)
+        for table, rows in plain_tables(study).items():
+            measured[table] += rows
         if not quiet:
-            say(render_study(study))
+            say(render_study(study, width_of(sys.stdout)))
     return measured
 
 

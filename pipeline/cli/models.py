@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import FAILED_ROWS, print_json, print_models, reported, say
-from pipeline.cli.options import DagArgument, JsonOption, SetOption
+from pipeline.cli.call import FAILED_ROWS, reported, say
+from pipeline.cli.console import print_models
+from pipeline.cli.options import DEFAULT_STORE, DagArgument, JsonOption, SetOption
 
 models = typer.Typer(help="The models that a DAG needs.", no_args_is_help=True)
 
@@ -18,7 +19,7 @@ def _models() -> None:
 
 @models.command("fetch")
 def models_fetch(
-    dag: DagArgument,
+    dag: DagArgument = None,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Lock the hub's present revisions instead.")
     ] = False,
@@ -34,18 +35,22 @@ def models_fetch(
     downloaded again. The lock of a shipped DAG goes into the current folder. Exit 1 when a model
     could not be had.
     """
-    with reported(dag, overrides):
+    with reported("models fetch", dag, overrides, None, None, as_json) as call:
         from pipeline.dag.graph import read
         from pipeline.setup.fetch import fetch
+        from pipeline.store.outside import check_outside
 
         places = [f"lock={lock}"] if lock else []
-        draft = read(dag, [*(overrides or []), *places], new_lock=True)
+        draft = read(call.dag, [*(overrides or []), *places], new_lock=True)
+        check_outside(draft.lock.path, DEFAULT_STORE, "lock")
         found = fetch(draft, lambda line: say(line, err=True), upgrade)
+        code = FAILED_ROWS if any(model.state == "missing" for model in found) else 0
         if as_json:
-            print_json({"lock": str(draft.lock.path), "models": [vars(model) for model in found]})
+            rows = [vars(model) for model in found]
+            call.answer({"models": rows}, code, lock=str(draft.lock.path))
         else:
             print_models(found)
             if draft.lock.path.exists():
                 say(f"revisions are in {draft.lock.path}")
-        if any(model.state == "missing" for model in found):
-            raise typer.Exit(FAILED_ROWS)
+        if code:
+            raise typer.Exit(code)

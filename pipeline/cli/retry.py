@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import print_json, print_rows, reported, say
+from pipeline.cli.call import reported, say
+from pipeline.cli.console import print_rows
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -17,7 +18,7 @@ from pipeline.cli.options import (
 
 
 def retry(
-    dag: DagArgument,
+    dag: DagArgument = None,
     node: Annotated[
         str | None, typer.Option(metavar="NODE", help="Of this node alone (default: of all).")
     ] = None,
@@ -33,20 +34,21 @@ def retry(
 
     What failed for now (a disk, a network, memory: `transient: …`) every run tries again by itself.
     """
-    with reported(dag, overrides, limit, store) as addressed:
+    with reported("retry", dag, overrides, limit, store, as_json) as call:
         from pipeline.dag.graph import load
         from pipeline.query.open_store import tables
         from pipeline.store.parts import Store
         from pipeline.store.upkeep.retry import forget
 
-        graph, cache = load(dag, limited(overrides, limit)), Store(store)
+        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
         tables(graph, cache)  # that there is something, and no lock is missing
         nodes = [graph.node(node)] if node else list(graph.nodes.values())
         found = {name: n for name, n in forget(graph, cache, nodes, error).items() if n}
         if as_json:
-            print_json(found)
+            rows = [{"node": name, "rows_forgotten": n} for name, n in found.items()]
+            call.answer({"nodes": rows})
         elif found:
             print_rows(("node", "failed rows forgotten"), list(found.items()))
-            say(addressed("`item run DAG` computes them anew"))
+            say(call.addressed("`item run DAG` computes them anew"))
         else:
             say("no failed row is like that")

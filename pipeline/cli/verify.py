@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.console import FAILED_ROWS, print_json, reported, say
+from pipeline.cli.call import FAILED_ROWS, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
@@ -17,7 +17,7 @@ from pipeline.cli.options import (
 
 
 def verify(
-    dag: DagArgument,
+    dag: DagArgument = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Set bad parts aside: the next run computes them anew.")
     ] = False,
@@ -31,14 +31,14 @@ def verify(
     Checksums of every byte, columns, ids, inputs, vectors; what needs no model is computed again
     for a sample. Exit 1 when a part is bad, unless --fix has set all such parts aside.
     """
-    with reported(dag, overrides, limit, store) as addressed:
+    with reported("verify", dag, overrides, limit, store, as_json) as call:
         from pipeline.dag.graph import load
         from pipeline.query.open_store import tables
         from pipeline.store.parts import Store
         from pipeline.store.upkeep.verify import set_aside
         from pipeline.store.upkeep.verify import verify as verified
 
-        graph, cache = load(dag, limited(overrides, limit)), Store(store)
+        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
         tables(graph, cache)  # that there is something to verify, and no lock is missing
         faults, parts, size = [], 0, 0
         for path, found in verified(graph, cache):
@@ -48,16 +48,18 @@ def verify(
                 say(f"{fault.node}: {fault.path}: {fault.why}", err=True)
         aside = set_aside(cache, faults) if fix and faults else []
         bad = len({fault.path for fault in faults})
+        code = FAILED_ROWS if bad and not aside else 0
         if as_json:
             each = [{"node": one.node, "path": str(one.path), "why": one.why} for one in faults]
             aside_paths = [str(path) for path in aside]
-            print_json({"parts": parts, "bytes": size, "faults": each, "set_aside": aside_paths})
+            facts = {"parts": parts, "bytes": size, "set_aside": aside_paths}
+            call.answer({"faults": each}, code, **facts)
         else:
             say(f"{parts:,} parts, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
             if aside:
                 say(f"set aside in {cache.aside}")
             if bad:
                 hint = "`item run DAG` computes them anew" if aside else "--fix sets them aside"
-                say(addressed(hint))
-        if bad and not aside:
-            raise typer.Exit(FAILED_ROWS)
+                say(call.addressed(hint))
+        if code:
+            raise typer.Exit(code)

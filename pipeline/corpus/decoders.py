@@ -13,6 +13,7 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from threading import Lock, Thread
 from typing import Any
@@ -24,6 +25,7 @@ from pipeline.corpus.blocks import Blocks, Place, Writer, attached, looked_at
 from pipeline.corpus.file_facts import ImageError
 from pipeline.corpus.sources.read import together
 from pipeline.corpus.upright import Row, attempt, content, picture
+from pipeline.shipped import imported_from_here
 
 COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads decode everywhere
 
@@ -97,6 +99,8 @@ class Decoders:
     def __init__(self, count: int):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__, *_IMPORTED])
+        with imported_from_here():  # the server looks in the current folder otherwise
+            forkserver.ensure_running()
         self.count = count
         self._pool = ProcessPoolExecutor(count, context, _begin)
         self._prepared, self._pictures = Blocks(), Blocks()

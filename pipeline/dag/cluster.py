@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from pipeline.errors import nearest
-from pipeline.spec import Parameters
+from pipeline.spec import Parameters, TypedPath
 
 DEVICE_THREADS = 2  # parts under way in a device worker: one on the device, one read or committed
 
@@ -38,7 +38,7 @@ OneOrAuto = Annotated[int | Literal["auto"], BeforeValidator(_or_auto(1))]
 NoneOrAuto = Annotated[int | Literal["auto"], BeforeValidator(_or_auto(0))]
 Word = Annotated[str, Field(pattern=r"^[^\s'\"\\$`;&|<>]+$")]  # goes into a shell's command line
 Walltime = Annotated[Word, BeforeValidator(_quoted)]
-Shared = Annotated[str, Field(validate_default=True), AfterValidator(_absolute)]
+Shared = Annotated[str, Field(validate_default=True), AfterValidator(_absolute), TypedPath()]
 
 
 class Local(Parameters):

@@ -76,6 +76,7 @@ from pydantic import (
 from pipeline.corpus.variants import CLEAN, parse
 from pipeline.dag.inputs import BASELINES, MATRICES, Ways, embedding_of, in_words, way, ways_of
 from pipeline.errors import nearest
+from pipeline.spec import TypedPath
 
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Variant = Annotated[str, AfterValidator(lambda name: name if parse(name) else CLEAN)]
@@ -139,7 +140,9 @@ class Experiment(_Frozen):
     baselines: tuple[Baseline, ...] = tuple(BASELINES)  # those that the DAG's tables allow
     compare_to: tuple[str, ...] = ("linear probe",)  # the methods that the differences are from
     probes: dict[str, str] = Field(default_factory=dict)  # row -> node of image embeddings
-    foreign: dict[str, str] = Field(default_factory=dict)  # row -> file of a linear head
+    foreign: dict[str, Annotated[str, TypedPath()]] = Field(
+        default_factory=dict
+    )  # row -> file of a linear head
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="before")

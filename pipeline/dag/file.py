@@ -24,11 +24,10 @@ from pipeline.corpus.sources.source import AUTO, Source
 from pipeline.corpus.sources.source import KINDS as SOURCES
 from pipeline.dag.cluster import KINDS, Cluster, Local, with_kind
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.overrides import override
 from pipeline.errors import UserError, nearest
 from pipeline.shipped import folder
-from pipeline.spec import Parameters
-
-_SECTIONS = ("name", "corpus", "cluster", "experiments", "max_failed_share", "lock")
+from pipeline.spec import Parameters, TypedPath
 
 
 class Corpus(Parameters):
@@ -38,7 +37,7 @@ class Corpus(Parameters):
     what of an image (`corpus.sources.fields.ROLES`), and `labels`: what a value of the label means.
     """
 
-    root: str
+    root: Annotated[str, TypedPath()]
     source: Literal[SOURCES] = AUTO
     columns: dict[str, str | None] = Field(default_factory=dict)
     labels: dict[str, Literal["real", "fake"]] = Field(default_factory=dict)
@@ -136,7 +135,9 @@ class DagFile(Parameters):
     experiments: dict[str, Experiment] = Field(default_factory=dict)
     cluster: Cluster = Local()
     max_failed_share: float = Field(0.01, ge=0, le=1)
-    lock: str | None = None  # the lock file's place, when it is not the usual one
+    lock: Annotated[str | None, TypedPath()] = (
+        None  # the lock file's place, when it is not the usual one
+    )
 
     @field_validator("cluster", mode="before")
     @classmethod
@@ -190,7 +191,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read(path: Path, overrides: list[str] | None = None) -> DagFile:
-    """The validated DAG file. `overrides` are `key.path=value` strings; values are YAML.
+    """The validated DAG file. `overrides` are `key.path=value`: see `pipeline.dag.overrides`.
 
     Paths in the file are relative to the file, paths in overrides to the current folder.
     """
@@ -208,44 +209,9 @@ def read(path: Path, overrides: list[str] | None = None) -> DagFile:
     # each node gets its own copy: YAML anchors share one mapping, an override must not leak
     raw = {key: deepcopy(value) for key, value in raw.items()}
     raw["nodes"] = {name: deepcopy(node) for name, node in raw["nodes"].items()}
-    for override in overrides or []:
-        _override(raw, override)
+    for text in overrides or []:
+        override(raw, text, DagFile)
     return validate(DagFile, raw, path.resolve().parent, str(path))
-
-
-def _override(raw: dict[str, Any], text: str) -> None:
-    key, equals, value_text = text.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {text}: expected key.path=value", hint="e.g. captions.num_beams=1")
-    steps = key.split(".")
-    if steps[0] == "nodes":
-        steps = steps[1:] or [""]
-    if steps[0] in _SECTIONS:
-        target: Any = raw
-    elif steps[0] in raw["nodes"]:
-        target = raw["nodes"]
-    else:
-        known = [*_SECTIONS, *raw["nodes"]]
-        raise UserError(f"--set {text}: there is no '{steps[0]}'", hint=nearest(steps[0], known))
-    for step in steps[:-1]:
-        target = target.setdefault(step, {})
-        if not isinstance(target, dict):
-            raise UserError(f"--set {text}: '{step}' is a value, not a mapping")
-    try:
-        value = yaml.safe_load(value_text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text}: the value is not valid YAML: {error}") from None
-    target[steps[-1]] = _from_here(key, value)
-
-
-def _from_here(key: str, value: Any) -> Any:
-    """A path typed on the command line is relative to the folder it was typed in."""
-    if not isinstance(value, str) or "://" in value:
-        return value
-    path = value.removeprefix("local-dir:")
-    if key in ("corpus.root", "lock") or value != path or path.startswith(("./", "../", "~")):
-        return value[: len(value) - len(path)] + str(Path(path).expanduser().resolve())
-    return value
 
 
 def validate(model: type[Any], raw: Any, base: Path, where: str, **context: Any) -> Any:

@@ -13,7 +13,7 @@ from pipeline.dag import file as config
 from pipeline.dag import lock as locks
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
-from pipeline.shipped import folder
+from pipeline.shipped import folder, portable
 from pipeline.spec import Parameters, Stage, output_parameters
 from pipeline.stages.registry import BY_TABLE, MODULES, for_table, get_stage
 from pipeline.tables import COLUMNS
@@ -130,7 +130,7 @@ def fingerprinted(draft: Draft) -> Dag:
     for implicit in _IMPLICIT:
         stage = get_stage(implicit)
         # of the corpus nothing is in what is computed, but everything in the list of its files
-        listed = {"root": file.corpus.root, "limit": file.corpus.limit}
+        listed = {"root": portable(file.corpus.root), "limit": file.corpus.limit}
         place = listed if implicit == "listing" else {}
         parameters = _corpus_parameters(stage, file)
         nodes[implicit] = _place(implicit, stage, {}, parameters, nodes, place)

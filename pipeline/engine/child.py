@@ -20,6 +20,7 @@ from pipeline import pulse
 from pipeline.corpus import decoders
 from pipeline.engine.health import durations
 from pipeline.errors import UserError
+from pipeline.shipped import importable
 from pipeline.spec import Parameters, Stage
 from pipeline.stages.registry import get_stage
 
@@ -96,7 +97,8 @@ def run(
                     stdout=words,
                     stderr=words,
                     start_new_session=True,  # so that whatever it starts ends with it
-                    env={**os.environ, decoders.COUNT: "0"},  # threads decode: few images
+                    # threads decode: few images
+                    env={**os.environ, **importable(), decoders.COUNT: "0"},
                 )
                 try:
                     _await(process, folder, patience.loading, patience.seconds(share))

@@ -27,11 +27,7 @@ def tables(
     lost_lock.check(graph, cache)
     names = {one.part for one in (outline(graph, cache) if found is None else found)}
     if not names:
-        raise UserError(
-            f"the store has nothing of '{graph.name}' yet",
-            str(cache.root),
-            f"run `item run {graph.path}` first, or give its --store, --set and --limit",
-        )
+        raise _nothing(graph, cache)
     return {
         node.name: (
             node.stage.output,
@@ -39,6 +35,20 @@ def tables(
         )
         for node in graph.nodes.values()
     }
+
+
+def _nothing(graph: "Dag", cache: "Store") -> UserError:
+    """Why there is nothing to ask: no store at all, or one of the same DAG on other images."""
+    hint = f"run `item run {graph.path}` first, or give its --store, --set and --limit"
+    others = [one for one in cache.recipes("listing") if one.get("dag") == graph.name]
+    if others:
+        corpora = [
+            f"{one['corpus']}{f' (--limit {n})' if (n := one['parameters'].get('limit')) else ''}"
+            for one in others
+        ]
+        hint += f"; of '{graph.name}' it has images of {', '.join(dict.fromkeys(corpora))}"
+    where = str(cache.root) + ("" if cache.root.is_dir() else " (there is no such folder)")
+    return UserError(f"the store has nothing of '{graph.name}' yet", where, hint)
 
 
 def connect(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError, nearest
-from pipeline.query.answers import FORMATS, deliver, write
 from pipeline.query.query_parameters import Parameter, Value, bind, declared
 from pipeline.query.views import connect, extra_views, macros, undecided
 from pipeline.shipped import folder
@@ -17,15 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "FORMATS",
     "NamedQuery",
     "connect",
-    "deliver",
     "execute",
     "named_queries",
     "resolve",
     "without_runs",
-    "write",
 ]
 
 
@@ -169,7 +165,10 @@ def _explanation(
 
     result = connection.execute(sql, values)
     names = [column[0] for column in result.description]
-    return pa.table(dict(zip(names, zip(*result.fetchall(), strict=True), strict=True)))
+    rows = result.fetchall()
+    if not re.search(r"\bformat\b", sql.partition("select")[0], re.I):  # a drawing, of many lines
+        rows = [(*row[:-1], line) for row in rows for line in str(row[-1]).splitlines()]
+    return pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
 
 
 def _narrowed(data: "pa.Table", number: int, name: str) -> "pa.Table":

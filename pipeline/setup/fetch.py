@@ -113,7 +113,7 @@ def _local(need: Need) -> Model:
         return Model(need.key, need.nodes, "local", where=need.key)
     folder = checkpoints.local_folder(need.model)
     if folder is None or not folder.is_dir():
-        raise UserError("there is no such model folder", need.model, "correct the path in the DAG")
+        raise checkpoints.no_folder(folder or Path(need.model))
     return Model(need.key, need.nodes, "local", where=str(folder))
 
 

@@ -123,7 +123,7 @@ def _found(need: Need, locked: Locked | None) -> tuple[str, str]:
 
 def _folder(need: Need, folder: Path) -> tuple[str, str]:
     if not folder.is_dir():
-        raise UserError("there is no such model folder", str(folder), "correct the path")
+        raise checkpoints.no_folder(folder)
     lacking = required_files.lacking(folder, need.layout)
     if lacking:
         hint = "the folder must hold the model's published files, all of them"

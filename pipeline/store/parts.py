@@ -27,6 +27,7 @@ import pyarrow as pa
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
 from pipeline.store import part_file, run_folders
+from pipeline.store.outside import MARK, check_folder
 from pipeline.store.provenance import libraries
 from pipeline.store.sharing import claims
 from pipeline.tables import declared
@@ -91,13 +92,14 @@ class Store:
     """A folder of cached tables. Reading needs no claim; whoever writes a part has claimed it."""
 
     def __init__(self, root: Path | str):
+        check_folder(root)
         self.root = Path(root).expanduser().resolve()
         self.runs_folder = self.root / "runs"  # of trained heads: <experiment>/<run id>
         self.aside = self.root / "set-aside"  # bad parts
         self._check_format()
 
     def _check_format(self) -> None:
-        mark = self.root / "store.json"
+        mark = self.root / MARK
         if self.root.exists() and not self.root.is_dir():
             raise UserError("the store is a file, not a folder", str(self.root), "give --store DIR")
         if not mark.exists():
@@ -115,9 +117,15 @@ class Store:
                 "install the matching version of item-pipeline, or give another --store",
             )
 
+    def check_there(self) -> None:
+        """UserError where no run has made a store yet."""
+        if not (self.root / MARK).exists():
+            hint = "go to the folder that you ran in, or give --store"
+            raise UserError("there is no store here", str(self.root), hint)
+
     def create(self) -> None:
         """Makes the folder and its format mark; UserError when that cannot be done."""
-        mark = self.root / "store.json"
+        mark = self.root / MARK
         with refusals_explained(f"cannot write to the store {self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
             if not mark.exists():

@@ -20,6 +20,7 @@ from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import encoded_uri
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
+from pipeline.shipped import portable
 from pipeline.stages.listing import relabelled
 from pipeline.store.contents import listed
 from pipeline.store.parts import Store, free_numbers, part_name
@@ -144,7 +145,7 @@ def _elsewhere(
     rows, new = _same(before, new, node)
     found = [rows] if len(rows) else []
     for recipe in store.recipes("listing"):
-        same_root = recipe.get("parameters", {}).get("root") == dag.corpus.root
+        same_root = recipe.get("parameters", {}).get("root") == portable(dag.corpus.root)
         same_stage = recipe.get("version") == node.recipe["version"]
         if recipe["fingerprint"] == node.fingerprint or not same_root or not same_stage:
             continue

@@ -1,10 +1,11 @@
 -- Why did rows fail, and how often?
 -- A row is one error in the first node that failed, the most frequent first.
 --
--- A failure that is only handed down from a node above is not counted again. An
--- image that fails in several variants counts in each.
+-- A failure that is only handed down from a node above is not counted again,
+-- nor is that of a content at `images` which the listing's files have already.
+-- An image that fails in several variants counts in each.
 -- node      the first node in the DAG's order where these rows failed
--- error     as the stage said it
+-- error     as the stage said it, with … for paths, and for addresses in memory
 -- failures  distinct images (files for the listing, texts for texts)
 -- example   one of the files; the text_id for a text
 
@@ -12,7 +13,9 @@ with places as (
 
     select
         image_id as content_id,
-        min(uri) as uri
+        min(uri) as uri,
+        -- no facts: the content is at fault, and not the path's layout
+        bool_or(error is not null and width is null) as listed_failed
     from listing
     where image_id is not null
     group by image_id
@@ -23,10 +26,15 @@ firsts as (
 
     select
         nodes.position,
+        nodes.table_name,
         failures.node,
         failures.key,
         failures.error,
-        places.uri
+        places.listed_failed,
+        case
+            when nodes.table_name = 'listing' then failures.key
+            else places.uri
+        end as uri
     from failures
     inner join nodes using (node)
     left join places on left(failures.key, 32) = places.content_id
@@ -34,13 +42,23 @@ firsts as (
         nodes.position
         = min(nodes.position) over (partition by failures.key)
 
+),
+
+counted as (
+
+    select
+        *,
+        without_paths(error, uri) as cause
+    from firsts
+    where table_name <> 'images' or not coalesce(listed_failed, false)
+
 )
 
 select
     node,
-    error,
+    cause as error,
     count(distinct key) as failures,
     min(coalesce(uri, key)) as example
-from firsts
-group by position, node, error
+from counted
+group by position, node, cause
 order by failures desc, position, error

@@ -41,7 +41,7 @@ def test_run_prints_totals_and_the_table_of_the_experiment(ready):
 def test_status_counts_what_the_store_has(ready, item):
     folder, _ = ready
     answer = item("status", "demo", "--limit", "160", "--json", cwd=folder)
-    totals = {total["node"]: total for total in json.loads(answer.stdout)}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     assert totals["captions"]["rows_in"] == 160
     assert totals["captions"]["rows_ok"] + totals["captions"]["rows_failed"] == 160
 
@@ -50,7 +50,7 @@ def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
     folder, _ = ready
     changed = ("--set", "captions.num_beams=1")
     answer = item("plan", "demo", "--limit", "160", *changed, "--json", cwd=folder)
-    steps = {step["node"]: step for step in json.loads(answer.stdout)["nodes"]}
+    steps = {step["node"]: step for step in json.loads(answer.stdout)["tables"]["nodes"]}
     assert steps["captions"]["reason"] == "num_beams 3 -> 1"
     assert steps["captions"]["images"] == 160
     assert steps["objects"]["reason"] == "input captions changed"
@@ -61,7 +61,7 @@ def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
     assert (steps["image_embeddings"]["seconds"], steps["image_embeddings"]["bytes"]) == (0, 0)
 
 
-@pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
+@pytest.mark.parametrize("form", ["table", "csv", "json", "md", "parquet"])
 def test_query_in_every_format(ready, item, form):
     folder, _ = ready
     out = folder / f"answer.{form}"
@@ -157,7 +157,7 @@ def test_doctor_names_what_is_missing(item, tmp_path):
     wrong = ("--set", "captions.model=./nowhere")
     answer = item("doctor", "demo", *wrong, "--json", cwd=tmp_path)
     assert answer.returncode == 2
-    (bad,) = [check for check in json.loads(answer.stdout) if not check["ok"]]
+    (bad,) = [check for check in json.loads(answer.stdout)["tables"]["checks"] if not check["ok"]]
     assert "nowhere" in bad["found"] and bad["hint"]
 
 
@@ -172,7 +172,8 @@ def test_doctor_names_what_is_missing(item, tmp_path):
         (("query", "demo", "by_generatr"), "did you mean 'by_generator'"),
         (("query", "demo", "select 1"), "the store has nothing of 'demo' yet"),
         (("train", "demo", "cross"), "cross_generator"),
-        (("query",), "a query needs a DAG"),
+        (("query",), "no DAG is named, and there is no DAG file in this folder"),
+        (("query", "demo"), "a query needs a name or SQL"),
     ],
 )
 def test_mistakes_exit_with_2_and_no_traceback(item, tmp_path, arguments, message):

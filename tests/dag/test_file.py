@@ -40,15 +40,15 @@ def test_paths_on_the_command_line_are_relative_to_the_current_folder(file, tmp_
 
 
 def test_a_pattern_goes_with_the_layout_regex(file):
-    pattern = "corpus.pattern='(?P<label>real|fake)/.*'"
+    pattern = "corpus.pattern=(?P<label>real|fake)/.*"
     read = config.read(file, ["corpus.layout=regex", pattern])
     assert read.corpus.reading.labels("fake/a.png").label == 1
     for overrides, message in {
         ("corpus.layout=regex",): "the layout regex needs a `pattern`",
         (pattern,): "a `pattern` is for the layout regex, not for forensynths",
-        ("corpus.layout=regex", "corpus.pattern='(?P<lable>a)'"): "corpus.pattern: there is no "
+        ("corpus.layout=regex", "corpus.pattern=(?P<lable>a)"): "corpus.pattern: there is no "
         "group 'lable': did you mean 'label'",
-        ("corpus.layout=regex", "corpus.pattern='(?P<label>a'"): "corpus.pattern: Invalid regular",
+        ("corpus.layout=regex", "corpus.pattern=(?P<label>a"): "corpus.pattern: Invalid regular",
         ("corpus.layout=folder",): "corpus.layout: there is no layout 'folder': it is called "
         "'unlabelled' now",
     }.items():
@@ -72,7 +72,7 @@ def test_an_override_does_not_leak_through_a_yaml_anchor(file):
         ("corpus.rot=x", "unknown key 'corpus.rot': did you mean 'root'"),
         ("corpus.part_size=0", "corpus.part_size"),
         ("captions.model.x=1", "'model' is a value"),
-        ("corpus.root=[", "not valid YAML"),
+        ("corpus.variants=[", "not valid YAML"),
     ],
 )
 def test_bad_overrides_are_explained(file, override, message):

@@ -79,7 +79,7 @@ def test_nodes_come_in_topological_order(write_dag, fake_models):
         ("captions.num_beams=many", "num_beams"),
         ("captions.model=./nowhere", "nowhere"),
         ("captions.model=./nowhere", "nodes.captions"),
-        ("captions.stage=[caption]", "there is no stage '['caption']'"),
+        ("captions.stage=[caption]", "there is no stage '[caption]'"),
         ("captions.images=[images]", "is no node"),
         ("nodes=5", "there is no ''"),
         ("cluster.workers=-1", "cluster.workers"),

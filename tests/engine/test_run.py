@@ -108,10 +108,12 @@ def test_a_second_run_does_nothing_and_new_files_get_new_parts(write_dag, item, 
     assert {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")} == before
     draw(corpus / "test" / "gan" / "1_fake" / "aaa.jpg", 999)
     plan = item("plan", path, "--store", reference, "--json", cwd=tmp_path)
-    steps = {step["node"]: step for step in json.loads(plan.stdout)["nodes"]}
+    steps = {step["node"]: step for step in json.loads(plan.stdout)["tables"]["nodes"]}
     assert steps["captions"]["images"] == 1 and "1 new files" in steps["captions"]["reason"]
     grown = item("run", path, "--inline", "--store", reference, "--json", cwd=tmp_path)
-    assert {t["node"]: t["rows_in"] for t in json.loads(grown.stdout)["nodes"]}["captions"] == 13
+    assert {t["node"]: t["rows_in"] for t in json.loads(grown.stdout)["tables"]["nodes"]}[
+        "captions"
+    ] == 13
     assert before.items() <= {p: p.stat().st_mtime_ns for p in reference.rglob("*.parquet")}.items()
 
 
@@ -125,7 +127,7 @@ def test_broken_files_are_failed_rows_at_every_node(item, write_dag, corpus, tmp
     path = write_dag(part_size=8)
     answer = item("run", path, "--inline", "--store", "s", "--json", cwd=tmp_path)
     assert answer.returncode == 1 and "rows failed" in answer.stderr
-    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     assert totals["listing"]["rows_in"] == 16 and totals["images"]["rows_in"] == 15
     for name in ("captions", "objects", "image_embeddings", "misalignment", "features"):
         assert (totals[name]["rows_in"], totals[name]["rows_failed"]) == (15, 3), name
@@ -171,7 +173,7 @@ def test_two_nodes_with_one_recipe_share_their_parts(item, write_dag, tmp_path):
     path.write_text(path.read_text().replace("nodes:\n", twin, 1))
     answer = item("run", path, "--inline", "--store", "s", "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     assert totals["captions"]["rows_ok"] == totals["captions_b"]["rows_ok"] == 12
     assert len(list((tmp_path / "s" / "caption").iterdir())) == 1
 
@@ -260,7 +262,7 @@ def test_an_image_that_kills_its_worker_costs_one_row(item_process, write_dag, c
         "run", path, *options, cwd=tmp_path, env={**os.environ, "PYTHONPATH": here}
     )
     assert answer.returncode == 1, answer.stderr
-    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     total = totals["image_embeddings"]
     assert (total["rows_in"], total["rows_ok"], total["rows_failed"]) == (12, 11, 1)
     dag, store = load(str(path)), Store(tmp_path / "s")
@@ -283,7 +285,7 @@ def test_a_pipe_in_the_place_of_an_image_leaves_the_corpus(
     answer = item_process("run", path, *options, cwd=tmp_path, timeout=120)
     assert answer.returncode == 0, answer.stderr
     assert "2 (not a regular file)" in answer.stderr
-    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     assert totals["image_embeddings"]["rows_ok"] == totals["listing"]["rows_in"] == 11
 
 

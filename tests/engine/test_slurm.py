@@ -66,6 +66,7 @@ def test_a_gpu_job_asks_for_one_gpu_and_offers_it_to_two_parts_at_a_time(jobs, t
         "--gres=gpu:a100:1",
         "--exclude=node7",
     ]
+    assert 'export PYTHONSAFEPATH="1"' in lines  # not a `pipeline` of the folder of the jobs
     assert 'export ITEM_DECODERS="16"' in lines and 'export OMP_NUM_THREADS="4"' in lines
     assert 'export DASK_DISTRIBUTED__WORKER__DAEMON="False"' in lines  # decoders are children
     assert 'export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES="[]"' in lines

@@ -22,7 +22,7 @@ def test_each_host_has_a_worker_for_each_gpu_and_others_beside_them(tmp_path):
     found = host_workers(cluster, on_gpu=True)
     assert list(found) == ["a-gpu-0", "a-gpu-1", "a-cpu-0", "b-gpu-0", "b-gpu-1", "b-cpu-0"]
     one = found["b-gpu-1"]
-    assert (one["address"], one["remote_python"]) == ("b", "/v/python")
+    assert (one["address"], one["remote_python"]) == ("b", "/v/python -P")
     assert (one["kwargs"]["nthreads"], one["kwargs"]["resources"]) == (2, {"GPU": 2})
     environment = one["kwargs"]["env"]
     assert environment["CUDA_VISIBLE_DEVICES"] == "1" and environment["ITEM_DECODERS"] == "8"

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.dag.experiment import Experiment
 from pipeline.head.experiment_runs import run_study
-from pipeline.head.report.study_table import matrix, plain_values, render_study
+from pipeline.head.report.study_table import matrix, plain_tables, render_study
 from pipeline.head.report.sweep_table import render_sweep
 from pipeline.head.result import over_seeds
 
@@ -23,7 +23,10 @@ def test_one_experiment_is_shown_as_ever(run):
     study = run(train="generator = 'gan' and split = 'train'", test="generator = 'vae'")
     (results,) = study.values()
     assert render_study(study) == render_sweep(results)
-    assert plain_values(study)["run"] == str(results[0].folder)
+    tables = plain_tables(study)
+    assert [row["folder"] for row in tables["runs"]] == [str(results[0].folder)]
+    assert {row["run_id"] for row in tables["metrics"]} == {results[0].run_id}
+    assert len(tables["metrics"]) == results[0].metrics.num_rows
 
 
 def test_a_matrix_has_a_row_a_training_generator_and_a_column_a_tested_one(run):
@@ -48,7 +51,9 @@ def test_a_matrix_has_a_row_a_training_generator_and_a_column_a_tested_one(run):
     assert "against linear probe, by mean ap in each of 3 runs" in text
     for (result,) in study.values():
         assert str(result.folder) in text
-    assert list(plain_values(study)["experiments"]) == list(study)
+    tables = plain_tables(study)
+    assert [row["experiment"] for row in tables["runs"]] == list(study)
+    assert {row["experiment"] for row in tables["means"]} == set(study)
 
 
 def test_left_out_generators_are_columns_of_one_row(run):

@@ -1,3 +1,5 @@
+import json
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -109,7 +111,14 @@ def test_looking_around(connection, sql):
 
 def test_explain_analyze_runs_what_it_explains(connection):
     plan = execute(connection, "explain analyze select count(*) from captions")
-    assert "Total Time" in plan.to_pylist()[0]["explain_value"]
+    assert any("Total Time" in line for line in plan["explain_value"].to_pylist())
+
+
+def test_an_explanation_is_a_row_a_line_unless_a_program_reads_it(connection):
+    drawn = execute(connection, "explain select count(*) from captions")
+    assert drawn.num_rows > 2 and not any("\n" in v for v in drawn["explain_value"].to_pylist())
+    (plan,) = execute(connection, "explain (format json) select 1")["explain_value"].to_pylist()
+    assert json.loads(plan)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ def fetched(lab):
 def fingerprints(run, dag, *options, **environment):
     answer = run("plan", dag, "--json", *options, **environment)
     assert answer.returncode == 0, answer.stderr + answer.stdout
-    return {step["node"]: step["fingerprint"] for step in json.loads(answer.stdout)["nodes"]}
+    return {
+        step["node"]: step["fingerprint"] for step in json.loads(answer.stdout)["tables"]["nodes"]
+    }
 
 
 def test_each_model_is_described_and_locked(fetched, hub):
@@ -103,13 +105,13 @@ def test_without_a_network_the_doctor_is_content_and_the_run_computes(fetched):
     _, _, dag, run = fetched
     nowhere = {"offline": True, "endpoint": "http://127.0.0.1:9"}
     answer = run("doctor", dag, "--json", **nowhere)
-    checks = json.loads(answer.stdout)
+    checks = json.loads(answer.stdout)["tables"]["checks"]
     assert answer.returncode == 0, [check for check in checks if not check["ok"]]
     loaded = [check["found"] for check in checks if check["what"].startswith("loading for")]
     assert len(loaded) == 3 and any(CAPTIONER in found for found in loaded)
     answer = run("run", dag, "--inline", "--json", **nowhere)
     assert answer.returncode == 0, answer.stderr
-    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     assert totals["features"]["rows_ok"] == totals["captions"]["rows_ok"] == 12
 
 
@@ -120,7 +122,7 @@ def test_the_fingerprint_stays_when_the_hub_moves_on(fetched, hub):
     newest = hub.commit(CAPTIONER, hub.commits[CAPTIONER][locked] | {"config.json": b"{}"})
     assert newest != locked
     answer = run("models", "fetch", dag, "--json")
-    kept = {m["name"]: m["revision"] for m in json.loads(answer.stdout)["models"]}
+    kept = {m["name"]: m["revision"] for m in json.loads(answer.stdout)["tables"]["models"]}
     assert kept[CAPTIONER] == locked
     assert fingerprints(run, dag) == before
     assert fingerprints(run, dag, home="another empty one") == before
@@ -149,7 +151,7 @@ def test_one_model_that_fails_does_not_lose_the_others(lab, hub, tmp_path):
     lost = ("--set", "captions.model=lab/none", "--lock", tmp_path / "x.lock")
     answer = run("models", "fetch", dag, *lost, "--json", home="second home")
     assert answer.returncode == 1, answer.stderr
-    states = {m["name"]: m for m in json.loads(answer.stdout)["models"]}
+    states = {m["name"]: m for m in json.loads(answer.stdout)["tables"]["models"]}
     assert states["lab/none"]["state"] == "missing"
     assert "no such repository" in states["lab/none"]["problem"]
     assert states[CLIP]["state"] == "fetched"
@@ -165,7 +167,7 @@ def test_a_broken_download_keeps_what_was_fetched(lab, hub, tmp_path):
     finally:
         hub.broken.clear()
     assert first.returncode == 1
-    (bad,) = [m for m in json.loads(first.stdout)["models"] if m["state"] == "missing"]
+    (bad,) = [m for m in json.loads(first.stdout)["tables"]["models"] if m["state"] == "missing"]
     assert bad["name"] == CAPTIONER and "the hub refused" in bad["problem"]
     hub.downloads.clear()
     second = run("models", "fetch", dag, *lock, "--json", home="third home")
@@ -187,7 +189,7 @@ def test_the_doctor_names_the_file_that_is_missing_without_loading(fetched, hub)
     finally:
         tokenizer.symlink_to(target)
     assert answer.returncode == 2
-    (bad,) = [check for check in json.loads(answer.stdout) if not check["ok"]]
+    (bad,) = [check for check in json.loads(answer.stdout)["tables"]["checks"] if not check["ok"]]
     assert bad["what"] == f"model {CAPTIONER}"
     assert f"revision {revision[:12]} lacks tokenizer.json" in bad["found"]
     assert bad["hint"] == f"`item models fetch {dag}` gets it"

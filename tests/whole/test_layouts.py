@@ -40,16 +40,17 @@ def test_for_machines_it_is_a_field(here, item):
     plan = item("plan", "small.yaml", "--json", cwd=here)
     run = item("run", "small.yaml", *UNTIL, "--json", cwd=here)
     again = item("run", "small.yaml", *UNTIL, "--json", cwd=here)
-    labels = json.loads(plan.stdout)["labels"]
-    assert json.loads(run.stdout)["labels"] == labels
-    assert labels["mapping"][0] == {
+    labels = json.loads(plan.stdout)["tables"]["labels"]
+    assert json.loads(run.stdout)["tables"]["labels"] == labels
+    assert json.loads(run.stdout)["facts"]["layout"] == "forensynths"
+    assert labels[0] == {
         "folders": "test/flow/0_real",
         "label": 0,
         "generator": "flow",
         "split": "test",
         "images": 3,
     }
-    assert json.loads(again.stdout)["labels"] is None
+    assert json.loads(again.stdout)["tables"]["labels"] == []
     assert "labels by the layout" not in plan.stderr + run.stderr
 
 

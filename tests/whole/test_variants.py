@@ -66,7 +66,7 @@ def test_only_variants_are_computed_and_all_rows_reconcile(here, finished):
     before, answer = finished
     after = {path: path.stat().st_mtime_ns for path in before}
     assert after == before  # no clean part was written again
-    totals = {total["node"]: total for total in json.loads(answer.stdout)["nodes"]}
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     for name in TABLES:
         total = totals[name]
         assert (total["rows_in"], total["rows_variants"]) == (29 + 2 * 13, 2 * 13), name
@@ -138,12 +138,13 @@ def test_the_plain_dag_sees_none_of_it(here, finished, item):
     assert rows(item("query", "plain.yaml", *ask, cwd=here)) == [{"n": 29}]
     assert rows(item("query", "perturbed.yaml", *ask, cwd=here)) == [{"n": 55}]
     plan = item("plan", "plain.yaml", "--json", cwd=here)
-    assert {step["reason"] for step in json.loads(plan.stdout)["nodes"]} == {"complete"}
+    assert {step["reason"] for step in json.loads(plan.stdout)["tables"]["nodes"]} == {"complete"}
 
 
 def test_the_experiment_tests_every_variant_of_the_same_images(finished):
     _, answer = finished
-    tested = json.loads(answer.stdout)["experiments"]["survives"]
+    tested = json.loads(answer.stdout)["tables"]
+    assert [row["experiment"] for row in tested["runs"]] == ["survives"]
     for row in tested["metrics"]:
         assert (row["n"], row["train_variant"]) == (6, "clean")
         change = (row["ap_less_clean"], row["accuracy_less_clean"])

@@ -173,7 +173,7 @@ def test_on_the_command_line(whole, tmp_path, item):
     assert doctor.returncode == 2 and str(path) in doctor.stdout
     answer = item("verify", dag.path, "--json", cwd=tmp_path)
     assert answer.returncode == 1 and f"features: {path}: " in answer.stderr
-    assert [fault["path"] for fault in json.loads(answer.stdout)["faults"]] == [str(path)]
+    assert [fault["path"] for fault in json.loads(answer.stdout)["tables"]["faults"]] == [str(path)]
     answer = item("verify", dag.path, "--fix", cwd=tmp_path)
     assert answer.returncode == 0 and "set aside" in answer.stdout and not path.exists()
     assert f"item run {dag.path}" in answer.stdout

@@ -16,6 +16,7 @@ from pipeline.dag.cluster import DEVICE_THREADS, Slurm
 from pipeline.engine.clusters import check_sbatch, settings
 from pipeline.engine.machine import THREAD_VARIABLES
 from pipeline.errors import UserError
+from pipeline.shipped import importable
 
 _RESEND = 60_000  # milliseconds between two looks whether jobs ended that have to be sent again
 
@@ -92,7 +93,12 @@ def _cpu_job(cluster: Slurm, resources: dict[str, int]) -> dict[str, Any]:
 
 
 def _prologue(cluster: Slurm, environment: dict[str, str]) -> list[str]:
-    exported = {**environment, **settings.MEMORY_AND_THREADS, **settings.variables(settings.DASK)}
+    exported = {
+        **environment,
+        **importable(),
+        **settings.MEMORY_AND_THREADS,
+        **settings.variables(settings.DASK),
+    }
     return [*(f'export {name}="{value}"' for name, value in exported.items()), *cluster.prologue]
 
 

@@ -5,6 +5,7 @@ own; here GPU workers and CPU workers differ, and the run's process is the sched
 """
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,7 +39,8 @@ def host_workers(cluster: Ssh, on_gpu: bool) -> dict[str, dict[str, Any]]:
             found[f"{host}-{name}"] = {
                 "address": host,
                 "connect_options": {},  # as ~/.ssh/config and ~/.ssh/known_hosts say
-                "remote_python": cluster.python,
+                # -P: not what lies in the home folder there
+                "remote_python": f"{cluster.python or sys.executable} -P",
                 "kwargs": {
                     **own,
                     **interface,

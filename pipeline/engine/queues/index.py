@@ -11,7 +11,8 @@ from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag
 from pipeline.engine.task import Room, Task, always
-from pipeline.errors import TRANSIENT
+from pipeline.errors import TRANSIENT, UserError
+from pipeline.shipped import where_bundled
 from pipeline.store.archive_index import ArchiveIndex
 from pipeline.store.layout import is_auto
 from pipeline.store.parts import Store, free_numbers, part_name
@@ -40,7 +41,12 @@ def find(dag: Dag, store: Store, keep: bool = False) -> Found:
 
     With `keep` the store keeps what archives hold, so that unchanged ones are not looked through.
     """
-    return find_images(dag.corpus.origin, ArchiveIndex(store, dag.nodes["listing"], keep))
+    index = ArchiveIndex(store, dag.nodes["listing"], keep)
+    try:
+        return find_images(dag.corpus.origin, index)
+    except UserError as error:
+        hint = f"{error.hint or 'correct corpus.root'}{where_bundled(dag.corpus.root)}"
+        raise UserError(error.what, error.where, hint) from None
 
 
 def surveyed(dag: Dag, found: Found) -> tuple[Survey, list[str]]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pipeline.corpus.variants import CLEAN
 from pipeline.head.figures.verdict import files_tell, in_words, of_mean_ap
 from pipeline.head.figures.wording import generator_name
+from pipeline.output import markdown
 from pipeline.store.run_folders import EXPERIMENT, METRICS
 
 _UNKNOWN = """\
@@ -104,23 +105,23 @@ def _what(about: Mapping[str, Any], method: str) -> str:
 
 def _data(about: Mapping[str, Any], counts: Mapping[str, tuple[int, int]]) -> str:
     config = about["config"]
-    given = f"`{config['validation']}`" if config["validation"] else about["sql"]["validation"]
+    given = config["validation"]
     where = {
-        "train": f"`{config['train']}`",
-        "validation": given,
-        "test": f"`{config['test']}`" if config["test"] else "all other labelled images",
+        "train": markdown.code(config["train"]),
+        "validation": markdown.code(given) if given else about["sql"]["validation"],
+        "test": markdown.code(config["test"]) if config["test"] else "all other labelled images",
     }
     lines = [
         f"- {side}: {real:,} real and {fake:,} fake images; {where[side]}"
         for side, (real, fake) in counts.items()
     ]
     lines += [
-        f"- {side if note.startswith('partial') else f'left out of {side}'}: {note}"
+        f"- {side if note.startswith('partial') else f'left out of {side}'}: {markdown.text(note)}"
         for side, notes in about["left_out"].items()
         for note in notes
     ]
     if about["overlap"]:
-        overlap = ", ".join(name or "(none)" for name in about["overlap"])
+        overlap = ", ".join(markdown.text(name or "(none)") for name in about["overlap"])
         lines.append(f"- `allow_overlap`: other images of {overlap} were trained on and tested")
     return "\n".join(lines)
 
@@ -214,8 +215,7 @@ def _origin(about: Mapping[str, Any]) -> str:
 
 
 def _markdown(lines: list[list[str]]) -> str:
-    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown.table(lines[0], lines[1:])
 
 
 def _digits(value: float | None) -> str:

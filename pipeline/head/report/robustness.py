@@ -1,20 +1,25 @@
 """What perturbations do to each method: a row a method, a column a variant of the test images."""
 
-from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline.corpus.variants import order
 from pipeline.head.figures.wording import digits, generator_name
-from pipeline.query.answers import write
+from pipeline.output.table import folded, lines
 
 _FIGURES = {"ap": "average precision", "accuracy": "accuracy at 0.5"}
 Row = Mapping[str, Any]
 
 
-def write_robustness(rows: Sequence[Row], by_generator: bool, stream: IO[str]) -> None:
-    """Both figures as tables of `robustness`, with what must be known to read them."""
+def robustness_lines(
+    rows: Sequence[Row], by_generator: bool, width: int | None = None
+) -> Iterator[str]:
+    """Both figures as tables of `robustness`, with what must be known to read them.
+
+    `width`: the columns of a terminal, as in `pipeline.output.table`.
+    """
     for figure, words in _FIGURES.items():
         table = robustness(rows, figure, by_generator)
         names = table["generator"].unique().to_pylist()
@@ -23,10 +28,12 @@ def write_robustness(rows: Sequence[Row], by_generator: bool, stream: IO[str]) -
             of, table = f", {names[0]}", table.drop_columns("generator")
         if figure == "ap" and (chance := _chance(rows, names)):
             of += f" ({chance} by chance)"
-        stream.write(f"{words}{of}: on clean images, then in each variant with its change\n")
-        write(table, "table", stream)
+        said = f"{words}{of}: on clean images, then in each variant with its change"
+        yield from folded(said, width, later="  ")
+        yield from lines(table, width)
     if any(row.get("ap_less_clean_low") is not None for row in rows):
-        stream.write("~: the change's 95 % interval holds 0; the same images in every variant\n")
+        said = "~: the change's 95 % interval holds 0; the same images in every variant"
+        yield from folded(said, width, later="  ")
 
 
 def _chance(rows: Sequence[Row], names: list[str]) -> str:

@@ -1,7 +1,6 @@
 """A run as a person reads it, and as a table of plain values."""
 
-import io
-import textwrap
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,10 +11,10 @@ from pipeline.head.figures.evaluate import CHOICES
 from pipeline.head.figures.metrics import CHOSEN, NAMES
 from pipeline.head.figures.verdict import files_tell, in_words, of_mean_ap
 from pipeline.head.figures.wording import digits, generator_name, interval, with_interval
-from pipeline.head.report.robustness import write_robustness
+from pipeline.head.report.robustness import robustness_lines
 from pipeline.head.result import Result, by_method, own_rows
 from pipeline.head.rows.selection import names
-from pipeline.query.answers import write
+from pipeline.output.table import folded, lines
 
 # short headers, for tables of at most some 120 columns
 _VERDICTS = {
@@ -28,6 +27,7 @@ _VERDICTS = {
     "tpr": "tpr",
 }
 _WITH_INTERVAL = ("ap", "accuracy")
+_FIRST = ("method", "generator", "ap [95 %]", "ap")  # where room is short
 # header -> (as it is, with what validation chose); one of them alone where there are not two
 _CHOSEN = {
     "threshold": ("threshold",),
@@ -98,7 +98,7 @@ def tuned(result: Result) -> str:
     """What each method left open and validation images decided, in words."""
     rows = {row["method"]: row["tuned"] for row in result.metrics.to_pylist() if row["tuned"]}
     said = "; ".join(f"{method} {what}" for method, what in rows.items())
-    return textwrap.fill(f"chosen on them too: {said}", 118, subsequent_indent="  ")
+    return f"chosen on them too: {said}"
 
 
 def never_sure(result: Result) -> list[str]:
@@ -112,41 +112,55 @@ def never_sure(result: Result) -> list[str]:
     return lines
 
 
-def render(result: Result) -> str:
-    """The run as plain text: what it was trained on, what was left out, the tables, the folder."""
+def render(result: Result, width: int | None = None) -> str:
+    """The run as plain text: what it was trained on, what was left out, the tables, the folder.
+
+    `width`: the columns of a terminal, into which texts and tables then fit.
+    """
     experiment = result.experiment
-    stream = io.StringIO()
-    for line in about(result, [result.experiment.seed]):
-        stream.write(f"{line}\n")
+    said = prose(about(result, [result.experiment.seed]), width)
     if "variant" in experiment.test_by:
         rows = [row for method in by_method(result) for row in method]
-        write_robustness(rows, "generator" in experiment.test_by, stream)
+        said += robustness_lines(rows, "generator" in experiment.test_by, width)
     else:
-        write(shown(result), "table", stream)
-    for line in under_verdicts(result):
-        stream.write(f"{line}\n")
-    write(chosen(result), "table", stream)
-    stream.write(
-        "threshold, temperature T and unsure band were chosen on validation images, there so that "
-        f"{experiment.sure_at:.0%} of the sure\nverdicts are right; "
-        "->: from 0.5 to the threshold, and to the probabilities at T\n"
-    )
-    stream.write(f"{tuned(result)}\n")
-    for line in never_sure(result):
-        stream.write(f"{line}: too few validation images beyond any cut, or too many wrong\n")
+        said += lines(shown(result), width, _FIRST)
+    said += prose(under_verdicts(result), width)
+    said += lines(chosen(result), width)
+    said += prose(_under_chosen(result), width)
     if experiment.compare_to and result.means.num_rows:
-        write(differences(result), "table", stream)
-        for said in in_words(
-            [of_mean_ap(result.differences, experiment.variant)], experiment.bootstrap
-        ):
-            stream.write(f"{said}\n")
+        said += lines(differences(result), width)
+        said += prose(
+            in_words([of_mean_ap(result.differences, experiment.variant)], experiment.bootstrap),
+            width,
+        )
+    last = []
     if experiment.bootstrap:
-        stream.write(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples\n")
+        last.append(f"[95 %]: intervals of {experiment.bootstrap:,} bootstrap resamples")
     took = "trained before, on the same inputs"
     if result.seconds is not None:
         took = f"{result.seconds:.1f} s"
-    stream.write(f"saved in {result.folder} ({took})\n")
-    return stream.getvalue()
+    said += prose([*last, f"saved in {result.folder} ({took})"], width)
+    return "".join(f"{line}\n" for line in said)
+
+
+def prose(texts: Iterable[str], width: int | None) -> list[str]:
+    """Sentences in lines that fit into `width`; each in one line without a width."""
+    found = []
+    for line in (line for text in texts for line in text.split("\n")):
+        start = line[: len(line) - len(line.lstrip())]
+        found += folded(line.lstrip(), width, start, f"{start}  ")
+    return found
+
+
+def _under_chosen(result: Result) -> Iterator[str]:
+    yield (
+        "threshold, temperature T and unsure band were chosen on validation images, there so that "
+        f"{result.experiment.sure_at:.0%} of the sure verdicts are right; "
+        "->: from 0.5 to the threshold, and to the probabilities at T"
+    )
+    yield tuned(result)
+    for line in never_sure(result):
+        yield f"{line}: too few validation images beyond any cut, or too many wrong"
 
 
 def about(result: Result, seeds: list[int]) -> list[str]:

@@ -1,6 +1,5 @@
 """The runs of an experiment of the DAG file as a person reads them, and as plain values."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,52 +7,69 @@ import pyarrow as pa
 
 from pipeline.head.figures.verdict import files_tell
 from pipeline.head.figures.wording import digits, with_interval
-from pipeline.head.report.sweep_table import as_plain, compared, render_sweep, with_std
-from pipeline.head.result import Study, over_seeds, own_rows
-from pipeline.query.answers import write
+from pipeline.head.report.run_table import prose
+from pipeline.head.report.sweep_table import compared, render_sweep, with_std
+from pipeline.head.result import Study, configurations, over_seeds, own_rows
+from pipeline.output.table import lines
 
 _MEAN = "mean of unseen"
 _WITH_INTERVALS = 5  # generators; with more the table is too wide for them
 
 
-def plain_values(study: Study) -> dict[str, object]:
-    """The study as JSON values: that of its experiment, or `experiments` by name if several."""
-    each = {name: as_plain(results) for name, results in study.items()}
-    return next(iter(each.values())) if len(each) == 1 else {"experiments": each}
+def plain_tables(study: Study) -> dict[str, list[dict[str, Any]]]:
+    """The study as rows of plain values: its `runs`, and their `metrics`, `means`, `differences`.
 
-
-def render_study(study: Study) -> str:
-    """The study as plain text: one experiment's tables, or AP by generator of several."""
-    if len(study) == 1:
-        return render_sweep(next(iter(study.values())))
-    first = next(iter(study.values()))[0].experiment
-    stream = io.StringIO()
-    results = [result for several in study.values() for result in several]
-    told = [(r, said) for r in results if (said := files_tell(own_rows(r)))]
-    if told:
-        run, said = told[0]
-        stream.write(f"in {len(told)} of {len(results)} runs, such as {run.name}:\n{said}\n")
-    write(matrix(study), "table", stream)
-    kind = "mean ± sample standard deviation over seeds"
-    if all(len(results) == 1 for results in study.values()):
-        kind = f"[95 %]: intervals of {first.bootstrap:,} bootstrap resamples"
-    stream.write(
-        f"average precision by tested generator; *: trained on too, in no mean over the unseen\n"
-        f"{kind}\n"
-    )
-    for said in compared([result for several in study.values() for result in several]):
-        stream.write(f"{said}\n")
+    Each row names its `experiment` and `run_id`.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {
+        "runs": [],
+        "metrics": [],
+        "means": [],
+        "differences": [],
+    }
     for name, results in study.items():
-        for result in results:
+        for result, configuration in zip(results, configurations(results), strict=True):
+            run = {"experiment": name, "run_id": result.run_id}
+            about = {"seed": result.experiment.seed, "configuration": configuration}
+            tables["runs"].append({**run, **about, "folder": str(result.folder)})
+            for table in ("metrics", "means", "differences"):
+                tables[table] += [{**run, **row} for row in getattr(result, table).to_pylist()]
+    return tables
+
+
+def render_study(study: Study, width: int | None = None) -> str:
+    """The study as plain text: one experiment's tables, or AP by generator of several.
+
+    `width`: the columns of a terminal, into which texts and tables then fit.
+    """
+    if len(study) == 1:
+        return render_sweep(next(iter(study.values())), width)
+    first = next(iter(study.values()))[0].experiment
+    said: list[str] = []
+    results = [result for several in study.values() for result in several]
+    told = [(r, words) for r in results if (words := files_tell(own_rows(r)))]
+    if told:
+        run, words = told[0]
+        many = f"in {len(told)} of {len(results)} runs, such as {run.name}:"
+        said += prose([many, words], width)
+    said += lines(matrix(study), width, ("method", "run", "configuration", _MEAN))
+    kind = "mean ± sample standard deviation over seeds"
+    if all(len(several) == 1 for several in study.values()):
+        kind = f"[95 %]: intervals of {first.bootstrap:,} bootstrap resamples"
+    last = [
+        "average precision by tested generator; *: trained on too, in no mean over the unseen",
+        kind,
+        *compared(results),
+    ]
+    for name, several in study.items():
+        for result in several:
             real, fake = result.trained_on
-            stream.write(
+            last.append(
                 f"{name}: trained on {real:,} real and {fake:,} fake images, seed "
-                f"{result.experiment.seed}, saved in {result.folder}\n"
+                f"{result.experiment.seed}, saved in {result.folder}"
             )
-            for note in result.notes:
-                if ": partial" in note:
-                    stream.write(f"  {note}\n")
-    return stream.getvalue()
+            last += [f"  {note}" for note in result.notes if ": partial" in note]
+    return "".join(f"{line}\n" for line in [*said, *prose(last, width)])
 
 
 def matrix(study: Study) -> pa.Table:

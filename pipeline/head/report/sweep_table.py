@@ -1,16 +1,15 @@
 """The runs of a sweep as a person reads them: means and standard deviations over the seeds."""
 
-import io
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 from pipeline.head.figures.verdict import in_words, of_mean_ap
 from pipeline.head.figures.wording import digits, ends, generator_name
-from pipeline.head.report.robustness import write_robustness
-from pipeline.head.report.run_table import about, render, under_verdicts
+from pipeline.head.report.robustness import robustness_lines
+from pipeline.head.report.run_table import about, prose, render, under_verdicts
 from pipeline.head.result import Result, configurations, over_seeds
-from pipeline.query.answers import write
+from pipeline.output.table import lines
 
 _SHOWN = {
     "validation_ap": "validation ap",
@@ -20,6 +19,7 @@ _SHOWN = {
     "balanced_accuracy": "bal acc",
     "balanced_accuracy_at_threshold": "at threshold",
 }
+_FIRST = ("configuration", "method", "generator", "ap", "[95 %]")  # where room is short
 
 
 def shown(results: Sequence[Result]) -> pa.Table:
@@ -59,49 +59,31 @@ def with_std(mean: float | None, std: float | None) -> str | None:
     return f"{mean:.3f} ± {std:.3f}"
 
 
-def as_plain(results: Sequence[Result]) -> dict[str, object]:
-    """Run folder, metrics and means of an experiment as JSON values; `runs` of these if several."""
-    plain: list[dict[str, object]] = [
-        {
-            "run": str(result.folder),
-            "metrics": result.metrics.to_pylist(),
-            "means": result.means.to_pylist(),
-            "differences": result.differences.to_pylist(),
-        }
-        for result in results
-    ]
-    return plain[0] if len(plain) == 1 else {"runs": plain}
+def render_sweep(results: Sequence[Result], width: int | None = None) -> str:
+    """The runs of one experiment as plain text; a single run with all its tables.
 
-
-def render_sweep(results: Sequence[Result]) -> str:
-    """The runs of one experiment as plain text; a single run with all its tables."""
+    `width`: the columns of a terminal, into which texts and tables then fit.
+    """
     if len(results) == 1:
-        return render(results[0])
-    stream = io.StringIO()
+        return render(results[0], width)
     first = results[0]
-    for line in about(first, seeds=sorted({result.experiment.seed for result in results})):
-        stream.write(f"{line}\n")
-    write(shown(results), "table", stream)
+    said = prose(about(first, sorted({result.experiment.seed for result in results})), width)
+    said += lines(shown(results), width, _FIRST)
     if "variant" in first.experiment.test_by:
-        write_robustness(
-            over_seeds(results).to_pylist(), "generator" in first.experiment.test_by, stream
-        )
-    for line in under_verdicts(first):
-        stream.write(f"{line}\n")
+        rows = over_seeds(results).to_pylist()
+        said += robustness_lines(rows, "generator" in first.experiment.test_by, width)
+    last = under_verdicts(first)
     own = "" if first.experiment.validation else ", each with validation images of its own"
-    stream.write(f"±: sample standard deviation over seeds{own}\n")
+    last.append(f"±: sample standard deviation over seeds{own}")
     if first.experiment.bootstrap:
-        stream.write(
+        last.append(
             "[95 %]: of ap, had the test images been others; the mean ends of the seeds' "
-            f"{first.experiment.bootstrap:,} bootstrap resamples\n"
+            f"{first.experiment.bootstrap:,} bootstrap resamples"
         )
-    for said in compared(results):
-        stream.write(f"{said}\n")
+    last += compared(results)
     if any(configurations(results)):
-        stream.write(
-            "choose between configurations by `validation ap`: the rest is of test images\n"
-        )
+        last.append("choose between configurations by `validation ap`: the rest is of test images")
     for result, configuration in zip(results, configurations(results), strict=True):
         what = f"{configuration}, seed {result.experiment.seed}".removeprefix(", ")
-        stream.write(f"saved in {result.folder} ({what})\n")
-    return stream.getvalue()
+        last.append(f"saved in {result.folder} ({what})")
+    return "".join(f"{line}\n" for line in [*said, *prose(last, width)])

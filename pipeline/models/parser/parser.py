@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 from pipeline.models.parser.noun_phrases import Phrase, find_phrases
 from pipeline.models.parser.words import Word
+from pipeline.models.weights import checkpoints
 from pipeline.models.weights.hashing import hash_folder
 from pipeline.shipped import folder
 
@@ -191,7 +192,7 @@ def _installed(name: str) -> str | None:
 
 def _not_found(name: str) -> UserError:
     if "/" in name or "\\" in name or name.startswith((".", "~")):
-        return UserError("the spaCy pipeline's folder does not exist", name, "check the path")
+        return checkpoints.no_folder(Path(name))
     return UserError(
         f"the spaCy pipeline '{name}' is neither an installed package nor a folder",
         hint=f"`python -m spacy download {name}`, or give the path of a pipeline's folder",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.models.weights.hashing import hash_folder
+from pipeline.shipped import where_bundled
 
 OUT_OF_REACH = "it is not on this machine, and the Hugging Face hub does not give it"
 _PATIENCE = 5.0  # seconds that the hub has to answer
@@ -64,12 +65,7 @@ def identity(name: str, config_file: str) -> dict[str, Any]:
         hub = repository(name)
         return {"hub": hub, "revision": split_pin(name)[1] or hub_revision(hub, config_file)}
     if not folder.is_dir():
-        raise UserError(
-            "there is no such model folder",
-            str(folder),
-            "paths in a DAG file are relative to that file; a name on the Hugging Face hub has no "
-            "leading ./, / or local-dir:",
-        )
+        raise no_folder(folder)
     return {"local": _hash(folder, _stamp(folder))}
 
 
@@ -202,6 +198,17 @@ def not_loadable(kind: str, name: str, problem: Exception | str) -> UserError:
         f"the Hugging Face cache {constants.HF_HUB_CACHE}",
         "run `item models fetch DAG` where there is a network (and copy that cache: set HF_HOME "
         "to it, and HF_HUB_OFFLINE=1), or give a folder: `local-dir:PATH`",
+    )
+
+
+def no_folder(folder: Path) -> UserError:
+    """The message for a model's folder that is not there."""
+    nearest = next(one for one in folder.absolute().parents if one.is_dir())
+    return UserError(
+        "there is no such model folder",
+        f"{folder} ({nearest} is there)",
+        "paths in a DAG file are relative to that file, also in a copy of it; a name on the "
+        f"Hugging Face hub has no ./, / or local-dir: in front{where_bundled(str(folder))}",
     )
 
 

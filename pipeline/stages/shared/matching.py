@@ -12,6 +12,7 @@ from pipeline.corpus.names import local_name, path_of
 from pipeline.corpus.sources.places import path_below, plain_name
 from pipeline.corpus.variants import content_id
 from pipeline.errors import UserError
+from pipeline.spec import TypedPath
 
 Way = Literal["path", "uri", "image_id", "sha256"]
 WAYS = ("path", "uri", "image_id", "sha256")
@@ -28,7 +29,7 @@ def local_file(what: str, suffixes: tuple[str, ...]) -> Any:
         base: Path = (info.context or {}).get("base", Path())
         return str((base / Path(value).expanduser()).resolve())
 
-    return Annotated[str, AfterValidator(absolute)]
+    return Annotated[str, AfterValidator(absolute), TypedPath()]
 
 
 def _root(value: str | None, info: ValidationInfo) -> str | None:
@@ -41,7 +42,7 @@ def _root(value: str | None, info: ValidationInfo) -> str | None:
 
 
 # what paths in a file are relative to: the corpus's root unless stated
-Root = Annotated[str | None, AfterValidator(_root)]
+Root = Annotated[str | None, AfterValidator(_root), TypedPath()]
 
 
 def keys(images: pa.Table, way: str, root: str | None, file: str) -> list[str | None]:

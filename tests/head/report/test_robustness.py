@@ -2,7 +2,7 @@
 
 import io
 
-from pipeline.head.report.robustness import robustness, write_robustness
+from pipeline.head.report.robustness import robustness, robustness_lines
 
 
 def row(variant, ap, less=None, interval=(None, None), **about):
@@ -56,7 +56,7 @@ def test_runs_of_a_sweep_have_rows_of_their_own_and_no_intervals():
 
 def test_what_all_rows_are_of_is_said_once():
     stream = io.StringIO()
-    write_robustness(ROWS, False, stream)
+    stream.writelines(f"{line}\n" for line in robustness_lines(ROWS, False))
     text = stream.getvalue()
     assert text.startswith("average precision, mean of 2 unseen (0.300 by chance): on clean")
     assert "accuracy at 0.5, mean of 2 unseen" in text

@@ -83,7 +83,7 @@ def test_a_package_that_is_no_pipeline():
 
 @pytest.mark.parametrize("call", [load, identity])
 def test_missing_folder(tmp_path, call):
-    with pytest.raises(UserError, match="check the path"):
+    with pytest.raises(UserError, match="no such model folder"):
         call(str(tmp_path / "nowhere"))
 
 

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pty
+import stat
 import subprocess
 import sys
 from contextlib import suppress
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.query.answers import deliver, write
+from pipeline.output.formats import SUFFIXES, chosen, deliver, write
 
 LONG = "a very long caption about " + "many things and " * 9 + "the end"
 TABLE = pa.table(
@@ -73,11 +74,11 @@ def test_plain_table_without_rows():
     assert text(TABLE.slice(0, 0), "table").splitlines()[2:] == ["(0 rows)"]
 
 
-def test_plain_table_folds_and_loses_nothing():
-    shown = text(pa.table({"caption": [LONG], "n": [1]}), "table").splitlines()
-    cells = [line[:60].strip() for line in shown[2:-1]]
-    assert len(cells) == 3 and " ".join(cells) == LONG
-    assert shown[2].endswith("1") and shown[-1] == "(1 row)"
+def test_what_is_no_terminal_gets_a_line_a_row():
+    captions = [LONG, "two\nlines", "no"] * 500
+    shown = text(pa.table({"caption": captions, "n": range(1500)}), "table").splitlines()
+    assert len(shown) == 2 + 1500 + 1
+    assert [line.rsplit(None, 1)[0] for line in shown[2:5]] == [LONG, "two\\nlines", "no"]
 
 
 def test_floats_are_readable():
@@ -100,7 +101,7 @@ def test_terminal_table_folds_and_keeps_markup_and_every_character():
 
 def test_terminal_table_says_what_it_does_not_show():
     shown = on_terminal(pa.table({"n": range(1_003)}))
-    assert "(1,003 rows): the first 1,000 shown; --format csv gives all" in shown
+    assert "(1,003 rows): the first 1,000 shown; --out FILE gives all" in shown
 
 
 def test_csv():
@@ -173,8 +174,97 @@ def test_parquet_on_a_terminal_is_refused():
 
 def test_unknown_format():
     with pytest.raises(UserError, match="no format 'parqet'") as caught:
-        text(TABLE, "parqet")
+        chosen("parqet", None)
     assert caught.value.hint == "did you mean 'parquet'?"
+
+
+@pytest.mark.parametrize(("suffix", "format"), [*SUFFIXES.items(), (".CSV", "csv")])
+def test_a_files_suffix_says_the_format(tmp_path, suffix, format):
+    out = tmp_path / f"x{suffix}"
+    assert chosen(None, out) == chosen(format, out) == format
+    deliver(pa.table({"n": [1]}), format, out)
+    start = {"csv": b"n\n1\n", "json": b'[\n {"n": 1}\n]\n', "md": b"| n |\n| ---: |\n| 1 |\n"}
+    start |= {"parquet": b"PAR1", "table": b"n\n-\n1\n(1 row)\n"}
+    assert out.read_bytes().startswith(start[format])
+
+
+def test_a_format_and_another_suffix_disagree(tmp_path):
+    with pytest.raises(UserError, match="--format csv and the suffix of the file disagree"):
+        chosen("csv", tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"the suffix '\.xlsx' names no format") as caught:
+        chosen(None, tmp_path / "x.xlsx")
+    assert ".csv, .json, .md, .parquet, .txt" in caught.value.hint
+    assert chosen("csv", tmp_path / "x.dat") == "csv"
+    assert chosen(None, None) == "table"
+
+
+def test_what_parquet_has_no_type_for_is_said(tmp_path):
+    table = duckdb.sql("select interval '3 months' as i").to_arrow_table()
+    with pytest.raises(UserError, match="Parquet cannot hold this") as caught:
+        deliver(table, "parquet", tmp_path / "x.parquet")
+    assert "varchar" in caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_stays_one(tmp_path):
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    got = []
+    reader = Thread(target=lambda: got.append(fifo.read_bytes()))
+    reader.start()
+    deliver(pa.table({"n": [1]}), "csv", fifo)
+    reader.join()
+    assert got == [b"n\n1\n"] and stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_moments_that_python_has_not():
+    """DuckDB's years go further than Python's; nanoseconds need pandas, which may not be there."""
+    sql = """select * from (values
+        (timestamp '290000-01-02 03:04:05.5', date '290000-01-02', timestamptz '2026-01-02 00:00Z'),
+        (timestamp '-290000-01-02', date '-4000-12-31', timestamptz '27000-01-02 00:00Z'),
+        (timestamp 'infinity', date 'infinity', null), (null, date '-infinity', null),
+        (timestamp '2026-01-02 03:04:05', date '2026-01-02', null)) as t(a, b, c)"""
+    table = duckdb.sql(sql).to_arrow_table()
+    rows = [
+        ("290000-01-02T03:04:05.500000", "290000-01-02", "2026-01-02T00:00:00+00:00"),
+        ("-290000-01-02T00:00:00", "-4000-12-31", "27000-01-02T00:00:00+00:00"),
+        ("infinity", "infinity", None),
+        (None, "-infinity", None),
+        ("2026-01-02T03:04:05", "2026-01-02", None),
+    ]
+    assert [tuple(row.values()) for row in json.loads(text(table, "json"))] == rows
+    assert text(table, "table").splitlines()[2].split() == [*rows[0]]
+    for format in ("csv", "md"):
+        assert all(str(value) in text(table, format) for row in rows for value in row if value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("[timestamp '290000-01-02']", ["290000-01-02T00:00:00"]),
+        ("{'a': date '290000-01-02', 'b': 1.5::float}", {"a": "290000-01-02", "b": 1.5}),
+        ("map([1], [date '290000-01-02'])", [[1, "290000-01-02"]]),
+        ("[null, date '290000-01-02']::date[2]", [None, "290000-01-02"]),
+        ("timestamp_s '290000-01-02'", "290000-01-02T00:00:00"),
+    ],
+)
+def test_such_moments_inside_of_other_values(sql, value):
+    table = duckdb.sql(f"select {sql} as x").to_arrow_table()
+    assert json.loads(text(table, "json")) == [{"x": value}]
+    assert text(table, "table")
+
+
+def test_markdown_holds_whatever_a_name_is():
+    table = pa.table({"a|b": ["x|y", "a\\|b", "two\nlines", "<b>&amp;</b>", "a_b _c_ `d` *e*"]})
+    assert text(table, "md").splitlines() == [
+        "| a\\|b |",
+        "| --- |",
+        "| x\\|y |",
+        "| a\\\\\\|b |",
+        "| two\\\\nlines |",
+        "| \\<b>\\&amp;\\</b> |",
+        "| a_b \\_c\\_ \\`d\\` \\*e\\* |",
+    ]
 
 
 def test_out_that_cannot_be_written(tmp_path):
@@ -185,7 +275,7 @@ def test_out_that_cannot_be_written(tmp_path):
 
 def test_a_reader_that_stops_early_is_no_error():
     code = (
-        "import pyarrow as pa; from pipeline.query.answers import deliver;"
+        "import pyarrow as pa; from pipeline.output.formats import deliver;"
         "deliver(pa.table({'n': range(300_000)}), 'csv')"
     )
     command = f'{sys.executable} -c "{code}" | head -n 2'

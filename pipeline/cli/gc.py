@@ -1,0 +1,81 @@
+"""`item gc`: what of a store no DAG needs any more."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.call import reported, say
+from pipeline.cli.console import print_rows
+from pipeline.cli.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    LimitOption,
+    SetOption,
+    StoreOption,
+    chosen_dag,
+    complete_dag,
+    limited,
+)
+from pipeline.errors import UserError
+
+
+def gc(
+    dags: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="All DAGs whose caches are to be kept. Default, but with --delete: the DAG file "
+            "of this folder.",
+            autocompletion=complete_dag,
+            show_default=False,
+        ),
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete; without it, only list.")
+    ] = False,
+    overrides: SetOption = None,
+    limit: LimitOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """List (or delete) cached nodes that none of these DAGs uses, and parts that nothing asks for.
+
+    Such parts are of variants that none of them names, or of images that no listing has.
+    """
+    with reported("gc", None, overrides, limit, store, as_json, needs_dag=False) as call:
+        from pipeline.corpus.variants import tag
+        from pipeline.dag.graph import load
+        from pipeline.store import lost_lock
+        from pipeline.store.parts import Store
+        from pipeline.store.upkeep import garbage
+
+        if delete and not dags:
+            raise UserError("--delete keeps what the named DAGs use", hint="name all of them")
+        named = dags or [chosen_dag(None)]
+        cache = Store(store)
+        cache.check_there()
+        kept: dict[str, set[str]] = {}
+        for dag in named:
+            graph = load(dag, limited(overrides, limit))
+            lost_lock.check(graph, cache)  # without its lock a DAG does not know its own cache
+            for node in graph.nodes.values():
+                tags = (tag(name) for name in graph.corpus.splits_of)
+                kept.setdefault(node.folder, set()).update(tags)
+        unused = garbage.unused(cache, kept)
+        if not as_json:
+            rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
+            print_rows(("node folder", "what", "size"), rows)
+        for one in unused if delete else ():
+            garbage.delete(cache, one)
+        folders = sum(one.parts is None for one in unused)
+        total = sum(one.bytes for one in unused)
+        if as_json:
+            found = [
+                {"folder": one.folder, "what": one.about, "bytes": one.bytes} for one in unused
+            ]
+            call.answer({"unused": found}, bytes=total, deleted=delete)
+            return
+        done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
+        say(
+            f"{folders} node folders, and parts of {len(unused) - folders} others, "
+            f"{total / 1e6:.1f} MB {done}"
+        )

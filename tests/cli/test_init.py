@@ -1,0 +1,155 @@
+"""`item init FOLDER`: afterwards no command needs a flag."""
+
+import json
+
+import pytest
+import yaml
+
+from pipeline.dag.graph import load, read
+from pipeline.errors import UserError
+from pipeline.setup import new_dag as room
+from pipeline.setup.dag_text import LARGE, SMALL
+from tests.conftest import draw, rows
+
+
+def images(folder, count, seed):
+    for number in range(count):
+        draw(folder / f"{number:03d}.jpg", seed + number, 32)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Splits, two generators; a name that YAML would take for something else."""
+    root = tmp_path / "pics #2: 'ä' \"q\""
+    for at, split in enumerate(("train", "test")):
+        for g, generator in enumerate(("gan", "flow")):
+            for label, name in enumerate(("0_real", "1_fake")):
+                images(root / split / generator / name, 12, 1000 * at + 100 * g + 50 * label)
+    return root
+
+
+def test_plan_run_query_and_train_then_need_no_flags(corpus, item, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    done = item("init", corpus, cwd=here)
+    assert done.returncode == 0, done.stderr
+    (path,) = here.iterdir()
+    assert path.suffix == ".yaml" and f"{path.name}: written. Next: `item plan`" in done.stdout
+    assert "labels by the layout forensynths, of 96 image files" in done.stdout
+    dag = load(str(path))
+    assert dag.corpus.root == str(corpus) and dag.corpus.layout == "forensynths"
+    raw = yaml.safe_load(path.read_text())
+    raw["experiments"]["detector"] |= {"bootstrap": 20, "head": {"epochs": 2}}  # quicker
+    path.write_text(yaml.safe_dump(raw))
+    assert item("plan", cwd=here).returncode == 0
+    ran = item("run", "--inline", cwd=here)
+    assert ran.returncode == 0, ran.stderr
+    assert "detector: trained on" in ran.stdout and "gan (seen in training)" in ran.stdout
+    answer = item("query", "select count(*) as n from features", "--format", "json", cwd=here)
+    assert rows(answer) == [{"n": 96}]
+    for words in (["status"], ["train"], ["train", "detector"], ["query", "by_generator"]):
+        assert item(*words, cwd=here).returncode == 0
+
+
+def test_the_file_has_everything_with_a_comment_and_absolute_paths(corpus, item, tmp_path):
+    item("init", corpus, "--out", tmp_path / "x.yml", "--name", "mine", cwd=tmp_path)
+    text = (tmp_path / "x.yml").read_text()
+    draft = read(str(tmp_path / "x.yml"))
+    assert draft.file.name == "mine"
+    assert len(draft.nodes) == 8 and list(draft.file.experiments) == ["detector"]
+    assert text.count("#") > 12 and "KNOW THE DEMO'S DRAWN SCENES AND NOTHING ELSE" in text
+    assert max(map(len, text.splitlines())) <= 200  # (with the paths of this machine)
+    moved = tmp_path / "elsewhere" / "x.yaml"
+    moved.parent.mkdir()
+    moved.write_text(text)
+    same = [load(str(p)).nodes["features"].fingerprint for p in (moved, tmp_path / "x.yml")]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "experiment", "expected"),
+    [
+        ({"a/x": 3}, None, "none: the corpus has no labels"),
+        ({"real": 30}, None, "none: the corpus has images of one label only"),
+        ({"real": 30, "fake": 30}, None, "none: 30 real and 30 fake images are too few"),
+        ({"real": 80, "fake": 80}, {"train": "image_id < 'c'"}, "by a hash of the content"),
+        (
+            {"train/real": 25, "train/fake": 25, "val/real": 25, "val/fake": 25},
+            {"train": "split = 'train'", "test": "split = 'val'"},
+            "trained on the split train, tested on val",
+        ),
+        (
+            {"real": 80, "sd15/fake": 80},
+            {"reals": "label = 0 and image_id >= 'c'"},
+            "by a hash of the content",
+        ),
+    ],
+)
+def test_an_experiment_is_what_the_labels_allow(item, tmp_path, folders, experiment, expected):
+    root = tmp_path / "c"
+    for seed, (name, count) in enumerate(folders.items()):
+        (root / name).mkdir(parents=True)
+        for number in range(count):  # names are enough: no image is opened
+            (root / name / f"{seed}-{number}.jpg").write_bytes(b"")
+    done = item("init", root, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"experiment: {expected}" in done.stdout or expected in done.stdout
+    raw = yaml.safe_load((tmp_path / "c.yaml").read_text())
+    if experiment is None:
+        assert "experiments" not in raw
+    else:
+        assert raw["experiments"]["detector"].items() >= experiment.items()
+        read(str(tmp_path / "c.yaml"))
+
+
+def test_models_are_of_the_machines_size(corpus, item, tmp_path, monkeypatch):
+    item("init", corpus, "--models", "public", "--out", tmp_path / "cpu.yaml", cwd=tmp_path)
+    text = (tmp_path / "cpu.yaml").read_text()
+    assert SMALL.captioner in text and "patches" in text and "cuda" not in text
+    monkeypatch.setattr(room, "_public", lambda: (LARGE, "a GPU of 80 GB"))
+    item("init", corpus, "--models", "public", "--out", tmp_path / "gpu.yaml", cwd=tmp_path)
+    draft = read(str(tmp_path / "gpu.yaml"))
+    _, _, regions = draft.nodes["regions"]
+    assert regions.method == "owlv2" and regions.device == "cuda"
+    assert "of a size for a GPU of 80 GB" in (tmp_path / "gpu.yaml").read_text()
+    monkeypatch.setattr(room, "_all_here", lambda models: True)
+    item("init", corpus, "--out", tmp_path / "auto.yaml", cwd=tmp_path)
+    assert LARGE.captioner in (tmp_path / "auto.yaml").read_text()
+
+
+def test_nothing_is_written_over_and_mistakes_are_told(corpus, item, tmp_path):
+    assert item("init", corpus, "--out", "x.yaml", cwd=tmp_path).returncode == 0
+    for words, what in (
+        ([corpus, "--out", "x.yaml"], "there is a file of this name already"),
+        ([corpus, "--out", "x.txt"], "a DAG file ends in .yaml"),
+        ([tmp_path / "none"], "none"),
+        ([corpus, "--layout", "forensynth"], "did you mean 'forensynths'"),
+        ([corpus, "--layout", "regex"], "needs a pattern"),
+        ([corpus, "--models", "publik"], "did you mean 'public'"),
+    ):
+        done = item("init", *words, cwd=tmp_path)
+        assert done.returncode == 2 and what in done.stderr, (words, done.stderr)
+    assert item("init", corpus, "--out", "x.yaml", "--force", cwd=tmp_path).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([corpus.name, "x.yaml"])
+
+
+def test_a_second_dag_in_the_folder_is_named_in_what_comes_next(corpus, item, tmp_path):
+    item("init", corpus, "--out", "x.yaml", cwd=tmp_path)
+    done = item("init", corpus, "--out", "y.yaml", cwd=tmp_path)
+    assert "Next: `item plan y.yaml`, `item run y.yaml`" in done.stdout
+
+
+def test_a_name_that_no_file_holds(tmp_path):
+    with pytest.raises(UserError, match="no text that a file holds"):
+        room.new_dag(f"{tmp_path}/caf\udce9", None, "auto", "bundled")
+
+
+def test_json(corpus, item, tmp_path):
+    done = item("init", corpus, "--out", "x.yaml", "--json", cwd=tmp_path)
+    facts = json.loads(done.stdout)["facts"]
+    assert facts == {
+        "path": str(tmp_path / "x.yaml"),
+        "layout": "forensynths",
+        "models": "bundled",
+        "experiment": "detector",
+    }

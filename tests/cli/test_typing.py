@@ -1,0 +1,180 @@
+"""What a person types: --version, -h, completion, no DAG, SQL from files and pipes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import pipeline
+from pipeline.cli.app import app
+from pipeline.version import __version__
+from tests.conftest import make_corpus, make_dag, rows
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory, item):
+    """A folder with one DAG file, other YAML, a corpus, and a store with its images described."""
+    folder = tmp_path_factory.mktemp("typing")
+    make_dag(folder / "small.yaml", make_corpus(folder / "corpus"))
+    (folder / "compose.yaml").write_text("services: {db: {image: postgres}}\n")
+    (folder / "broken.yml").write_text("a: [b\n")
+    assert item("run", "--inline", "--until", "images", cwd=folder).returncode == 0
+    return folder
+
+
+def test_version(item, tmp_path):
+    done = item("--version", cwd=tmp_path)
+    assert (done.stdout, done.returncode) == (f"item {__version__}\n", 0)
+
+
+def test_every_command_knows_h(item, tmp_path):
+    for name, command in {"": None, **get_command(app).commands}.items():
+        inner = ["", *getattr(command, "commands", {})]
+        for word in inner:
+            path = [part for part in (name, word) if part]
+            short, long = item(*path, "-h", cwd=tmp_path), item(*path, "--help", cwd=tmp_path)
+            assert short.returncode == 0 and short.stdout == long.stdout, path
+            assert "Usage" in short.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("item qu", {"query"}),
+        ("item run --sched", {"--scheduler"}),
+        ("item plan gen", {"genimage"}),
+        ("item plan sm", {"small.yaml"}),
+        ("item query demo by_gen", {"by_generator"}),
+        ("item gc sma", {"small.yaml"}),
+    ],
+)
+def test_shells_complete(here, line, expected):
+    root = str(Path(pipeline.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root, "_ITEM_COMPLETE": "complete_bash"}
+    environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    code = "from pipeline.cli.app import app; app(prog_name='item')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, env=environment, capture_output=True, text=True
+    )
+    assert set(done.stdout.split()) == expected, done.stderr
+
+
+def test_one_dag_file_needs_no_name(here, item):
+    for words in (["plan"], ["status"], ["verify"], ["retry"], ["gc"], ["doctor", "--quick"]):
+        done = item(*words, cwd=here)
+        assert done.returncode == 0, done.stderr
+        assert item(*words, "small.yaml", cwd=here).stdout == done.stdout
+    assert rows(
+        item("query", "select count(*) as n from images", "--format", "json", cwd=here)
+    ) == [{"n": 12}]
+    assert item("query", "coverage", cwd=here).returncode == 0
+
+
+def test_several_dag_files_are_an_error_that_names_them(here, item, tmp_path):
+    for name in ("a.yaml", "b.yml"):
+        (tmp_path / name).write_text((here / "small.yaml").read_text())
+    for words in (["plan"], ["run"], ["query", "coverage"], ["status"], ["train"], ["db"], ["gc"]):
+        done = item(*words, cwd=tmp_path)
+        assert done.returncode == 2 and "name one: a.yaml, b.yml" in done.stderr, done.stderr
+    done = item("doctor", cwd=tmp_path)
+    assert "no DAG was checked; there are a.yaml, b.yml: name one" in done.stderr
+
+
+def test_no_dag_file_is_an_error_that_says_what_to_do(item, tmp_path):
+    done = item("plan", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no DAG is named" in done.stderr and "`item init FOLDER`" in done.stderr
+
+
+def test_gc_deletes_nothing_by_default_names(here, item):
+    done = item("gc", "--delete", cwd=here)
+    assert done.returncode == 2 and "name all of them" in done.stderr
+
+
+def test_an_experiment_alone_is_of_the_dag_here(here, item):
+    done = item("train", "unseen", cwd=here)
+    assert "there is no experiment 'unseen'" in done.stderr and "small.yaml" in done.stderr
+
+
+SQL = "-- param least integer 3: at least\nselect count(*) as n from images where $least < 4\n"
+
+
+def test_sql_from_a_file(here, item, tmp_path):
+    (tmp_path / "q.sql").write_text(SQL)
+    for words in (["small.yaml"], []):
+        found = item("query", *words, "-f", tmp_path / "q.sql", "--format", "json", cwd=here)
+        assert rows(found) == [{"n": 12}]
+    given = ("--param", "least=9", "--format", "json")
+    assert rows(item("query", "-f", tmp_path / "q.sql", *given, cwd=here)) == [{"n": 0}]
+    done = item("query", "-f", tmp_path / "none.sql", cwd=here)
+    assert done.returncode == 2 and "the SQL cannot be read: No such file" in done.stderr
+    (tmp_path / "bad.sql").write_bytes(b"select '\xff'")
+    assert "it is not UTF-8" in item("query", "-f", tmp_path / "bad.sql", cwd=here).stderr
+    done = item("query", "small.yaml", "select 1", "-f", tmp_path / "q.sql", cwd=here)
+    assert done.returncode == 2 and "leave one out" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["small.yaml", "-"], ["-"], ["small.yaml"], [], ["-f", "-"]])
+def test_sql_from_a_pipe(here, item_process, words):
+    done = item_process("query", *words, "--format", "csv", cwd=here, input=SQL)
+    assert done.stdout == "n\n12\n", done.stderr
+
+
+def test_an_empty_pipe_is_a_mistake(here, item_process):
+    done = item_process("query", "-", cwd=here, input=" \n")
+    assert done.returncode == 2 and "there is no SQL on stdin" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "json", "md", "txt"])
+def test_the_suffix_of_out_is_its_format(here, item, suffix, tmp_path):
+    out = tmp_path / f"x.{suffix}"
+    done = item("query", "select count(*) as n from images", "--out", out, cwd=here)
+    assert done.returncode == 0, done.stderr
+    start = {"csv": b"n\n12\n", "parquet": b"PAR1", "json": b'[\n {"n": 12}\n]\n'}
+    start |= {"md": b"| n |\n| ---: |\n| 12 |\n", "txt": b" n\n--\n12\n(1 row)\n"}
+    assert out.read_bytes().startswith(start[suffix])
+
+
+def test_a_piped_answer_has_a_line_a_row(here, item):
+    done = item("query", "select uri, 'a b ' || repeat('c ', 200) as x from listing", cwd=here)
+    assert len(done.stdout.splitlines()) == 2 + 12 + 1
+
+
+def test_no_command_writes_into_the_store(here, item):
+    store = here / "store"
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    for words in (
+        ["query", "select 1", "--format", "json", "--out", store / "store.json"],
+        ["query", "select 1", "--out", "store/images/x.csv"],
+        ["db", "--out", "store/x.duckdb"],
+        ["audit", "--pairs", "store/x.csv"],
+        ["models", "fetch", "--lock", "store/x.lock"],
+        ["init", "corpus", "--out", "store/x.yaml"],
+    ):
+        done = item(*words, cwd=here)
+        assert done.returncode == 2, words
+        assert "would write into a store" in done.stderr, (words, done.stderr)
+    after = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("command", ["run", "status", "query", "verify", "gc", "db"])
+def test_a_store_is_no_address(here, item, command):
+    words = ["coverage"] if command == "query" else []
+    done = item(command, *words, "--store", "s3://bucket/x", cwd=here)
+    assert done.returncode == 2 and "a store is a folder" in done.stderr
+    assert not (here / "s3:").exists()
+
+
+@pytest.mark.parametrize("command", ["status", "query", "train", "verify", "retry", "audit", "db"])
+def test_another_folder_has_no_store(here, item, command, tmp_path):
+    (tmp_path / "small.yaml").write_text((here / "small.yaml").read_text())
+    words = ["coverage"] if command == "query" else []
+    done = item(command, *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    known = "the DAG has no experiments" if command == "train" else "the store has nothing of"
+    assert known in done.stderr
+    assert not (tmp_path / "store").exists()
