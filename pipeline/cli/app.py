@@ -127,8 +127,8 @@ def run(
         from pipeline.engine.health import durations
         from pipeline.engine.progress import Reporter
         from pipeline.head.vectors.memory import parse
-        from pipeline.store import lost_lock
         from pipeline.store.parts import Store
+        from pipeline.store.upkeep import lost_lock
 
         if inline and (scheduler or workers):
             hint = "leave --scheduler, --workers out"

@@ -44,9 +44,8 @@ def gc(
     with reported("gc", None, overrides, limit, store, as_json, needs_dag=False) as call:
         from pipeline.corpus.variants import tag
         from pipeline.dag.graph import load
-        from pipeline.store import lost_lock
         from pipeline.store.parts import Store
-        from pipeline.store.upkeep import garbage
+        from pipeline.store.upkeep import garbage, lost_lock
 
         if delete and not dags:
             raise UserError("--delete keeps what the named DAGs use", hint="name all of them")

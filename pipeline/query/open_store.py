@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError
 from pipeline.query import views
 from pipeline.query.part_sql import Growing, Identity, identifier, literal
-from pipeline.store import lost_lock
 from pipeline.store.contents import Share, asked_sql, outline
+from pipeline.store.upkeep import lost_lock
 
 if TYPE_CHECKING:
     import duckdb

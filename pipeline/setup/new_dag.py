@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.corpus.files import list_files
 from pipeline.corpus.layouts.auto import recognised
 from pipeline.corpus.layouts.registry import AUTO, REGEX, Reading, check_name
 from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import Survey, survey
+from pipeline.corpus.sources.find import find_images
+from pipeline.corpus.sources.source import Source
 from pipeline.engine import machine
 from pipeline.errors import UserError
 from pipeline.models.weights import checkpoints, open_clip_tags
@@ -47,7 +48,7 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
     except UnicodeEncodeError:
         hint = "give a link to it that has such a name"
         raise UserError("the folder's name is no text that a file holds", root, hint) from None
-    paths = list_files(root).files["path"].to_pylist()
+    paths = find_images(Source(root)).files["path"].to_pylist()
     if layout == AUTO:
         layout = recognised(paths, root)
     elif layout == REGEX:

@@ -6,6 +6,7 @@ from pipeline.dag.graph import load, read
 from pipeline.engine.queues import index
 from pipeline.errors import UserError
 from pipeline.shipped import folder
+from pipeline.store.parts import Store
 
 MODELS = folder("data").resolve() / "demo" / "models"
 SWAPS = {
@@ -68,8 +69,8 @@ def test_a_folder_that_is_called_like_a_hub_name_is_asked_about(copy, tmp_path):
     assert read(copy("captions", "model: ./lab/captioner"))
 
 
-def test_a_root_that_is_not_there_names_the_bundled_one(copy):
+def test_a_root_that_is_not_there_names_the_bundled_one(copy, tmp_path):
     dag = load(copy(None, ""))
     with pytest.raises(UserError, match="there is no such folder") as caught:
-        index.find(dag)
+        index.find(dag, Store(tmp_path / "store"))
     assert f"the bundled one is {folder('data').resolve() / 'demo' / 'corpus'}" in caught.value.hint

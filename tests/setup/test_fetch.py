@@ -67,7 +67,7 @@ def fingerprints(run, dag, *options, **environment):
 
 def test_each_model_is_described_and_locked(fetched, hub):
     found, folder, _, _ = fetched
-    models = {model["name"]: model for model in found["models"]}
+    models = {model["name"]: model for model in found["tables"]["models"]}
     blip, clip = models[CAPTIONER], models[CLIP]
     assert blip["state"] == clip["state"] == "fetched"
     assert blip["licence"] == "bsd-3-clause" and clip["licence"] == "not stated"

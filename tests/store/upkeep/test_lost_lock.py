@@ -4,8 +4,8 @@ import yaml
 from pipeline.dag.graph import load
 from pipeline.errors import UserError
 from pipeline.plan.plan import plan
-from pipeline.store import lost_lock
 from pipeline.store.parts import Store
+from pipeline.store.upkeep import lost_lock
 
 COMMIT = "c" * 40
 
