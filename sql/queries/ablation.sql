@@ -12,7 +12,7 @@
 -- pooling         of the objects, into local
 -- configuration   as in runs
 -- method          as in runs: a head's features, or a baseline
--- runs            how many seeds; of one trained again the newest run
+-- runs            how many seeds; of a state trained again the newest run
 -- validation_ap   mean over the runs
 -- ap              mean over the runs of the mean over unseen generators
 -- ap_std          its sample standard deviation; null for one run
@@ -37,10 +37,10 @@ with means as (
         configuration is not null
         and ($experiment::varchar is null or experiment = $experiment)
         and (current or $dags = 'all')
-    group by experiment, configuration, dag, method, seed, run_id
+    group by experiment, configuration, dag, state, method, seed, run_id
     qualify
         row_number() over (
-            partition by experiment, configuration, dag, method, seed
+            partition by experiment, configuration, dag, state, method, seed
             order by max(saved) desc, run_id
         )
         = 1

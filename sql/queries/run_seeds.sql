@@ -11,7 +11,7 @@
 -- experiment        as in runs
 -- configuration     as in runs
 -- method            as in runs
--- runs              how many seeds; of one trained again the newest run
+-- runs              how many seeds; of a state trained again the newest run
 -- validation_ap     mean over the runs
 -- ap                mean over the runs of the mean over unseen generators
 -- ap_std            its sample standard deviation; null for one run
@@ -43,10 +43,10 @@ with means as (
         and (current or $dags = 'all')
         and ($method::varchar is null or method = $method)
         and variant = coalesce($variant::varchar, train_variant)
-    group by experiment, configuration, dag, method, seed, run_id
+    group by experiment, configuration, dag, state, method, seed, run_id
     qualify
         row_number() over (
-            partition by experiment, configuration, dag, method, seed
+            partition by experiment, configuration, dag, state, method, seed
             order by max(saved) desc, run_id
         )
         = 1

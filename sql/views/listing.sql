@@ -21,8 +21,8 @@
 -- jpeg_tables   names the quantisation tables; JPEG only
 -- has_exif      whether an EXIF block lies before the pixels
 -- sha256        of the whole file
--- given_caption the caption that came with the file, in a column or a file beside
---               it; else null
+-- given_caption the caption that came with the file, in a column or in a file
+--               beside it; else null
 -- stamp         when the file was changed, in ns, or its etag; null: unknown
 -- error         why the file could not be read or has no labels, or the folder
 --               could not be listed; else null

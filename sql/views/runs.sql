@@ -49,6 +49,8 @@
 -- train_variant  of the training images, and the validation images
 -- configuration  JSON of what is not at its default, without the seed
 -- dag            the name of the DAG by which it was trained
+-- state          hash of the nodes that its rows were made from: two states of
+--                one DAG differ
 -- current        whether it is one of this DAG, as it is now: trained by its
 --                name, and all that it was made from is in its nodes still;
 --                where the corpus lies, and a --limit, are no part of that
@@ -73,6 +75,7 @@ asked as (
 
 select
     source.* exclude (scope, made_from),
+    left(md5(array_to_string(source.made_from, ' ')), 8) as state,
     coalesce(source.dag, '') = asked.name
     and list_has_all(
         coalesce(asked.fingerprints, []), coalesce(source.made_from, [])

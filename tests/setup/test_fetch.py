@@ -77,7 +77,7 @@ def test_each_model_is_described_and_locked(fetched, hub):
     wanted = {*wanted.split(), "tokenizer.json", "tokenizer_config.json"}
     sizes = {name: len(data) for name, data in files_of(DEMO_MODELS / "captioner").items()}
     assert blip["size"] == blip["downloaded"] == sum(sizes[name] for name in wanted)
-    assert found["lock"] == str(folder / "small.lock")
+    assert found["facts"]["lock"] == str(folder / "small.lock")
     lock = yaml.safe_load((folder / "small.lock").read_text())
     assert lock["models"][CAPTIONER]["files"] == {name: sizes[name] for name in wanted}
     assert lock["models"][CLIP]["revision"] == clip["revision"]
