@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError, orientation
 from pipeline.corpus.formats import jpeg, png
+from pipeline.corpus.opened import ImageError, orientation
 
 # The most that decoding one image, to RGB and upright, may take at any moment: 1.5 GiB. What every
 # camera writes fits (a JPEG of MAX_PIXELS that is to be turned takes 1.34 GiB).

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.budget import tiles
-from pipeline.corpus.file_facts import MAX_PIXELS, ImageError
+from pipeline.corpus.opened import MAX_PIXELS, ImageError
 from pipeline.corpus.variants import parse
 
 _TRUNCATE = 4.0  # standard deviations: a Gaussian's reach

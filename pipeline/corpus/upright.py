@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from pipeline.corpus import budget, whole
-from pipeline.corpus.file_facts import ImageError, open_image, orientation, stripped
 from pipeline.corpus.noise import overheard
+from pipeline.corpus.opened import ImageError, open_image, orientation, stripped
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.read import read_bytes

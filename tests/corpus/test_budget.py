@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline.corpus import budget
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
 from pipeline.corpus.formats.tiff import strips
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 
@@ -33,7 +34,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from pipeline.corpus.upright import decode_bytes
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])

@@ -12,7 +12,8 @@ from PIL import Image, ImageFile
 from pipeline.corpus import decode as module
 from pipeline.corpus import upright
 from pipeline.corpus.decode import decode, sharing
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers.images import images_table

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from pipeline.corpus import file_facts as module
+from pipeline.corpus import opened as module
 from pipeline.corpus.file_facts import describe
 
 
