@@ -7,6 +7,8 @@ from functools import cache, lru_cache
 import numpy as np
 from PIL import Image
 
+from pipeline.corpus import budget
+from pipeline.corpus.formats import jxl
 from pipeline.corpus.opened import ImageError, open_image, orientation, stripped
 
 _EXIF_IFD = 0x8769  # where a TIFF keeps what other formats have a block for
@@ -34,7 +36,8 @@ class Facts:
     width and height are in pixels as stored; orientation is EXIF's 1..8 (1 when there is none);
     jpeg_quality is libjpeg's 1..100, and jpeg_tables names the quantisation tables themselves (16
     hex digits; equal where all tables are): both are None unless the format is JPEG. has_exif says
-    whether an EXIF block is there before the pixels, readable or not.
+    whether an EXIF block is there before the pixels, readable or not. decode_bytes is the most
+    memory that decoding takes (`corpus.budget.peak`). Of a JPEG XL file the mode is None.
     """
 
     sha256: str
@@ -47,22 +50,28 @@ class Facts:
     jpeg_quality: int | None = None
     jpeg_tables: str | None = None
     has_exif: bool | None = None
+    decode_bytes: int | None = None
     error: str | None = None
 
 
 def describe(data: bytes) -> Facts:
     """The facts of an image file's content; reads its header only, so a truncated body passes.
 
-    Never raises for bad content: an empty file, something that is no image, a damaged header and an
-    image of more than MAX_PIXELS pixels give an `error`.
+    Never raises for bad content: an empty file, something that is no image and a damaged header
+    give an `error`.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        image = open_image(stripped(data))
+        if size := budget.coded_size(data):
+            return _of_jxl(sha256, data, size)
+        kept = stripped(data)
+        image = open_image(kept)
+        needed = budget.needed(image, kept)
         width, height = _stored_size(image)
         return Facts(
             sha256=sha256,
             bytes=len(data),
+            decode_bytes=needed,
             format=_format(image),
             width=width,
             height=height,
@@ -74,6 +83,20 @@ def describe(data: bytes) -> Facts:
         )
     except ImageError as error:
         return Facts(sha256=sha256, bytes=len(data), error=str(error))
+
+
+def _of_jxl(sha256: str, data: bytes, size: tuple[int, int]) -> Facts:
+    """By its own header: its decoder would decode it."""
+    return Facts(
+        sha256=sha256,
+        bytes=len(data),
+        format="JXL",
+        width=size[0],
+        height=size[1],
+        orientation=1,
+        has_exif=jxl.has_exif(data),
+        decode_bytes=budget.coded_peak(size),
+    )
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:

@@ -406,7 +406,9 @@ def test_shared_pixels_are_those_of_the_variant(tmp_path, monkeypatch):
     table = in_variant(table_of(photo(tmp_path / "a.png")), "clean", "noise_0.01", "blur_2")
     alone = decoded(table)
     calls = []
-    monkeypatch.setattr(upright, "decode_bytes", lambda data: calls.append(1) or decode_bytes(data))
+    monkeypatch.setattr(
+        upright, "decode_bytes", lambda data, limits: calls.append(1) or decode_bytes(data)
+    )
     with sharing():
         for _ in range(2):
             for one, two in zip(decoded(table, threads=1), alone, strict=True):

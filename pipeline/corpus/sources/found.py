@@ -9,10 +9,12 @@ import pyarrow as pa
 from pipeline.corpus import names as spelt
 from pipeline.errors import TRANSIENT, UserError
 
-# lower case; every format of these can be decoded by Pillow without a plugin
+# lower case: the names of images in all formats that can be read (`corpus.opened`), so that one
+# that a corpus does not ask for is a row that says so
 SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff "
-    ".ppm .pgm .pbm .pnm .avif .jp2 .j2k .jpx"
+    ".ppm .pgm .pbm .pnm .avif .jp2 .j2k .jpx .heic .heif .hif .jxl "
+    ".tga .dds .ico .cur .psd .pcx .dcx .sgi .qoi .ras .xbm .xpm .icns .pxr .blp"
 )
 IMAGE_SUFFIXES = frozenset(SUFFIXES.split())
 
