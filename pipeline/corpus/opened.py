@@ -78,10 +78,10 @@ def open_image(data: bytes, until: float | None = None) -> Image.Image:
         raise ImageError("file is empty (0 bytes)")
     if (pieces := strips(data)) > MAX_STRIPS:
         raise ImageError(f"image is in {pieces:,} strips or tiles, over {MAX_STRIPS:,}")
-    for formats in (FORMATS, _others(data)):
+    for formats_of in (lambda _: FORMATS, _others):
         stream = io.BytesIO(data) if until is None else _Timed(data, until)
         try:
-            return Image.open(stream, "r", formats)
+            return Image.open(stream, "r", formats_of(data))
         except Image.UnidentifiedImageError:
             continue
         except (MemoryError, ImageError):
