@@ -77,7 +77,8 @@ def raise_nothing_found(root: str, ignored: Counter[str], unlisted: pa.Table) ->
         what = "folder, archive or row" if len(unlisted) == 1 else "folders, archives or rows"
         first = unlisted.select(["path", "problem"]).slice(0, 1).to_pylist()[0]
         raise UserError(
-            f"there are no images below the corpus root, and {len(unlisted)} {what} cannot be listed",
+            f"there are no images below the corpus root, and {len(unlisted)} {what} cannot be "
+            "listed",
             f"{root}: {spelt.readable(first['path'])}: {first['problem'].removeprefix(TRANSIENT)}",
             "make them readable, or correct `corpus.root`",
         )
