@@ -115,7 +115,7 @@ def _generators(fakes: int, reals: int) -> Finding:
             details=details,
         )
     if reals:
-        seen = "intervals of means draw a shared real image once (README, How to read the tables)"
+        seen = "intervals of means draw a shared real image once (dags/README.md, How to read the tables)"
         figure = f"{reals:,} real images stand beside several generators"
         return Finding(GENERATORS, figure, "ok", seen, details=details)
     return Finding(GENERATORS, "none", "ok", details=details)
