@@ -112,7 +112,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, item: Callable) -> Iterator[
         "from pipeline.cli.app import main\nmain()\n"
     )
     (bin_ / "item").chmod(0o755)
-    (bin_ / "python").symlink_to(sys.executable)
+    (bin_ / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (bin_ / "python").chmod(0o755)
     environment = {
         **os.environ,
         "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
@@ -181,7 +182,7 @@ def run_yaml(place: Place, item: Callable, block: Block) -> None:
     name = first[1] if first[0] == "#" and first[1].endswith(".yaml") else "block.yaml"
     if not raw.get("nodes") or len(raw["nodes"]) < 4:
         raw = merged(yaml.safe_load((place.folder / "dags" / "demo.yaml").read_text()), raw)
-        text = yaml.safe_dump(raw, sort_keys=False).replace("../data/", "data/")
+        text = yaml.safe_dump(raw, sort_keys=False).replace("../data/", "./data/")
     else:
         text = block.text
     (place.folder / name).write_text(text)
