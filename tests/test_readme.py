@@ -7,6 +7,7 @@ no figure is compared.
 
 import io
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ import yaml
 from pipeline import shipped
 from pipeline.dag.graph import load, read
 from pipeline.errors import UserError
+from pipeline.query.questions import named_queries
 from pipeline.shipped import folder
 from pipeline.store.parts import Store
 from pipeline.store.totals import totals
@@ -40,7 +42,7 @@ README = ROOT / "README.md"
 RUN = [README, *(ROOT / room / "README.md" for room in ("dags", "sql", "pipeline"))]
 BLOCKS = [block for path in RUN for block in blocks(path)]
 FEW = 6  # images of each folder of the demo's corpus, where the store is not there
-RUNNABLE = ("bash", "console", "python", "sql", "yaml")
+_FOR_VIEWS = ("content_labels", "cosine_steps", "t_area", "without_paths")  # what others use
 
 
 @dataclass
@@ -239,6 +241,14 @@ def test_commands_in_the_running_text_are_there(path, place):
     with chdir(place.folder):
         for text in inline_commands(path):
             checked(shlex.split(text.replace("\\|", "|"))[1:])
+
+
+def test_the_named_queries_and_macros_are_all_in_the_page():
+    text = (ROOT / "sql" / "README.md").read_text()
+    listed = text[text.index("*Misalignment*") : text.index("## SQL of your own")]
+    assert set(re.findall(r"`(\w+)`", listed)) == set(named_queries())
+    for macro in (folder("sql") / "macros").glob("*.sql"):
+        assert macro.stem in text or macro.stem in _FOR_VIEWS, macro.stem
 
 
 def test_every_language_is_one_that_is_run():
