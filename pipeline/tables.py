@@ -195,7 +195,7 @@ def matrix(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def width_of(column: pa.ChunkedArray | pa.Array) -> int:
     """The embedding width d of a vector column."""
-    return column.type.list_size
+    return int(column.type.list_size)
 
 
 def same_width(**columns: pa.ChunkedArray | pa.Array) -> int:
