@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.version import __version__
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["__version__", "open_store"]
+    from pipeline.predict.detector import Detector
+
+__all__ = ["Detector", "__version__", "open_store"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Detector":  # here, so that `import pipeline` stays light
+        from pipeline.predict.detector import Detector
+
+        return Detector
+    raise AttributeError(f"module 'pipeline' has no attribute '{name}'")
 
 
 def open_store(
