@@ -1,5 +1,6 @@
 """`item predict` and `item export`: a trained run on one's own images, here and elsewhere."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,7 +92,11 @@ def predict(
     given, needs_dag = _parted(words)
     dag, run, named = given
     with reported("predict", dag, overrides, None, store, as_json, needs_dag) as call:
+        from pipeline.engine.machine import THREAD_VARIABLES
         from pipeline.output import formats
+
+        for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
+            os.environ.setdefault(name, "1")
         from pipeline.predict.detector import Detector
         from pipeline.predict.inputs import found
         from pipeline.store.outside import check_outside

@@ -29,12 +29,15 @@ class Percentiles:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, level: str, distance: np.ndarray) -> np.ndarray:
-        """float64 [n], 0 to 100: the share of cached reals that are closer. NaN: not known."""
+        """float64 [n], 0 to 100: the share of cached reals that are closer, to a tenth.
+
+        NaN where it is not known.
+        """
         known = self.distances.get(level)
         if known is None:
             return np.full(len(distance), np.nan)
         share = np.interp(distance, known, np.linspace(0, 100, len(known)))
-        return np.where(np.isnan(distance), np.nan, share)
+        return np.where(np.isnan(distance), np.nan, np.round(share, 1))
 
     @classmethod
     def cached(cls, graph: "Dag", store: "Store", variant: str) -> Self:
