@@ -156,7 +156,8 @@ def opened(place: Path, method: str | None = None, overrides: Sequence[str] | No
             return _meant(place, Path(folder), method, list(overrides or []))
         except UserError as error:  # nobody knows the folder that it was read from
             where = (error.where or str(place)).replace(folder, str(place))
-            raise UserError(error.what.replace(folder, str(place)), where, error.hint) from None
+            what = " ".join(error.what.replace(folder, str(place)).split())  # YAML's has lines
+            raise UserError(what, where, error.hint) from None
 
 
 def _unpack(place: Path, folder: Path) -> None:
@@ -203,6 +204,8 @@ def _meant(place: Path, folder: Path, method: str | None, overrides: list[str]) 
         trained = Trained.from_plain(about, folder)
         percentiles = _reals(about["reals"])
         best = method or about["method"]
+        if best not in trained.choices:
+            raise ValueError(f"it has no method {best!r}")
         dag = folder / DAG
         if not dag.is_file():
             raise ValueError(f"{DAG} is missing")

@@ -1,9 +1,10 @@
 """One small store with a trained run, made once: what most tests of this room predict by."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pytest
 import yaml
 
 from tests.conftest import make_corpus, make_dag
@@ -35,10 +36,8 @@ def with_experiments(dag: Path, **experiments: dict) -> Path:
     return dag
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory, item) -> World:
+def make_world(folder: Path, item: Callable[..., Any]) -> World:
     """Twelve images, all nodes, and the experiments `cross` (with every method) and `raw`."""
-    folder = tmp_path_factory.mktemp("predict")
     corpus = make_corpus(folder / "corpus")
     raw = {**EXPERIMENT, "features": ["local"], "representation": "hadamard", "pooling": "max_norm"}
     dag = with_experiments(make_dag(folder / "small.yaml", corpus), cross=EXPERIMENT, raw=raw)
