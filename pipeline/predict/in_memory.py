@@ -37,11 +37,6 @@ class InMemory:
         self.nodes, self.variant, self.careful = tuple(nodes), variant, careful
         self._loaded: dict[str, list[Any]] = {}
 
-    def load(self) -> None:
-        """Loads all models, which is done anyway when they are needed."""
-        for node in self.nodes:
-            self._models(node)
-
     def of_files(
         self, files: pa.Table, done: Callable[[int], None] = lambda images: None
     ) -> tuple[pa.Table, Tables]:
