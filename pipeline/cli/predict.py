@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pipeline.predict.detector import Detector, Meant
     from pipeline.predict.inputs import File
 
-_SHOWN = ("path", "verdict", "probability", "percentile", "caption", "error")
+_SHOWN = ("path", "verdict", "probability", "percentile", "caption")
 _OBJECTS_SHOWN = ("path", "phrase", "cosine", "distance", "percentile", "x0", "y0", "x1", "y1")
+_OF_ALL = ("threshold", "unsure_low", "unsure_high", "uncalibrated")  # said below the table
 _ABOVE = 64  # files for each process: its models are loaded meanwhile by one that has begun
 
 MethodOption = Annotated[
@@ -89,9 +90,9 @@ def predict(
     why. --json has the tables `verdicts` and `objects`.
     """
     words = [word for word in (dag, run, *(images or [])) if word is not None]
-    given, needs_dag = _parted(words)
-    dag, run, named = given
-    with reported("predict", dag, overrides, None, store, as_json, needs_dag) as call:
+    (dag, run, named), needs_dag = _parted(words)
+    cached = store if needs_dag else None
+    with reported("predict", dag, overrides, None, cached, as_json, needs_dag) as call:
         from pipeline.engine.machine import THREAD_VARIABLES
         from pipeline.output import formats
 
@@ -165,8 +166,6 @@ def _judged(
             for table in detector.judge(files, workers, done):
                 found.append(table)
     except KeyboardInterrupt:
-        if len(found) == 1:
-            raise
         whole = False
     return pa.concat_tables(found), whole
 
@@ -189,15 +188,22 @@ def _deliver(
     code = FAILED_ROWS if failed else 0
     if not whole:
         code = INTERRUPTED
-        say(f"\ninterrupted: {len(verdicts):,} of {count:,} images were judged", err=True)
+        said = f"interrupted: {len(verdicts):,} of {count:,} images were judged"
+        say(f"\n{said}", err=True)
+        if not len(verdicts):
+            if call.as_json:
+                call.answer(exit=code, error=UserError(said))
+            raise typer.Exit(code)
     if call.as_json:
         tables = {"verdicts": verdicts.drop_columns("objects"), "objects": objects_of(verdicts)}
-        call.answer(tables, code, **_facts(meant), images=count, failed=failed)
+        facts = {**_facts(meant), "images": count, "judged": len(verdicts), "failed": failed}
+        call.answer(tables, code, **facts)
     elif out is not None or format != "table":
         formats.deliver(verdicts, format, out)
     else:
         objects = objects_of(verdicts)
-        show(verdicts.drop_columns(["objects", *_constant(verdicts)]), sys.stdout, _SHOWN)
+        first = (*_SHOWN[:2], *(["error"] if failed else []), *_SHOWN[2:])
+        show(verdicts.drop_columns(["objects", *_OF_ALL]), sys.stdout, first)
         if len(objects):
             say()
             show(objects, sys.stdout, _OBJECTS_SHOWN)
@@ -216,11 +222,6 @@ def _facts(meant: "Meant") -> dict[str, Any]:
         "method": meant.reading.method,
         "reals": dict(meant.percentiles.counts),
     }
-
-
-def _constant(verdicts: "pa.Table") -> list[str]:
-    """Columns that say the same in every row: one line below the table does."""
-    return ["threshold", "unsure_low", "unsure_high", "uncalibrated"]
 
 
 def _say_band(verdicts: "pa.Table") -> None:

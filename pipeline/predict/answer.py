@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import TRANSIENT
 from pipeline.predict.inputs import File
 from pipeline.predict.percentiles import Percentiles
 from pipeline.predict.verdict import Verdicts
@@ -92,6 +93,8 @@ def table(
             row |= {"image_id": found["image_id"], "format": found["format"]}
             row |= {"width": width, "height": height}
             row |= {"error": found["error"], **by_content.get(found["image_id"], {})}
+        # nobody tries again later: what may pass by itself is a reason like others
+        row["error"] = row["error"] and row["error"].removeprefix(TRANSIENT)
         rows.append(row)
     return pa.Table.from_pylist(rows, VERDICTS)
 
@@ -113,8 +116,8 @@ def _facts(
         own = whole.get((image_id, None), {})
         facts = {name: own.get(name) for name in ("cosine", "distance", "percentile")}
         facts["caption"] = captions.get(image_id, {}).get("caption")
-        numbered = objects.get(image_id, {})
-        if "objects" in tables:
+        numbered = objects.get(image_id)
+        if numbered is not None:
             facts["num_objects"] = len(numbered)
             facts["objects"] = [
                 one
@@ -145,11 +148,13 @@ def _by_image(table: pa.Table | None) -> dict[str, dict[str, Any]]:
 
 
 def _by_object(table: pa.Table | None) -> dict[str, dict[int, dict[str, Any]]]:
-    """image_id -> number -> the row, of the objects that there are."""
+    """image_id -> number -> the row, of the objects that there are; no image that failed."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for row in [] if table is None else table.to_pylist():
         if row["object_no"] is not None:
             found.setdefault(row["image_id"], {})[row["object_no"]] = row
+        elif row["error"] is None:
+            found.setdefault(row["image_id"], {})
     return found
 
 

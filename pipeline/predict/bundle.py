@@ -55,6 +55,8 @@ def export(graph: "Dag", meant: Meant, out: Path) -> list[str]:
     """
     if os.path.lexists(out):
         raise UserError("there is something of this name already", str(out), "give another --out")
+    if not out.absolute().parent.is_dir():
+        raise UserError("there is no such folder", str(out.absolute().parent), "give another --out")
     files = dict(_files(graph, meant))
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     with refusals_explained("the export cannot be written"):
@@ -106,7 +108,7 @@ def _dag_text(graph: "Dag", nodes: Sequence["Node"]) -> str:
     """A DAG file of these nodes, as they are with every --set."""
     written = {}
     for node in nodes:
-        given = node.parameters.model_dump(mode="json", exclude_defaults=True)
+        given = node.parameters.model_dump(mode="json", exclude_unset=True)
         written[node.name] = {"stage": node.stage.name, **node.inputs, **_portable(given)}
         if node.stage.name == "provided_embeddings":  # a DAG file tells it by its table
             written[node.name] |= {"stage": "provided", "table": node.stage.output}

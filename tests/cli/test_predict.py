@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.conftest import draw
 
+COUNTS = ("images", "judged", "failed")
 WIPE = "\x1b[2J\x1b]0;owned\x07"
 
 
@@ -64,7 +65,7 @@ def test_json_has_the_shape_of_every_command(world, item, here):
     ]
     assert {one["path"] for one in objects} <= {one["path"] for one in verdicts}
     assert all(0 <= one["x0"] <= one["x1"] <= 1 for one in objects if one["error"] is None)
-    assert set(found["facts"]) == {"experiment", "run_id", "method", "reals", "images", "failed"}
+    assert set(found["facts"]) == {"experiment", "run_id", "method", "reals", *COUNTS}
     assert (found["facts"]["images"], found["facts"]["failed"]) == (4, 1)
 
 
@@ -134,6 +135,7 @@ def test_an_export_stands_for_dag_and_run(world, item, here):
     assert f"{place.name}: written. Next: `item predict {place.name} FILES`" in done.stdout
     own = item(*given(world, "cross", "in", "--json"), cwd=here)
     other = item("predict", place.name, "in", "--json", cwd=here)
+    assert json.loads(other.stdout)["store"] is None
     assert json.loads(other.stdout)["tables"] == json.loads(own.stdout)["tables"]
     again = item("export", world.dag, "cross", "--store", world.store, cwd=here)
     assert again.returncode == 2
