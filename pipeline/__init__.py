@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from pipeline.dag.experiment import Feature
     from pipeline.dag.graph import Dag
     from pipeline.plan.plan import Step
+    from pipeline.predict.detector import Detector
     from pipeline.store.totals import NodeTotal
 
 __all__ = [
     "Dag",
+    "Detector",
     "UserError",
     "__version__",
     "features",
@@ -204,6 +206,10 @@ def __getattr__(name: str) -> Any:
         from pipeline.dag.graph import Dag
 
         return Dag
+    if name == "Detector":
+        from pipeline.predict.detector import Detector
+
+        return Detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from pipeline.shipped import where_bundled
+from pipeline.shipped import BUNDLED, here, where_bundled
 
 
 class Parameters(BaseModel):
@@ -45,6 +45,8 @@ class TypedPath:
 def _resolve_model(value: str, info: ValidationInfo) -> str:
     base: Path | None = (info.context or {}).get("base")
     path = value.removeprefix("local-dir:")
+    if path.startswith(BUNDLED):
+        return value[: -len(path)] + here(path)
     local = value != path or path.startswith(("./", "../", "/", "~"))
     if base is None:
         return value
@@ -71,7 +73,8 @@ def _check_name(value: str, base: Path) -> None:
         )
 
 
-# A hub name, an installed package, `local-dir:PATH` or a path (relative to the DAG file). What it
+# A hub name, an installed package, `local-dir:PATH` or a path (relative to the DAG file, or
+# `item:data/…` for what is bundled, wherever that lies). What it
 # resolves to is in the fingerprint through the model's identity, so the name itself is not.
 ModelName = Annotated[
     str,

@@ -21,6 +21,7 @@ ORDER = [
     ("plan",),
     ("head",),
     ("audit",),
+    ("predict",),
     ("setup",),
     ("cli",),
     ("__main__",),

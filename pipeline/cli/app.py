@@ -29,6 +29,7 @@ from pipeline.cli.options import (
     is_dag,
     limited,
 )
+from pipeline.cli.predict import export, predict
 from pipeline.cli.query import db, query
 from pipeline.cli.retry import retry
 from pipeline.cli.verify import verify
@@ -275,6 +276,8 @@ app.command()(verify)
 app.command()(retry)
 app.command()(query)
 app.command()(db)
+app.command()(predict)
+app.command()(export)
 
 
 @app.command()

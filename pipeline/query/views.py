@@ -123,7 +123,7 @@ def _fill(
     views = {path.stem: path.read_text("utf-8") for path in _view_files()}
     _check_names(tables, set(COLUMNS), {*views, *_GENERATED} - set(COLUMNS))
     widths = _widths(tables)
-    canonical = _canonical(tables)
+    canonical = canonical_nodes(tables)
     several = {t for t, node in canonical.items() if not node and t in dict(tables.values())}
     try:
         connection.execute("create schema store")
@@ -197,7 +197,7 @@ def _check_names(tables: Tables, kinds: set[str], reserved: set[str]) -> None:
             )
 
 
-def _canonical(tables: Tables) -> dict[str, str | None]:
+def canonical_nodes(tables: Tables) -> dict[str, str | None]:
     """The node on which each table's view sits; None where no node, or no single one, makes it."""
     from pipeline.tables import COLUMNS
 

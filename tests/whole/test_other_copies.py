@@ -32,7 +32,7 @@ if __name__ == "__main__":
     assert one._pool.submit(int, "7").result(60) == 7
     # what the fork server has imported, its children have
     import pipeline.corpus.decoders as room
-    assert one._pool.submit(room._begin).result(60) is None
+    assert one._pool.submit(room.begin).result(60) is None
     one.close()
 """
 
