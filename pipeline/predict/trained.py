@@ -139,25 +139,22 @@ def chosen(run: str, graph: "Dag", store: "Store") -> Trained:
     if "/" in run and (Path(run) / EXPERIMENT).is_file():
         return read(Path(run))
     folders = store.runs()
-    names = {one.parent.name for one in folders}
-    if run not in names:
-        names = {name for name in names if run and name.startswith(run)}
-        ids = {f"{one.parent.name}/{one.name}": one for one in folders}
-        meant = [one for name, one in ids.items() if run in (name, one.name)]
-        meant = meant or [one for name, one in ids.items() if run and _begins(name, one, run)]
-        if len(meant) == 1 and not names:
-            return read(meant[0])
-        if len(meant) + len(names) > 1:
-            shown = ", ".join([*sorted(names), *(n for n, one in ids.items() if one in meant)][:6])
+    experiments = {one.parent.name for one in folders}
+    ids = {f"{one.parent.name}/{one.name}": one for one in folders}
+    for alike in (str.__eq__, str.startswith) if run else ():
+        meant = {name for name in experiments if alike(name, run)}
+        meant |= {
+            name
+            for name, one in ids.items()
+            if alike(one.name, run) or ("/" in run and alike(name, run))
+        }
+        if len(meant) > 1:
+            shown = ", ".join(sorted(meant)[:6])
             raise UserError(f"'{run}' may mean several runs", shown, "write more of one")
-        if not names:
-            raise _no_run(run, folders, store)
-    (experiment,) = {run} if run in names else names
-    return _newest([one for one in folders if one.parent.name == experiment], graph, experiment)
-
-
-def _begins(name: str, folder: Path, run: str) -> bool:
-    return folder.name.startswith(run) or ("/" in run and name.startswith(run))
+        for name in meant:
+            own = [one for one in folders if one.parent.name == name]
+            return read(ids[name]) if name in ids else _newest(own, graph, name)
+    raise _no_run(run, folders, store)
 
 
 def _newest(folders: Sequence[Path], graph: "Dag", run: str) -> Trained:
