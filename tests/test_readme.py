@@ -22,6 +22,8 @@ import pytest
 import yaml
 
 from pipeline import shipped
+from pipeline.dag.experiment import Experiment, HeadConfig
+from pipeline.dag.file import Corpus, DagFile
 from pipeline.dag.graph import load, read
 from pipeline.errors import UserError
 from pipeline.query.questions import named_queries
@@ -249,6 +251,19 @@ def test_the_named_queries_and_macros_are_all_in_the_page():
     assert set(re.findall(r"`(\w+)`", listed)) == set(named_queries())
     for macro in (folder("sql") / "macros").glob("*.sql"):
         assert macro.stem in text or macro.stem in _FOR_VIEWS, macro.stem
+
+
+def test_every_key_of_a_dag_file_is_in_its_page_with_its_default():
+    (block,) = (one for one in BLOCKS if one.text.startswith("name: my "))
+    raw = yaml.safe_load(block.text)
+    experiment = raw["experiments"].pop("NAME")
+    head = experiment["head"]
+    for keys, model in ((raw, DagFile), (raw["corpus"], Corpus), (head, HeadConfig)):
+        assert set(model.model_fields) == set(keys), model.__name__
+    assert set(experiment) == set(Experiment.model_fields)
+    shown, bare = (Corpus(**keys) for keys in (raw["corpus"], {"root": raw["corpus"]["root"]}))
+    assert shown == bare
+    assert Experiment(**experiment) == Experiment(train=experiment["train"])
 
 
 def test_every_language_is_one_that_is_run():
