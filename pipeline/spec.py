@@ -17,6 +17,11 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+def phrase_template(parameters: Parameters) -> str:
+    """How a phrase becomes a text, of a stage that embeds phrases or finds them again."""
+    return str(vars(parameters)["phrase_template"])
+
+
 def tuning(default: Any, **constraints: Any) -> Any:
     """A field that changes speed, never output: it stays out of the fingerprint."""
     return Field(default, json_schema_extra={"fingerprint": False}, **constraints)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.blocks import Blocks, Place, Writer, attached, looked_at
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.sources.read import together
 from pipeline.corpus.upright import Row, attempt, content, picture
 from pipeline.shipped import imported_from_here

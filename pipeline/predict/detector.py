@@ -27,6 +27,7 @@ from pipeline.predict.workers import Workers
 if TYPE_CHECKING:
     from PIL import Image
 
+    from pipeline.dag.graph import Dag
     from pipeline.head.methods.mlp import Head
 
     Picture = str | os.PathLike[str] | bytes | Image.Image
@@ -58,20 +59,22 @@ class Detector:
 
     def __init__(self, meant: Meant):
         self.meant, self._trained, self._reading = meant, meant.trained, meant.reading
-        self._memory = InMemory(self._reading.nodes, self._trained.experiment.variant)
+        variant = self._trained.experiment.variant
+        self._given = (self._reading.nodes, variant, self._reading.taken)
+        self._memory = InMemory(*self._given)
 
     @classmethod
     def load(
         cls,
         run: str | os.PathLike[str],
-        dag: str | None = None,
+        dag: Dag | str | None = None,
         store: str | os.PathLike[str] = "store",
         method: str | None = None,
         overrides: Sequence[str] | None = None,
     ) -> Detector:
         """A detector of a run: the id or folder of one, an experiment's name, or an export.
 
-        `dag`: the path or shipped name of the DAG that the run was trained by; an export has its
+        `dag`: the DAG that the run was trained by, its path or its shipped name; an export has its
         own, and for a run's folder one of the same name is looked for, in this folder and among
         the shipped ones. `store`: where its runs and cached reals lie. `method`: a baseline or a
         head of the run's table; default the best head on its validation images. `overrides`: as
@@ -116,8 +119,7 @@ class Detector:
         made: Iterator[tuple[pa.Table, Tables]]
         with ExitStack() as stack:
             if workers > 1:
-                variant = self._trained.experiment.variant
-                pool = stack.enter_context(Workers(self._reading.nodes, variant, workers))
+                pool = stack.enter_context(Workers(*self._given, workers))
                 made = pool.map(given, done)
             else:
                 made = (self._memory.of_files(one, done) for one in given)

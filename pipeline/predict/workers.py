@@ -17,6 +17,7 @@ from pipeline.corpus import decoders
 from pipeline.dag.graph import Node
 from pipeline.predict.in_memory import InMemory, Tables
 from pipeline.shipped import imported_from_here
+from pipeline.stages.listing import Listing
 
 _AHEAD = 2  # chunks for each process, under way or waiting
 _own: InMemory | None = None  # of a process of `Workers`
@@ -29,8 +30,8 @@ class Workers:
     asks for them needs `if __name__ == "__main__":`.
     """
 
-    def __init__(self, nodes: Sequence[Node], variant: str, count: int):
-        self._given, self._count = (tuple(nodes), variant), count
+    def __init__(self, nodes: Sequence[Node], variant: str, taken: Listing, count: int):
+        self._given, self._count = (tuple(nodes), variant, taken), count
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Workers":
@@ -91,10 +92,10 @@ class Workers:
             self._pool = None
 
 
-def _begin(nodes: tuple[Node, ...], variant: str) -> None:
+def _begin(nodes: tuple[Node, ...], variant: str, taken: Listing) -> None:
     global _own
     decoders.begin()
-    _own = InMemory(nodes, variant)
+    _own = InMemory(nodes, variant, taken)
 
 
 def _work(files: pa.Table) -> tuple[pa.Table, Tables]:

@@ -43,6 +43,8 @@ from pipeline.shipped import folder
 if TYPE_CHECKING:
     import duckdb
 
+# of a database of views: the oldest DuckDB that reads float16 in Parquet opens it
+_STORAGE = {"storage_compatibility_version": "v1.3.0"}
 _GENERATED = ("nodes", "asked_dag", "parts", "receipts", "failures")
 
 
@@ -96,7 +98,7 @@ def save(
     try:
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.absolute().parent) as scratch:
             unfinished = Path(scratch) / out.name  # DuckDB calls a database by its file's name
-            with duckdb.connect(unfinished) as connection:
+            with duckdb.connect(unfinished, config=_STORAGE) as connection:
                 _fill(connection, tables, runs, where, identity)
             unfinished.replace(out)
     except OSError as error:
