@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from PIL import Image, ImageOps
 
 from pipeline.errors import UserError
 from pipeline.predict import answer
@@ -25,15 +26,13 @@ from pipeline.predict.verdict import judged
 from pipeline.predict.workers import Workers
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pipeline.dag.graph import Dag
     from pipeline.head.methods.mlp import Head
 
     Picture = str | os.PathLike[str] | bytes | Image.Image
 
 _CHUNK = 256  # files at a time, for memory's and progress's sake; a slice may be all of them
-_LEAST = 16
+_LEAST, _MOST = 16, 64  # of them that a process takes: it is heard of when they are done
 
 
 def _unheard(images: int) -> None:
@@ -95,10 +94,11 @@ class Detector:
         Numbers are float64 but for `cosine`, `distance`, boxes and scores, float32; `objects` are
         lists of structs. Raises UserError for what no image is to blame for.
         """
-        one = isinstance(images, str | os.PathLike | bytes) or hasattr(images, "save")
+        one = isinstance(images, str | os.PathLike | bytes | Image.Image)
+        given: Iterable[Picture] = [images] if one else images  # type: ignore[list-item, assignment]
         with ExitStack() as stack:
             files: list[File] = []
-            for number, picture in enumerate([images] if one else images):
+            for number, picture in enumerate(given):
                 files += _files_of(picture, number, stack)
             return pa.concat_tables([answer.VERDICTS.empty_table(), *self.judge(files)])
 
@@ -113,7 +113,7 @@ class Detector:
         `workers`: processes that compute, each with models of its own; 1: this one. `done` hears
         how many more files were judged.
         """
-        size = max(_LEAST, min(_CHUNK, len(files) // (4 * workers))) if workers > 1 else _CHUNK
+        size = max(_LEAST, min(_MOST, len(files) // (4 * workers))) if workers > 1 else _CHUNK
         chunks = [files[start : start + size] for start in range(0, len(files), size)]
         given = [table([file for file in some if file.problem is None]) for some in chunks]
         made: Iterator[tuple[pa.Table, Tables]]
@@ -150,7 +150,7 @@ def _files_of(picture: Picture, number: int, stack: ExitStack) -> list[File]:
     place = Path(folder) / "image"
     if isinstance(picture, bytes | bytearray | memoryview):
         place.write_bytes(picture)
-    elif hasattr(picture, "save"):
+    elif isinstance(picture, Image.Image):
         place.write_bytes(_encoded(picture))
     else:
         raise UserError(
@@ -162,8 +162,6 @@ def _files_of(picture: Picture, number: int, stack: ExitStack) -> list[File]:
 
 def _encoded(image: Image.Image) -> bytes:
     """The pixels of a PIL image, upright, without loss."""
-    from PIL import ImageOps
-
     stream, upright = io.BytesIO(), ImageOps.exif_transpose(image)
     try:
         upright.save(stream, "PNG")
