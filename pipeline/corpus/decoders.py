@@ -8,14 +8,16 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
-from threading import Lock, Thread
+from multiprocessing.context import ForkServerContext
+from threading import Lock, Thread, current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads
 # What models' image processors are made of. One process imports it, the fork server that all others
 # come from: each for itself takes ten seconds of a core, and a job waits for them wherever it comes
 # first.
-IMPORTED = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
+_IMPORTED = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
 _SMALL = 4096  # bytes: arrays up to this size travel with the answer
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -97,10 +99,7 @@ class Decoders:
     """`count` processes that decode; any thread may submit. They start when they are made."""
 
     def __init__(self, count: int):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, *IMPORTED])
-        with imported_from_here():  # the server looks in the current folder otherwise
-            forkserver.ensure_running()
+        context = served(__name__)
         self.count = count
         self._pool = ProcessPoolExecutor(count, context, begin)
         self._prepared, self._pictures = Blocks(), Blocks()
@@ -253,6 +252,31 @@ def _work(
         value, kept = done or (None, None)
         made.append((row.number, value, error, kept))
     return made, prepared.needed
+
+
+def served(module: str) -> ForkServerContext:
+    """What begins processes that have `module` and image processors imported.
+
+    Their server is begun here, deaf to Ctrl-C from its first moment: it would end with a traceback.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module, *_IMPORTED])
+    with imported_from_here(), _deaf():  # the server looks in the current folder otherwise
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C is ignored, and by processes that are begun meanwhile for good."""
+    if current_thread() is not main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def begin() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import TRANSIENT
+from pipeline.errors import REFUSED, TRANSIENT
 from pipeline.predict.inputs import File
 from pipeline.predict.percentiles import Percentiles
 from pipeline.predict.verdict import Verdicts
@@ -94,7 +94,7 @@ def table(
             row |= {"width": width, "height": height}
             row |= {"error": found["error"], **by_content.get(found["image_id"], {})}
         # nobody tries again later: what may pass by itself is a reason like others
-        row["error"] = row["error"] and row["error"].removeprefix(TRANSIENT)
+        row["error"] = row["error"] and row["error"].removeprefix(TRANSIENT).removeprefix(REFUSED)
         rows.append(row)
     return pa.Table.from_pylist(rows, VERDICTS)
 

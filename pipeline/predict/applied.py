@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pipeline.corpus.layouts.plain import UNLABELLED
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.graph import Dag, Node
 from pipeline.dag.inputs import way
@@ -16,6 +17,7 @@ from pipeline.head.vectors.matrices import part_matrices
 from pipeline.head.vectors.parts import Part, Parts
 from pipeline.query.part_sql import identifier
 from pipeline.query.views import canonical_nodes
+from pipeline.stages.listing import Listing
 from pipeline.tables import COLUMNS
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class Reading:
     """What a method of an experiment reads of a DAG: matrices, tables, and the nodes behind them.
 
     `nodes`: those to compute, in topological order. `read`: the tables, and probed nodes, that the
-    method reads. `named`: each of these, and each of SHOWN that a node makes -> its node.
+    method reads. `named`: each of these, and each of SHOWN that a node makes -> its node. `taken`:
+    which files the DAG's corpus takes as images.
     """
 
     experiment: Experiment
@@ -48,6 +51,7 @@ class Reading:
     nodes: tuple[Node, ...]
     read: frozenset[str]
     named: Mapping[str, str]
+    taken: Listing
 
     @classmethod
     def of(cls, graph: Dag, experiment: Experiment, method: str) -> "Reading":
@@ -69,7 +73,10 @@ class Reading:
         named = {table: one_node.get(table, table) for table in tables | shown}
         needed = {node.name for name in named.values() for node in graph.upstream(name)}
         nodes = tuple(node for node in graph.computed if node.name in needed)
-        return cls(experiment, method, nodes, frozenset(tables), {**named, "images": "images"})
+        named["images"] = "images"
+        corpus = graph.corpus
+        taken = Listing(layout=UNLABELLED.name, formats=corpus.formats, limits=corpus.limits)
+        return cls(experiment, method, nodes, frozenset(tables), named, taken)
 
     def tables(self, made: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         """Table, or probed node -> its rows, of what the nodes made."""

@@ -18,12 +18,14 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
+from pipeline.corpus.limits import Limits
 from pipeline.dag.graph import load
 from pipeline.errors import UserError, refusals_explained, worded
 from pipeline.predict.applied import Reading
@@ -112,9 +114,10 @@ def _dag_text(graph: "Dag", nodes: Sequence["Node"]) -> str:
         written[node.name] = {"stage": node.stage.name, **node.inputs, **_portable(given)}
         if node.stage.name == "provided_embeddings":  # a DAG file tells it by its table
             written[node.name] |= {"stage": "provided", "table": node.stage.output}
-    raw = {"name": graph.name, "corpus": {"root": "images"}, "nodes": written}
+    corpus = {"root": "images", "formats": list(graph.corpus.formats)}
+    raw = {"name": graph.name, "corpus": corpus, "nodes": written}
     text = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=100)
-    return f"# Written by `item export`; `corpus` is not read by `item predict`.\n{text}"
+    return f"# Written by `item export`; of `corpus` only `formats` is read again.\n{text}"
 
 
 def _portable(value: Any) -> Any:
@@ -222,6 +225,10 @@ def _meant(place: Path, folder: Path, method: str | None, overrides: list[str]) 
         raise _damaged(place, worded(error)) from None
     _check_code(graph, place, overrides)
     reading = Reading.of(graph, trained.experiment, trained.method(best))
+    if not any(one.startswith("corpus.limits") for one in overrides):
+        # what an image may cost is for this machine to say
+        taken = reading.taken.model_copy(update={"limits": Limits()})
+        reading = replace(reading, taken=taken)
     try:
         check_same(reading, graph, trained, None)
     except UserError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from PIL import Image, ImageOps
 
 from pipeline.errors import UserError
 from pipeline.predict import answer
@@ -25,14 +26,13 @@ from pipeline.predict.verdict import judged
 from pipeline.predict.workers import Workers
 
 if TYPE_CHECKING:
-    from PIL import Image
-
+    from pipeline.dag.graph import Dag
     from pipeline.head.methods.mlp import Head
 
     Picture = str | os.PathLike[str] | bytes | Image.Image
 
 _CHUNK = 256  # files at a time, for memory's and progress's sake; a slice may be all of them
-_LEAST = 16
+_LEAST, _MOST = 16, 64  # of them that a process takes: it is heard of when they are done
 
 
 def _unheard(images: int) -> None:
@@ -58,20 +58,22 @@ class Detector:
 
     def __init__(self, meant: Meant):
         self.meant, self._trained, self._reading = meant, meant.trained, meant.reading
-        self._memory = InMemory(self._reading.nodes, self._trained.experiment.variant)
+        variant = self._trained.experiment.variant
+        self._given = (self._reading.nodes, variant, self._reading.taken)
+        self._memory = InMemory(*self._given)
 
     @classmethod
     def load(
         cls,
         run: str | os.PathLike[str],
-        dag: str | None = None,
+        dag: Dag | str | None = None,
         store: str | os.PathLike[str] = "store",
         method: str | None = None,
         overrides: Sequence[str] | None = None,
     ) -> Detector:
         """A detector of a run: the id or folder of one, an experiment's name, or an export.
 
-        `dag`: the path or shipped name of the DAG that the run was trained by; an export has its
+        `dag`: the DAG that the run was trained by, its path or its shipped name; an export has its
         own, and for a run's folder one of the same name is looked for, in this folder and among
         the shipped ones. `store`: where its runs and cached reals lie. `method`: a baseline or a
         head of the run's table; default the best head on its validation images. `overrides`: as
@@ -92,10 +94,11 @@ class Detector:
         Numbers are float64 but for `cosine`, `distance`, boxes and scores, float32; `objects` are
         lists of structs. Raises UserError for what no image is to blame for.
         """
-        one = isinstance(images, str | os.PathLike | bytes) or hasattr(images, "save")
+        one = isinstance(images, str | os.PathLike | bytes | Image.Image)
+        given: Iterable[Picture] = [images] if one else images  # type: ignore[list-item, assignment]
         with ExitStack() as stack:
             files: list[File] = []
-            for number, picture in enumerate([images] if one else images):
+            for number, picture in enumerate(given):
                 files += _files_of(picture, number, stack)
             return pa.concat_tables([answer.VERDICTS.empty_table(), *self.judge(files)])
 
@@ -110,14 +113,13 @@ class Detector:
         `workers`: processes that compute, each with models of its own; 1: this one. `done` hears
         how many more files were judged.
         """
-        size = max(_LEAST, min(_CHUNK, len(files) // (4 * workers))) if workers > 1 else _CHUNK
+        size = max(_LEAST, min(_MOST, len(files) // (4 * workers))) if workers > 1 else _CHUNK
         chunks = [files[start : start + size] for start in range(0, len(files), size)]
         given = [table([file for file in some if file.problem is None]) for some in chunks]
         made: Iterator[tuple[pa.Table, Tables]]
         with ExitStack() as stack:
             if workers > 1:
-                variant = self._trained.experiment.variant
-                pool = stack.enter_context(Workers(self._reading.nodes, variant, workers))
+                pool = stack.enter_context(Workers(*self._given, workers))
                 made = pool.map(given, done)
             else:
                 made = (self._memory.of_files(one, done) for one in given)
@@ -148,7 +150,7 @@ def _files_of(picture: Picture, number: int, stack: ExitStack) -> list[File]:
     place = Path(folder) / "image"
     if isinstance(picture, bytes | bytearray | memoryview):
         place.write_bytes(picture)
-    elif hasattr(picture, "save"):
+    elif isinstance(picture, Image.Image):
         place.write_bytes(_encoded(picture))
     else:
         raise UserError(
@@ -160,8 +162,6 @@ def _files_of(picture: Picture, number: int, stack: ExitStack) -> list[File]:
 
 def _encoded(image: Image.Image) -> bytes:
     """The pixels of a PIL image, upright, without loss."""
-    from PIL import ImageOps
-
     stream, upright = io.BytesIO(), ImageOps.exif_transpose(image)
     try:
         upright.save(stream, "PNG")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def meant(
     run: str,
-    dag: str | None,
+    dag: "Dag | str | None",
     store: Path,
     method: str | None = None,
     overrides: "Sequence[str] | None" = None,
@@ -42,7 +42,7 @@ def meant(
             )
         trained = read(Path(run))
         dag, store = _dag_called(trained.dag), _store_of(trained.folder, store)
-    graph, cache = load(str(dag), list(overrides or [])), Store(store)
+    graph, cache = loaded(dag, overrides), Store(store)
     trained = trained or chosen(run, graph, cache)
     reading = Reading.of(graph, trained.experiment, trained.method(method))
     check_same(reading, graph, trained, cache)
@@ -51,6 +51,16 @@ def meant(
     except UserError as error:
         percentiles, notes = Percentiles(), (f"no percentiles: {error.what}",)
     return Meant(trained, reading, trained.head(reading.method), percentiles, notes)
+
+
+def loaded(dag: "Dag | str", overrides: "Sequence[str] | None" = None) -> "Dag":
+    """The DAG, of its name or itself; UserError for overrides that come too late."""
+    if isinstance(dag, str):
+        return load(dag, list(overrides or []))
+    if overrides:
+        hint = "give them to Dag.load"
+        raise UserError("a loaded DAG takes no overrides any more", str(dag.path), hint)
+    return dag
 
 
 def check_same(reading: Reading, graph: "Dag", trained: Trained, cache: Store | None) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.corpus.decode import sharing
 from pipeline.corpus.layouts.plain import UNLABELLED
+from pipeline.corpus.limits import with_limits
 from pipeline.corpus.variants import CLEAN, variant_id
 from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, pace, poison
@@ -23,18 +24,28 @@ from pipeline.stages.listing import Listing
 from pipeline.stages.listing import run as listed
 
 Tables = dict[str, pa.Table]
+_ANY = Listing(layout=UNLABELLED.name)
 
 
 class InMemory:
     """Computes `nodes` (topological order, without the implicit ones) of images in a `variant`.
+
+    `taken`: which files are taken, as a corpus's listing has it.
 
     The same functions as in a run: the joint pass's slices share decoded pixels, models are loaded
     when the first slice needs them and kept, an image on which a stage fails becomes a failed row.
     `careful`: stages run in child processes, which an image may kill or hang.
     """
 
-    def __init__(self, nodes: Sequence[Node], variant: str = CLEAN, careful: bool = False):
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        variant: str = CLEAN,
+        taken: Listing = _ANY,
+        careful: bool = False,
+    ):
         self.nodes, self.variant, self.careful = tuple(nodes), variant, careful
+        self._taken = taken
         self._loaded: dict[str, list[Any]] = {}
 
     def of_files(
@@ -45,7 +56,7 @@ class InMemory:
         A content is computed once, however many files have it. `done` hears how many more images
         are finished. UserError for what no image is to blame for.
         """
-        listing = listed({"files": files}, Listing(layout=UNLABELLED.name))
+        listing = listed({"files": files}, self._taken)
         images = self._images(listing)
         found: dict[str, list[pa.Table]] = {node.name: [] for node in self.nodes}
         pixels, count = joint_pass.pixels(self.nodes), lambda: pace.images(self.nodes)
@@ -59,7 +70,11 @@ class InMemory:
         return listing, {"images": images, **made}
 
     def _images(self, listing: pa.Table) -> pa.Table:
-        """The table `images` in the variant, each row with a place of its file and its caption."""
+        """The table `images` in the variant, each row with a place of its file and its caption.
+
+        What the listing could not read, or refused, has no row.
+        """
+        listing = listing.filter(pc.is_null(listing["error"]))
         rows = described(listing)
         first = pc.index_in(rows["image_id"], value_set=listing["image_id"])
         uris, captions = listing["uri"].take(first), listing["given_caption"].take(first)
@@ -68,11 +83,11 @@ class InMemory:
             rows = rows.set_column(0, "image_id", pa.array(ids, pa.string()))
             names = pa.array([self.variant] * len(rows), pa.string())
             rows = rows.set_column(1, "variant", names).append_column("uri", uris)
-            rows = perturbed({"images": rows}, None)
+            rows = perturbed({"images": with_limits(rows, self._taken.limits)}, None)
         rows = rows.append_column("uri", uris)
         if any(node.stage.captions(node.parameters) for node in self.nodes):
             rows = rows.append_column("caption", captions)
-        return rows
+        return with_limits(rows, self._taken.limits)
 
     def _slice(self, images: pa.Table) -> Tables:
         known = {"images": images}

@@ -4,11 +4,12 @@ An image that kills its process costs no other: what was under way is computed a
 that find it (`pipeline.engine.poison`).
 """
 
-import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from multiprocessing import forkserver
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow as pa
 from pipeline.corpus import decoders
 from pipeline.dag.graph import Node
 from pipeline.predict.in_memory import InMemory, Tables
-from pipeline.shipped import imported_from_here
+from pipeline.stages.listing import Listing
 
 _AHEAD = 2  # chunks for each process, under way or waiting
 _own: InMemory | None = None  # of a process of `Workers`
@@ -29,8 +30,8 @@ class Workers:
     asks for them needs `if __name__ == "__main__":`.
     """
 
-    def __init__(self, nodes: Sequence[Node], variant: str, count: int):
-        self._given, self._count = (tuple(nodes), variant), count
+    def __init__(self, nodes: Sequence[Node], variant: str, taken: Listing, count: int):
+        self._given, self._count = (tuple(nodes), variant, taken), count
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Workers":
@@ -69,13 +70,11 @@ class Workers:
 
     def _submit(self, chunk: pa.Table) -> "Future[Any]":
         if self._pool is None:
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__, *decoders.IMPORTED])
-            with imported_from_here():  # the server looks in the current folder otherwise
-                self._pool = ProcessPoolExecutor(self._count, context, _begin, self._given)
-                forkserver.ensure_running()
+            context = decoders.served(__name__)
+            self._pool = ProcessPoolExecutor(self._count, context, _begin, self._given)
         try:
-            return self._pool.submit(_work, chunk)
+            with _uninterrupted():  # a process that is half begun ends with a traceback
+                return self._pool.submit(_work, chunk)
         except BrokenExecutor as error:  # whoever waits for it hears of it as of the others
             future: Future[Any] = Future()
             future.set_exception(error)
@@ -91,10 +90,26 @@ class Workers:
             self._pool = None
 
 
-def _begin(nodes: tuple[Node, ...], variant: str) -> None:
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is over."""
+    if current_thread() is not main_thread():  # which alone hears of it
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if asked:
+            raise KeyboardInterrupt
+
+
+def _begin(nodes: tuple[Node, ...], variant: str, taken: Listing) -> None:
     global _own
     decoders.begin()
-    _own = InMemory(nodes, variant)
+    _own = InMemory(nodes, variant, taken)
 
 
 def _work(files: pa.Table) -> tuple[pa.Table, Tables]:

@@ -219,6 +219,28 @@ def test_another_dag_than_the_run_s_is_an_error_with_both_fingerprints(world):
     assert "nodes.captions" in said
 
 
+def test_images_are_taken_as_the_dag_s_corpus_takes_them(world, detector, tmp_path):
+    path = draw(tmp_path / "one.jpg", 55)
+    assert detector(path)["error"].to_pylist() == [None]
+    for given, said in (("formats=[PNG]", "JPEG"), ("limits.megapixels=0.001", "too large: 48x48")):
+        strict = Detector.load("cross", str(world.dag), world.store, overrides=[f"corpus.{given}"])
+        (row,) = strict(path).to_pylist()
+        assert said in row["error"]
+        assert row["verdict"] is None
+        assert row["image_id"] is not None
+
+
+def test_a_loaded_dag_does_as_well_as_its_path(world, detector):
+    again = Detector.load("cross", again_dag(world), world.store)
+    assert again.meant.trained == detector.meant.trained
+    with pytest.raises(UserError, match="takes no overrides any more"):
+        Detector.load("cross", again_dag(world), world.store, overrides=["captions.num_beams=1"])
+
+
+def again_dag(world):
+    return pipeline.Dag.load(str(world.dag))
+
+
 def test_json_of_the_run_that_is_damaged_is_one_error(world, tmp_path):
     folder = Detector.load("cross", str(world.dag), world.store).meant.trained.folder
     copy = tmp_path / "runs" / "cross" / "x"

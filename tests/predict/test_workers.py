@@ -8,7 +8,10 @@ import pytest
 from pipeline.dag.graph import load
 from pipeline.predict.inputs import found, table
 from pipeline.predict.workers import Workers
+from pipeline.stages.listing import Listing
 from tests.conftest import draw
+
+ANY = Listing(layout="unlabelled")
 
 
 def test_a_process_that_dies_costs_no_image_and_the_others_go_on(world, tmp_path):
@@ -17,7 +20,7 @@ def test_a_process_that_dies_costs_no_image_and_the_others_go_on(world, tmp_path
     files = found([str(tmp_path)], bytes)
     chunks = [table(files[start : start + 2]) for start in (0, 2, 4)]
     node = load(str(world.dag)).nodes["image_embeddings"]
-    with Workers([node], "clean", 1) as pool:
+    with Workers([node], "clean", ANY, 1) as pool:
         made = pool.map(chunks, lambda images: None)
         rows = [next(made)]
         (pid,) = pool._pool._processes
@@ -36,7 +39,7 @@ def test_what_the_user_can_mend_comes_through(world, tmp_path):
     node = load(str(world.dag)).nodes["image_embeddings"]
     wrong = type(node)(**{**vars(node), "recipe": {**node.recipe, "models": []}})
     with (
-        Workers([wrong], "clean", 1) as pool,
+        Workers([wrong], "clean", ANY, 1) as pool,
         pytest.raises(UserError, match="is not the one that the run was planned with"),
     ):
         list(pool.map([table(found([str(tmp_path)], bytes))], lambda images: None))
