@@ -42,7 +42,7 @@ def pictures(
     An image whose file cannot be read, or has changed, has words in the place of its picture.
     """
     ids = list(dict.fromkeys(one.image_id for one in said))
-    found = connection.execute(_FILES, {"ids": ids}).to_arrow_table().to_pylist()
+    found = connection.sql(_FILES, params={"ids": ids}).to_arrow_table().to_pylist()
     files = {row["image_id"]: row for row in found}
     boxes = boxes_of(connection, ids)
     known = [image_id for image_id in ids if image_id in files]
@@ -61,7 +61,7 @@ def boxes_of(connection: "DuckDBPyConnection", ids: Sequence[str]) -> dict[str, 
     """The objects of images, in their captions' order."""
     sql = "from objects_of($ids)"
     boxes: dict[str, list[Box]] = {}
-    for row in connection.execute(sql, {"ids": list(ids)}).to_arrow_table().to_pylist():
+    for row in connection.sql(sql, params={"ids": list(ids)}).to_arrow_table().to_pylist():
         place = [row[key] for key in ("x0", "y0", "x1", "y1")]
         edges = place if None not in place else [None] * 4
         box = Box(row["phrase"], row["cosine"], *edges)

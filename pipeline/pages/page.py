@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.errors import visible
 from pipeline.pages.blocks import Section
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(title: str, kind: str, lead: Sequence[tuple[str, str]], sections: Sequence[Section],
-           made: str, marked: str = "") -> str:
+def render(
+    title: str,
+    kind: str,
+    lead: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    made: str,
+    marked: str = "",
+) -> str:
     """The HTML of a page.
 
     `kind`: what the page is, in a word or two. `lead`: the few figures to read first, as (name,
@@ -33,17 +39,21 @@ def render(title: str, kind: str, lead: Sequence[tuple[str, str]], sections: Seq
     """
     style, script = (_part(name) for name in ("style.css", "sort.js"))
     digest = base64.b64encode(sha256(script.encode()).digest()).decode("ascii")
-    return _environment().get_template("page.html.j2").render(
-        title=title,
-        kind=kind,
-        lead=lead,
-        sections=sections,
-        made=made,
-        marked=marked,
-        style=Markup(style),  # noqa: S704 a file of ours
-        script=Markup(script),  # noqa: S704 a file of ours
-        script_hash=Markup(f"sha256-{digest}"),  # noqa: S704 base64
-        version=__version__,
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            kind=kind,
+            lead=lead,
+            sections=sections,
+            made=made,
+            marked=marked,
+            style=Markup(style),  # noqa: S704 a file of ours
+            script=Markup(script),  # noqa: S704 a file of ours
+            script_hash=Markup(f"sha256-{digest}"),  # noqa: S704 base64
+            version=__version__,
+        )
     )
 
 
@@ -55,7 +65,7 @@ def _part(name: str) -> str:
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -63,6 +73,17 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         finalize=_shown,
     )
+    found.filters["prose"] = _prose
+    return found
+
+
+def _prose(text: str) -> Markup:
+    """A text with what stands between backticks as code."""
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:  # a backtick too few: no pair
+        return escape(visible(text))
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _shown(value: Any) -> Any:

@@ -95,8 +95,6 @@ def thumbnails(
 
     def one(number: int) -> tuple[Thumbnail | None, str | None]:
         row = rows[number]
-        return upright.attempt(
-            lambda: thumbnail(upright.picture(row, upright.content(row)), side)
-        )
+        return upright.attempt(lambda: thumbnail(upright.picture(row, upright.content(row)), side))
 
     return together([row.uri for row in rows], one)

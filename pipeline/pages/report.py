@@ -42,17 +42,19 @@ def report(
         studies = saved_studies(connection, dag, store.runs_folder, names)
     except UserError as error:
         why = str(error)
-    of = _tried(lambda: trained.chosen(connection, studies))
+    of = _tried(lambda: trained.chosen(studies))
     sections = [
         _section("computed", "What was computed", lambda: computed.computed(connection, dag)),
         _section("failures", "What failed", lambda: computed.failures(connection)),
         _section("audit", "Audit of the corpus", lambda: audited.audited(findings)),
         _section("tables", "Across generators", lambda: _tables(studies, why)),
-        _section("curves", "Curves and calibration",
-                 lambda: trained.curve_figures(connection, of)),
+        _section("curves", "Curves and calibration", lambda: trained.curve_figures(connection, of)),
         _section("figures", "Robustness, global and local", lambda: trained.paper_figures(studies)),
-        _section("distributions", "Do fakes fit their captions worse?",
-                 lambda: aligned.distributions(connection)),
+        _section(
+            "distributions",
+            "Do fakes fit their captions worse?",
+            lambda: aligned.distributions(connection),
+        ),
         _section("objects", "Objects that misalign most", lambda: aligned.objects(connection)),
         _section("gallery", "Images", lambda: seen.gallery(connection, dag, of)),
     ]

@@ -10,9 +10,9 @@ from pipeline.output.values import rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ABSENT = "–"
+ABSENT = "\N{EN DASH}"
 # a figure with its interval, deviation or change, as head/figures/wording writes it
-_FIGURE = re.compile(r"([-+]?(?:\d[\d,]*\.?\d*|\.\d+))(?:\s*%|[*~]|\s*[-+±\[].*|\s*->.*)?")
+_FIGURE = re.compile(r"([-+]?(?:\d[\d,]*\.?\d*|\.\d+))(?:\s*%|[*~]|\s*[-+±\[].*|\s*→.*)?")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Cell:
     text: str
     key: float | str
     tone: str = ""
+    notes: Sequence[str] = ()  # smaller, below it
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Table:
     cells: Sequence[Sequence[Cell]]
     about: str
 
+    @property
+    def notes(self) -> bool:
+        """Whether any cell has some."""
+        return any(cell.notes for row in self.cells for cell in row)
+
 
 def table_of(
     found: "pa.Table",
@@ -40,26 +46,34 @@ def table_of(
     columns: Mapping[str, str] | None = None,
     shown: Mapping[str, Callable[[Any], str]] | None = None,
     tones: Mapping[str, Mapping[str, str]] | None = None,
+    notes: Mapping[str, Sequence[Sequence[str]]] | None = None,
 ) -> Table:
     """The rows of an Arrow table.
 
     `columns`: those to show, with their headers (default: all, by their names). `shown`: how a
     column's values are written, where the rule (three digits after the point) is not enough.
-    `tones`: column -> value -> tone.
+    `tones`: column -> value -> tone. `notes`: column -> what stands below it, row
+    by row.
     """
     chosen = {name: name for name in found.column_names} if columns is None else dict(columns)
-    own, tones = shown or {}, tones or {}
+    own, tones, below = shown or {}, tones or {}, notes or {}
     cells = [
         [
-            _cell(value, own.get(name, text_of), tones.get(name, {}))
+            _cell(
+                value,
+                own.get(name, text_of),
+                tones.get(name, {}),
+                below[name][number] if name in below else (),
+            )
             for name, value in zip(chosen, row, strict=True)
         ]
-        for row in rows(found.select(list(chosen)))
+        for number, row in enumerate(rows(found.select(list(chosen))))
     ]
     right = [
         all(isinstance(row[at].key, float) or row[at].text == ABSENT for row in cells)
         for at in range(len(chosen))
     ]
+    about = f"{about[:1].upper()}{about[1:]}"
     return Table(list(chosen.values()), right if cells else [False] * len(chosen), cells, about)
 
 
@@ -78,11 +92,14 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def _cell(value: Any, written: Callable[[Any], str], tones: Mapping[str, str]) -> Cell:
-    text = ABSENT if value is None else written(value)
+def _cell(
+    value: Any, written: Callable[[Any], str], tones: Mapping[str, str], notes: Sequence[str]
+) -> Cell:
+    text = ABSENT if value is None else written(value).replace(" -> ", " → ")
     key: float | str = text.casefold()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         key = float(value)
     elif found := _FIGURE.fullmatch(text):
         key = float(found[1].replace(",", ""))
-    return Cell(text, key, tones.get(value, "") if isinstance(value, str) else "")
+    tone = tones.get(value, "") if isinstance(value, str) else ""
+    return Cell(text, key, tone, notes)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.pages.figures import plot
 from pipeline.pages.figures.plot import Figure
+from pipeline.pages.table import ABSENT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,4 +159,4 @@ def _which(lines: Mapping[str, Any], scores: Mapping[str, float | None]) -> str:
 
 
 def _digits(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return ABSENT if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""How well reals and fakes fit their captions: the distributions of one generator, and all means."""
+"""How well reals and fakes fit their captions: the distributions of one generator."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,10 @@ def distribution(bins: "pa.Table", generator: str | None, number: int, verdict: 
         alt,
         drawing,
         bins,
-        [plot.mark(f"reals ({_count(rows, 'reals'):,})", plot.REAL),
-         plot.mark(f"fakes ({_count(rows, 'fakes'):,})", plot.FAKE)],
+        [
+            plot.mark(f"reals ({_count(rows, 'reals'):,})", plot.REAL),
+            plot.mark(f"fakes ({_count(rows, 'fakes'):,})", plot.FAKE),
+        ],
     )
 
 

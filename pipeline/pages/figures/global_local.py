@@ -25,7 +25,7 @@ def global_local(rows: Sequence[Mapping[str, Any]], name: str, how: str) -> Figu
             at = METHODS.index(row["method"])
             y = place[generator_name(row)] + (1 - at) * 0.22
             low, high = _ends(row)
-            if low is not None and high is not None:
+            if None not in (low, high):
                 axes.plot([low, high], [y, y], color=plot.LINES[at], linewidth=1.2, alpha=0.6)
             axes.plot([row["ap"]], [y], color=plot.LINES[at], marker="o", markersize=4.5)
         for group, chance in _chance(own).items():
@@ -56,7 +56,7 @@ def global_local(rows: Sequence[Mapping[str, Any]], name: str, how: str) -> Figu
     }
     return Figure(
         f"figure5-{name}",
-        "Global, local, both (Figure 5)",
+        f"Figure 5: {name}",
         f"Average precision of a head on each, by tested generator. Lines: {how}. Grey: chance.",
         f"{alt}.",
         drawing,

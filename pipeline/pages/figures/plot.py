@@ -96,6 +96,7 @@ def svg(found: "Drawing", name: str, alt: str) -> Markup:
 
 def themed(text: str, name: str, alt: str) -> Markup:
     """matplotlib's SVG file as an element of a page."""
+    name = f"in-{name}"  # none of the names that matplotlib gives to its groups
     body = text[text.index("<svg ") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.S)  # it would hold for the page
@@ -108,7 +109,9 @@ def themed(text: str, name: str, alt: str) -> Markup:
         body = body.replace(colour, f"var(--{variable})")
     body = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", body)
     box = re.search(r'viewBox="([^"]*)"', body)
-    start = f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(visible(alt))}">'
+    start = (
+        f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(visible(alt))}">'
+    )
     return Markup(start + body[body.index(">") + 1 :].strip())  # noqa: S704 matplotlib escapes texts
 
 

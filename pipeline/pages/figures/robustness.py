@@ -7,49 +7,55 @@ from pipeline.corpus.variants import CLEAN, order
 from pipeline.pages.figures import plot
 from pipeline.pages.figures.plot import Figure
 
-
 METHODS = 8  # with a line of their own
 
 
-def robustness(rows: Sequence[Mapping[str, Any]], methods: Sequence[str], name: str) -> Figure:
-    """Average precision in each variant, a panel a kind of perturbation, a line a method.
+def robustness(
+    rows: Sequence[Mapping[str, Any]], methods: Sequence[str], name: str
+) -> list[Figure]:
+    """Average precision in each variant: a figure a kind of perturbation, a line a method.
 
     `rows`: of METRICS or OVER_SEEDS, one a method and variant. `methods`: those to draw, at most
     METHODS. `name`: of the experiment.
     """
-    import pyarrow as pa
-
-    ap = {(row["method"], row["variant"]): row["ap"] for row in rows}
+    ap = {(row["method"], row["variant"]): row["ap"] for row in rows if row["ap"] is not None}
     kinds: dict[str, list[str]] = {}
     for variant in order(variant for _, variant in ap):
         if variant != CLEAN:
-            kinds.setdefault(_kind(variant), []).append(variant)
-    with plot.drawing(1, len(kinds), width=max(4.6, 2.6 * len(kinds)), sharey=True) as (found, all_):
-        for kind, axes in zip(kinds, all_, strict=True):
-            steps = [CLEAN, *kinds[kind]]
-            for method, colour in zip(methods, plot.LINES, strict=False):
-                values = [ap.get((method, variant)) for variant in steps]
-                axes.plot(
-                    range(len(steps)),
-                    [float("nan") if one is None else one for one in values],
-                    color=colour,
-                    marker="o",
-                    markersize=3.5,
-                )
-            labels = [CLEAN, *(variant.partition("_")[2] or variant for variant in kinds[kind])]
-            axes.set_xticks(range(len(steps)), labels)
-            axes.set_xlabel(kind)
-            axes.grid(True, axis="y")
-            axes.margins(x=0.08)
-        all_[0].set_ylabel("average precision")
-        alt = _alt(ap, methods, kinds)
-        drawing = plot.svg(found, f"figure4-{name}", alt)
-    drawn = [row for row in rows if row["ap"] is not None]
-    data = {key: [row[key] for row in drawn] for key in ("method", "variant", "ap")}
-    data |= {"ap_less_clean": [row["ap_less_clean"] for row in drawn]}
+            kinds.setdefault(_kind(variant), [CLEAN]).append(variant)
+    shown = [value for (method, _), value in ap.items() if method in methods]
+    room = (min(shown, default=0) - 0.03, max(shown, default=1) + 0.03)  # of all kinds, to compare
+    return [_of_kind(kind, steps, ap, rows, methods, name, room) for kind, steps in kinds.items()]
+
+
+def _of_kind(
+    kind: str,
+    steps: Sequence[str],
+    ap: Mapping[tuple[str, str], float],
+    rows: Sequence[Mapping[str, Any]],
+    methods: Sequence[str],
+    name: str,
+    room: tuple[float, float],
+) -> Figure:
+    import pyarrow as pa
+
+    file = f"figure4-{name}-{kind.replace(' + ', '-')}"
+    with plot.drawing() as (found, (axes,)):
+        for method, colour in zip(methods, plot.LINES, strict=False):
+            values = [ap.get((method, variant), float("nan")) for variant in steps]
+            axes.plot(range(len(steps)), values, color=colour, marker="o", markersize=3.5)
+        labels = [CLEAN, *(variant.partition("_")[2] or variant for variant in steps[1:])]
+        axes.set_xticks(range(len(steps)), labels)
+        axes.set(xlabel=kind, ylabel="average precision", ylim=room)
+        axes.grid(True, axis="y")
+        axes.margins(x=0.08)
+        alt = _alt(ap, methods, steps)
+        drawing = plot.svg(found, file, alt)
+    own = [row for row in rows if row["variant"] in steps]
+    data = {key: [row[key] for row in own] for key in ("method", "variant", "ap", "ap_less_clean")}
     return Figure(
-        f"figure4-{name}",
-        "Robustness (Figure 4)",
+        file,
+        f"Figure 4: {kind}",
         "Average precision, the mean over unseen generators, on clean images and from mild to "
         "strong perturbation. The same images in every variant.",
         alt,
@@ -64,12 +70,7 @@ def _kind(variant: str) -> str:
     return " + ".join(step.partition("_")[0] for step in variant.split("+"))
 
 
-def _alt(
-    ap: Mapping[tuple[str, str], float | None],
-    methods: Sequence[str],
-    kinds: Mapping[str, Sequence[str]],
-) -> str:
-    steps = [CLEAN, *(variant for some in kinds.values() for variant in some)]
+def _alt(ap: Mapping[tuple[str, str], float], methods: Sequence[str], steps: Sequence[str]) -> str:
     each = []
     for method in methods:
         values = [(step, ap.get((method, step))) for step in steps]

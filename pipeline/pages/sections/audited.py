@@ -25,18 +25,24 @@ def audited(findings: "Sequence[Finding]") -> list[Block]:
         {
             "verdict": one.verdict,
             "check": one.check,
-            "figure": one.figure,
-            "what was seen": one.seen,
-            "what to do": one.advice,
+            "what was found": one.figure,
         }
         for one in order
     ]
+    below = [[*filter(None, [one.seen, one.advice and f"→ {one.advice}"])] for one in order]
     about = f"{summary(findings)}: what tells the label without the picture, and what sides share"
     return [
-        Rows(table_of(pa.Table.from_pylist(rows), about, tones={"verdict": _TONES})),
+        Rows(
+            table_of(
+                pa.Table.from_pylist(rows),
+                about,
+                tones={"verdict": _TONES},
+                notes={"what was found": below},
+            )
+        ),
         Words(
             "A leak lets a method score without looking at the picture; read every figure below "
-            "with that in mind. Near-duplicates are not looked for here: item audit DAG does.",
+            "with that in mind. Near-duplicates are not looked for here: `item audit DAG` does.",
             "quiet",
         ),
     ]

@@ -1,12 +1,13 @@
 """What was computed, by which models and versions, how fast, and what failed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.pages.blocks import Block, Facts, Heading, Rows, Words
-from pipeline.pages.table import table_of, text_of
+from pipeline.pages.table import ABSENT, table_of, text_of
 from pipeline.query.questions import ask
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def computed(connection: "DuckDBPyConnection", dag: "Dag") -> list[Block]:
     blocks: list[Block] = [Facts(_corpus(connection, dag)), Rows(_nodes(connection))]
     blocks.append(
         Words(
-            "rows in = ok + failed, at every node. Seconds are those of the workers, added up; rows "
-            "a second are of one worker.",
+            "rows in = ok + failed, at every node. Seconds are those of the workers, added up; "
+            "rows a second are of one worker.",
             "quiet",
         )
     )
@@ -41,7 +42,7 @@ def failures(connection: "DuckDBPyConnection") -> list[Block]:
     columns = {"node": "node", "failures": "failures", "error": "why", "example": "for example"}
     return [
         Rows(table_of(causes.slice(0, CAUSES), about, columns)),
-        Words("All of them: item query DAG failed_rows.", "quiet"),
+        Words("All of them: `item query DAG failed_rows`.", "quiet"),
     ]
 
 
@@ -130,8 +131,8 @@ def _made_by(connection: "DuckDBPyConnection", dag: "Dag") -> list[Block]:
             "device": device,
             "precision": precision,
             "hosts": max(row["hosts"] for row in rows),
-            "from (UTC)": f"{min(row['first'] for row in rows):%Y-%m-%d %H:%M}",
-            "to (UTC)": f"{max(row['last'] for row in rows):%Y-%m-%d %H:%M}",
+            "from (UTC)": _moment(min, (row["first"] for row in rows)),
+            "to (UTC)": _moment(max, (row["last"] for row in rows)),
             "libraries": libraries,
         }
         for (libraries, device, precision), rows in groups.items()
@@ -147,12 +148,17 @@ def _made_by(connection: "DuckDBPyConnection", dag: "Dag") -> list[Block]:
     return blocks
 
 
+def _moment(choose: Callable[..., datetime], moments: Iterable[datetime | None]) -> str | None:
+    known = [one for one in moments if one is not None]
+    return f"{choose(known):%Y-%m-%d %H:%M}" if known else None
+
+
 def _model(node: "Node") -> str:
     """What the DAG file calls the node's model."""
     for place in (node.parameters, getattr(node.parameters, "clip", None)):
         if name := getattr(place, "model", None):
             return str(name)
-    return "–"
+    return ABSENT
 
 
 def _identity(recipe: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from pipeline.query.questions import ask
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-NO_RUNS = "The store has no run of this DAG as it is now: item train DAG makes one."
+NO_RUNS = "The store has no run of this DAG as it is now: `item train DAG` makes one."
 _POINTS = 250  # of a curve: steps of 0.4 %
 
 
@@ -41,15 +41,18 @@ class Chosen:
         return {"run": self.result.run_id, "method": self.method}
 
 
-def chosen(connection: "DuckDBPyConnection", studies: Mapping[str, Study]) -> Chosen | None:
-    """The first experiment's first run, and the method that was best on its validation images."""
+def chosen(studies: Mapping[str, Study]) -> Chosen | None:
+    """The first experiment's first run, and of its heads the best on its validation images."""
     for study in studies.values():
         for results in study.values():
             for result in results:
-                sql = "select method from chosen_method($run, null, null)"
-                found = connection.execute(sql, {"run": result.run_id}).fetchall()
-                for (method,) in found:
-                    return Chosen(result, method)
+                ap = {
+                    row["method"]: row["validation_ap"] or 0.0
+                    for row in own_rows(result)
+                    if row["method"] in result.experiment.heads
+                }
+                if ap:
+                    return Chosen(result, max(ap, key=lambda method: ap[method]))
     return None
 
 
@@ -81,7 +84,8 @@ def _study(study: Study) -> list[Block]:
     results = next(iter(study.values()))
     first = results[0]
     seeds = sorted({result.experiment.seed for result in results})
-    blocks: list[Block] = _said(run_table.about(first, seeds))
+    about, *notes = run_table.about(first, seeds)
+    blocks: list[Block] = _said([about.removeprefix(f"{first.name}: "), *notes])
     if len(results) > 1:
         blocks.append(
             Rows(
@@ -92,7 +96,7 @@ def _study(study: Study) -> list[Block]:
                 )
             )
         )
-        return [*blocks, *_said(sweep_table.compared(results), "quiet"), *_files_tell(results)]
+        return [*blocks, *_said(sweep_table.compared(results), "quiet")]
     blocks.append(
         Rows(
             table_of(
@@ -107,19 +111,36 @@ def _study(study: Study) -> list[Block]:
         blocks.append(Rows(table_of(run_table.differences(first), "differences, with 95 %")))
         own = of_mean_ap(first.differences, first.experiment.variant)
         blocks += _said(in_words([own], first.experiment.bootstrap), "quiet")
-    about = "what validation images chose, and what came of it: at 0.5 -> at the threshold"
+    about = (
+        "what validation images chose, and what came of it; →: from 0.5 to the threshold, and to "
+        "the probabilities at temperature T"
+    )
     blocks.append(Rows(table_of(run_table.chosen(first), about)))
     return blocks
 
 
 def _said(lines: list[str], tone: Any = "plain") -> list[Block]:
-    return [Words(" ".join(line.split()), tone) for line in lines]
+    return [Words(_sentence(line), "warning" if _warns(line) else tone) for line in lines]
+
+
+def _warns(line: str) -> bool:
+    return line.strip().startswith("files tell")
+
+
+def _sentence(lines: str) -> str:
+    """Lines for a terminal as one: what is indented below the first is a list."""
+    first, *rest = lines.strip().split("\n")
+    if rest and all(line.startswith("  ") for line in rest):
+        first = f"{first}: {'; '.join(line.strip() for line in rest)}"
+    else:
+        first = " ".join([first, *rest])
+    return f"{first[:1].upper()}{first[1:]}."
 
 
 def _files_tell(results: list[Result]) -> list[Block]:
     for result in results:
         if found := files_tell(own_rows(result)):
-            return [Words(" ".join(found.split()), "warning")]
+            return _said([found])
     return []
 
 
@@ -137,7 +158,7 @@ def curve_figures(connection: "DuckDBPyConnection", of: Chosen | None) -> list[B
     bins = ask(connection, "calibration", variant=variant, **of.asked)
     blocks: list[Block] = [
         Words(
-            f"Of {of.words}: of the run's methods the best on validation images, tested on "
+            f"Of {of.words}: of the run's heads the best on validation images, tested on "
             f"{sum(row['n'] for row in rows):,} rows. Generators that were trained on are among "
             f"them: {_seen(rows)}."
         )
@@ -180,7 +201,7 @@ def _seen(rows: list[dict[str, Any]]) -> str:
 def paper_figures(studies: Mapping[str, Study]) -> list[Block]:
     """Figures 4 and 5 of every experiment that has what they show."""
     blocks: list[Block] = []
-    for name, study in studies.items():
+    for study in studies.values():
         for plain, results in study.items():
             several = {row["variant"] for row in results[0].means.to_pylist()}
             if len(several) > 1:
@@ -223,7 +244,7 @@ def _figure4(results: list[Result], name: str) -> list[Block]:
     methods = [*first, *sorted(others, key=lambda one: -clean[one])][: figure4.METHODS]
     table = robustness(rows, "ap")
     return [
-        Figures([figure4.robustness(means, methods, name)]),
+        Figures(figure4.robustness(means, methods, name)),
         Rows(
             table_of(
                 table,
