@@ -21,6 +21,7 @@ ORDER = [
     ("plan",),
     ("head",),
     ("audit",),
+    ("pages",),
     ("setup",),
     ("cli",),
     ("__main__",),
@@ -35,6 +36,7 @@ IN_HEAD = [
     ("run_folder",),
     ("run",),
     ("experiment_runs",),
+    ("saved_runs",),
 ]
 LEAVES = ORDER[0]
 NOT_FOR_THE_HEAD = {"engine", "plan"}
