@@ -29,10 +29,9 @@ from pipeline.cli.options import (
     is_dag,
     limited,
 )
+from pipeline.cli.pages import at_the_end, report, show
 from pipeline.cli.query import db, query
-from pipeline.cli.report import at_the_end, report
 from pipeline.cli.retry import retry
-from pipeline.cli.show import show
 from pipeline.cli.verify import verify
 from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest

@@ -47,7 +47,7 @@ TITLES = {
     "files": "Its files",
     "ranks": "Its cosines beside those of all reals and fakes",
     "objects": "Its objects",
-    "verdicts": "What every run says of it",
+    "verdicts": "What every run says of it: verdict and P(fake), ? where it is unsure",
     "neighbours": "Its nearest reals and fakes",
     "variants": "The image in its variants",
 }
@@ -77,7 +77,7 @@ def known(connection: "DuckDBPyConnection", image_id: str) -> Known:
             "uri": first["uri"],
             "label": None if label is None else _KINDS[label],
             "caption": clean.get("caption"),
-            "error": clean.get("error") or first["error"],
+            "failure": clean.get("error") or first["error"],
         },
         {
             "files": files,
@@ -100,13 +100,13 @@ def page(connection: "DuckDBPyConnection", dag: "Dag", one: Known) -> str:
     label = one.about["label"] or "no label"
     said = Said(one.image_id, one.about["caption"], _facts(one), one.about["label"] or "")
     picture: list[Block] = [Pictures(pictures(connection, root, [said], LARGE), large=True)]
-    if one.about["error"]:
+    if one.about["failure"]:
         picture.append(Words(f"It failed: {one.about['error']}", "warning"))
     sections = [
         Section("picture", "The image", picture),
         Section("file", TITLES["files"], _files(tables["files"], root)),
         Section("cosines", TITLES["ranks"], _ranks(tables["ranks"])),
-        Section("verdicts", TITLES["verdicts"], _verdicts(tables["verdicts"])),
+        Section("verdicts", TITLES["verdicts"].partition(":")[0], _verdicts(tables["verdicts"])),
         Section("neighbours", TITLES["neighbours"], _neighbours(connection, root, tables)),
         Section("variants", TITLES["variants"], _variants(tables["variants"])),
     ]
@@ -210,6 +210,19 @@ def _variants(variants: pa.Table) -> list[Block]:
     return [Rows(table_of(variants, "clean, and as it was perturbed"))]
 
 
+def _by_run(verdicts: pa.Table) -> pa.Table:
+    """A row a run and what it tested the image as; a column a method."""
+    place = ("experiment", "seed", "variant", "generator")
+    methods = list(dict.fromkeys(verdicts["method"].to_pylist()))
+    runs: dict[tuple[Any, ...], dict[str, str]] = {}
+    for row in verdicts.to_pylist():
+        unsure = "" if row["sure"] else " ?"
+        said = f"{row['verdict']} {row['probability']:.3f}{unsure}"
+        runs.setdefault(tuple(row[key] for key in place), {})[row["method"]] = said
+    columns = {key: [run[at] for run in runs] for at, key in enumerate(place)}
+    return pa.table({**columns, **{m: [own.get(m) for own in runs.values()] for m in methods}})
+
+
 def shown(one: Known) -> Sequence[tuple[str, pa.Table]]:
     """The tables for a terminal: name and rows, without those that have none."""
     ranks = one.tables["ranks"]
@@ -217,7 +230,7 @@ def shown(one: Known) -> Sequence[tuple[str, pa.Table]]:
     if ranks.num_rows:
         columns = ("level", "phrase", "cosine", "distance", "among_reals", "among_fakes")
         found["ranks"] = ranks.select([*columns, "mean_real", "mean_fake"])
-    found["verdicts"] = one.tables["verdicts"].drop_columns(["run_id"])
+    found["verdicts"] = _by_run(one.tables["verdicts"])
     objects = ("object_no", "phrase", "cosine", "x0", "y0", "x1", "y1", "score")
     found["objects"] = one.tables["objects"].select(objects)
     return [(name, table) for name, table in found.items() if table.num_rows]

@@ -24,7 +24,6 @@ with source as materialized (
         step,
         images
     from cosine_steps('clean')
-    where step is not null
 
 ),
 
@@ -62,6 +61,7 @@ edges as (
         min(step) as lowest,
         greatest(max(step) - min(step), 1) / $bins::bigint as width
     from source
+    where step is not null
     group by level
 
 ),
@@ -83,6 +83,7 @@ counted as (
     from source
     inner join kinds using (listed, label)
     inner join edges using (level)
+    where source.step is not null
     group by kinds.generator, source.level, bin
 
 )

@@ -9,7 +9,7 @@
 -- phrase        as in objects
 -- cosine        of the image, or of region and phrase
 -- distance      the same as a distance; local: the mean
--- among_reals   share of the reals with a lower cosine, those with the same half
+-- among_reals   share of the reals with a lower cosine; with the same, half
 -- among_fakes   share of the fakes with a lower one
 -- mean_real     mean cosine of the reals
 -- mean_fake     mean cosine of the fakes

@@ -1,8 +1,8 @@
 -- What does every method of every run say of one image, in each variant of it?
 -- A row is one run, method, variant and generator that it was tested for.
 --
--- Only test images have verdicts: those that a run was trained on, or chose its
--- threshold on, have none of it.
+-- Only test images have verdicts: what a run was trained on, or validated on,
+-- has none of it.
 -- param image text null: its image_id
 -- param dags text null: all, for runs of any DAG and state; null: of this one
 -- experiment   as in runs

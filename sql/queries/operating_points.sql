@@ -1,5 +1,5 @@
 -- How many fakes does a run find, and at what cost in reals, at any threshold?
--- A row is one point of a tested generator's ROC curve, the surest images first.
+-- A row is one point of a generator's ROC curve, the surest images first.
 --
 -- The curve of precision and recall goes through the same points. Predictions
 -- of one probability are one point; of the points those are left out that are
