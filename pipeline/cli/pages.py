@@ -171,7 +171,7 @@ def _print(one: "Known") -> None:
                 say(line)
     for name, table in shown(one):
         say()
-        say(TITLES[name].lower())
+        say(TITLES[name])
         show(table, sys.stdout, count=False)
     if not one.tables["verdicts"].num_rows:
         say("\nno run of this DAG tested it")

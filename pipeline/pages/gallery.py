@@ -71,7 +71,8 @@ def boxes_of(connection: "DuckDBPyConnection", ids: Sequence[str]) -> dict[str, 
 
 def short_path(uri: str, root: str) -> str:
     """A path below the corpus's root; the whole uri where it lies elsewhere."""
-    return uri[len(root) :].lstrip("/") if uri.startswith(root) else uri
+    folder = f"{root.rstrip('/')}/"
+    return uri[len(folder) :] if uri.startswith(folder) else uri
 
 
 def _picture(

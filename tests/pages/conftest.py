@@ -1,4 +1,4 @@
-"""A corpus whose names and captions are HTML, scripts and controls, computed, trained and reported."""
+"""A corpus whose names and captions are HTML, scripts and controls: computed, and reported."""
 
 import json
 
@@ -8,7 +8,12 @@ import yaml
 from tests.conftest import DEMO_MODELS, draw, make_dag
 
 SCRIPT = "<script>alert(1)</script>.jpg"  # a file in a folder, and in no layout
-NAMES = ('"><img src=x onerror=alert(2)>{}.jpg', "\u202egpj.exe{}.jpg", "\x1b[2J{}.jpg", "it's &amp;{}.jpg")
+NAMES = (
+    '"><img src=x onerror=alert(2)>{}.jpg',
+    "\u202egpj.exe{}.jpg",
+    "\x1b[2J{}.jpg",
+    "it's &amp;{}.jpg",
+)
 GENERATORS = ('"><img src=x onerror=alert(3)>', "$x^2$ <b>", "plain")
 CAPTIONS = (
     "a red cup on <script>alert(4)</script> a table",

@@ -174,7 +174,7 @@ LACKING = {
         {"experiments": {}, "layout": "unlabelled"},
         {"distributions": "hypothesis is not tested", "audit": "not judged"},
     ),
-    "one generator": ((), {"one": True}, {"tables": "no unseen generator", "curves": "Of "}),
+    "one generator": ((), {"one": True}, {"tables": "Allow_overlap: ", "curves": "Of "}),
 }
 
 
@@ -195,7 +195,9 @@ def test_what_is_not_there_is_said_in_its_place(hostile, item, tmp_path, what):
             one |= {"train": "image_id < '8'", "test": "image_id >= '8'", "allow_overlap": True}
     for label, kind in enumerate(("0_real", "1_fake")):
         for number in range(10):
-            draw(tmp_path / "corpus" / "test" / "plain" / kind / f"{number}.jpg", 50 * label + number)
+            draw(
+                tmp_path / "corpus" / "test" / "plain" / kind / f"{number}.jpg", 50 * label + number
+            )
     (tmp_path / "few.yaml").write_text(yaml.safe_dump({**raw, "name": "few"}, sort_keys=False))
     done = item("run", "few.yaml", "--inline", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -52,13 +52,12 @@ def _without_runs(connection: "DuckDBPyConnection", dag: "Dag") -> list[Block]:
     why = Words("No run says which images are hard: here are those that fit their caption least.")
     if not rows:
         return [Words("No run, and no misalignment: there is nothing to choose by.", "quiet")]
-    kinds = {0: "real", 1: "fake"}
     said = [
         Said(
             row["image_id"],
             row["caption"],
             [f"cosine {row['cosine_global']:.3f}"],
-            kinds.get(row["label"], ""),
+            row["kind"] or "",
         )
         for row in rows
     ]
