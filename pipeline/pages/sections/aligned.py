@@ -53,7 +53,7 @@ def distributions(connection: "DuckDBPyConnection") -> list[Block]:
     if len(generators) > GENERATORS:
         text = f"Drawn: the {GENERATORS} generators of the most fakes, of {len(generators):,}."
         blocks.append(Words(text, "quiet"))
-    return [*blocks, *_means(connection)]
+    return blocks
 
 
 def objects(connection: "DuckDBPyConnection") -> list[Block]:
@@ -154,6 +154,7 @@ def _chance(p: float) -> str:
 
 
 def _means(connection: "DuckDBPyConnection") -> list[Block]:
+    """What can be said without two labels to compare."""
     rows = [
         {
             "generator": row["generator"] or "(none)",
