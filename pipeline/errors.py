@@ -67,6 +67,14 @@ def transient(words: str) -> str:
     return f"{TRANSIENT}{words}"
 
 
+REFUSED = "refused: "  # how the reason of an image begins that a corpus does not ask for
+
+
+def refused(words: str) -> str:
+    """The reason why a corpus does not take an image, by what its DAG file says."""
+    return f"{REFUSED}{words}"
+
+
 def reason_of(error: BaseException) -> str:
     """What a row says that failed with `error`: `worded`, and whether that may go away by itself.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+BUNDLED = "item:data/"  # how the path of something bundled begins, where it must hold in any copy
 
 
 def folder(name: str) -> Path:
@@ -23,7 +24,12 @@ def portable(root: str) -> str:
     So a store that the installed `item` wrote is the one that Python finds in a clone.
     """
     data = str(folder("data").resolve())
-    return f"item:data{root[len(data) :]}" if f"{root}/".startswith(f"{data}/") else root
+    return f"{BUNDLED}{root[len(data) + 1 :]}" if f"{root}/".startswith(f"{data}/") else root
+
+
+def here(path: str) -> str:
+    """Where in this copy lies what `portable` gave."""
+    return str((folder("data") / path.removeprefix(BUNDLED)).resolve())
 
 
 def importable() -> dict[str, str]:

@@ -8,13 +8,18 @@ from typing import Annotated, Any, Protocol
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from pipeline.shipped import where_bundled
+from pipeline.shipped import BUNDLED, here, where_bundled
 
 
 class Parameters(BaseModel):
     """Base of all stage parameters: an unknown key is an error, a value cannot change later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def phrase_template(parameters: Parameters) -> str:
+    """How a phrase becomes a text, of a stage that embeds phrases or finds them again."""
+    return str(vars(parameters)["phrase_template"])
 
 
 def tuning(default: Any, **constraints: Any) -> Any:
@@ -40,6 +45,8 @@ class TypedPath:
 def _resolve_model(value: str, info: ValidationInfo) -> str:
     base: Path | None = (info.context or {}).get("base")
     path = value.removeprefix("local-dir:")
+    if path.startswith(BUNDLED):
+        return value[: -len(path)] + here(path)
     local = value != path or path.startswith(("./", "../", "/", "~"))
     if base is None:
         return value
@@ -66,7 +73,8 @@ def _check_name(value: str, base: Path) -> None:
         )
 
 
-# A hub name, an installed package, `local-dir:PATH` or a path (relative to the DAG file). What it
+# A hub name, an installed package, `local-dir:PATH` or a path (relative to the DAG file, or
+# `item:data/…` for what is bundled, wherever that lies). What it
 # resolves to is in the fingerprint through the model's identity, so the name itself is not.
 ModelName = Annotated[
     str,

@@ -37,6 +37,7 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         "jpeg_quality": pa.int16(),  # libjpeg's scale, estimated from the tables; JPEG only
         "jpeg_tables": pa.string(),  # names the quantisation tables; JPEG only
         "has_exif": pa.bool_(),  # before the pixels
+        "decode_bytes": pa.int64(),  # of memory that decoding takes at most, by the header
         "sha256": pa.string(),
         "given_caption": pa.string(),  # that came with the file, from a column or a file beside it
         "stamp": pa.string(),  # the file's time of change in ns, or its etag; null: not known
@@ -194,7 +195,7 @@ def matrix(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def width_of(column: pa.ChunkedArray | pa.Array) -> int:
     """The embedding width d of a vector column."""
-    return column.type.list_size
+    return int(column.type.list_size)
 
 
 def same_width(**columns: pa.ChunkedArray | pa.Array) -> int:

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +134,14 @@ def item() -> Callable[..., Answer]:
         return subprocess.CompletedProcess(words, code, *said)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, item: Callable[..., Answer]) -> Any:
+    """A small store with trained runs, made once: `tests.helpers.predicted.World`."""
+    from tests.helpers.predicted import make_world
+
+    return make_world(tmp_path_factory.mktemp("world"), item)
 
 
 def rows(answer: subprocess.CompletedProcess[str]) -> list[dict]:

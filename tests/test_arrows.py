@@ -22,6 +22,7 @@ ORDER = [
     ("head",),
     ("audit",),
     ("pages",),
+    ("predict",),
     ("setup",),
     ("cli",),
     ("__main__",),

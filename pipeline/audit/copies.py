@@ -115,7 +115,8 @@ def _generators(fakes: int, reals: int) -> Finding:
             details=details,
         )
     if reals:
-        seen = "intervals of means draw a shared real image once (README, How to read the tables)"
+        told = "dags/README.md, How to read the tables"
+        seen = f"intervals of means draw a shared real image once ({told})"
         figure = f"{reals:,} real images stand beside several generators"
         return Finding(GENERATORS, figure, "ok", seen, details=details)
     return Finding(GENERATORS, "none", "ok", details=details)

@@ -30,9 +30,9 @@ from pipeline.cli.options import (
     limited,
 )
 from pipeline.cli.pages import at_the_end, report, show
+from pipeline.cli.predict import export, predict
 from pipeline.cli.query import db, query
-from pipeline.cli.retry import retry
-from pipeline.cli.verify import verify
+from pipeline.cli.upkeep import retry, verify
 from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest
 from pipeline.version import __version__
@@ -284,6 +284,8 @@ app.command()(verify)
 app.command()(retry)
 app.command()(query)
 app.command()(db)
+app.command()(predict)
+app.command()(export)
 
 
 @app.command()

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError, orientation
-from pipeline.corpus.formats import jpeg, png
-
-# The most that decoding one image, to RGB and upright, may take at any moment: 1.5 GiB. What every
-# camera writes fits (a JPEG of MAX_PIXELS that is to be turned takes 1.34 GiB).
-MAX_BYTES = 3 * 2**29
+from pipeline.corpus.formats import jpeg, jxl, png
+from pipeline.corpus.limits import Limits
+from pipeline.corpus.opened import OTHERS, ImageError, orientation
 
 # Of a JPEG. libjpeg's own progressive files have 10; each costs a pass over all of the image.
 MAX_SCANS = 100
@@ -21,7 +18,8 @@ TILE = 2**22  # pixels that are worked on in one go
 
 _PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
 # bytes for each pixel that a format's decoder takes beside the image: canvases, planes, copies
-_DECODER = {"WEBP": 12, "AVIF": 12}
+# of the OTHERS what the most of them takes
+_DECODER = {"WEBP": 12, "AVIF": 12, **dict.fromkeys(OTHERS, 16)}
 _JPEG2000_BAND = 6  # each component as 32-bit integers, and a copy of what is written
 _COEFFICIENT = 2  # of a JPEG in several scans, for each pixel of each component
 _TIFF_PIXEL = 4  # of the strip or tile at hand, at least: RGBA where libtiff converts colours
@@ -29,13 +27,13 @@ _TIFF_PIXEL = 4  # of the strip or tile at hand, at least: RGBA where libtiff co
 _DEFLATE = 1040  # zlib packs nothing tighter than 1032 to 1
 
 
-def check(image: Image.Image, data: bytes) -> None:
+def check(image: Image.Image, data: bytes, limits: Limits) -> None:
     """ImageError when decoding `image`, opened from `data` and not loaded yet, would cost too much.
 
-    In memory, by `peak`; or in time, a JPEG having more than MAX_SCANS scans. Also for a PNG with
-    fewer bytes than its pixels can be packed into.
+    By the `limits`; or a JPEG having more than MAX_SCANS scans. Also for a PNG with fewer bytes
+    than its pixels can be packed into.
     """
-    several = image.format in ("JPEG", "MPO") and _in_scans(image, data)
+    several = _in_scans(image, data)
     if several and (scans := jpeg.scans(data, MAX_SCANS)) > MAX_SCANS:
         raise ImageError(f"image has {scans:,} scans, over {MAX_SCANS}: decoding would take long")
     width, height = image.size
@@ -43,11 +41,32 @@ def check(image: Image.Image, data: bytes) -> None:
         raise ImageError(
             f"image file is truncated: its {len(data):,} bytes cannot hold {width}x{height} pixels"
         )
-    if (needed := peak(image, several)) > MAX_BYTES:
-        raise ImageError(
-            f"image is too large: decoding {width}x{height} pixels of mode {image.mode} would take "
-            f"{needed / 2**20:,.0f} MiB, over {MAX_BYTES / 2**20:,.0f}"
-        )
+    if why := limits.excess(width, height, peak(image, several)):
+        raise ImageError(why)
+
+
+def check_unopened(data: bytes, limits: Limits) -> None:
+    """`check` of what is decoded when it is opened: JPEG XL."""
+    if (size := coded_size(data)) and (why := limits.excess(*size, coded_peak(size))):
+        raise ImageError(why)
+
+
+def coded_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of a JPEG XL file; None of others, ImageError where it is damaged."""
+    try:
+        return jxl.size(data)
+    except ValueError as error:
+        raise ImageError(f"image is damaged: {error}") from error
+
+
+def coded_peak(size: tuple[int, int]) -> int:
+    """`peak` of a JPEG XL file of so many pixels."""
+    return size[0] * size[1] * (_DECODER["JXL"] + 2 * 4)
+
+
+def needed(image: Image.Image, data: bytes) -> int:
+    """`peak` of an image that was opened from `data` and not loaded yet."""
+    return peak(image, _in_scans(image, data))
 
 
 def peak(image: Image.Image, in_scans: bool = False) -> int:
@@ -122,6 +141,8 @@ def _number(value: object) -> int:
 
 def _in_scans(image: Image.Image, data: bytes) -> bool:
     """Whether a JPEG comes in several scans: progressive, or its first has not all components."""
+    if image.format not in ("JPEG", "MPO"):
+        return False
     # Pillow has read as far as the end of the first scan's header
     count = len(image.getbands())
     start = image.fp.tell() - 8 - 2 * count if image.fp is not None else 0

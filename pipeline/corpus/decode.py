@@ -19,6 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.corpus import decoders
+from pipeline.corpus.limits import of_table
 from pipeline.corpus.sources.read import together
 from pipeline.corpus.upright import Row, attempt, content, picture
 from pipeline.corpus.variants import CLEAN
@@ -78,9 +79,11 @@ def decode(
     image is decoded twice.
 
     The content must still have the SHA-256 of `images.sha256`. A row that has an error already
-    yields it. `threads` (default: this process's share of the cores) decode ahead, two groups of at
-    most 8 small images each and about PIXELS_AHEAD pixels in all; they end with the iterator,
-    however it ends. A single thread only reads files ahead, and the caller's own decodes.
+    yields it. Each image is decoded within the limits that `images` carries
+    (`corpus.limits.with_limits`). `threads` (default: this process's share of the cores) decode
+    ahead, two groups of at most 8 small images each and about PIXELS_AHEAD pixels in all; they end
+    with the iterator, however it ends. A single thread only reads files ahead, and the caller's own
+    decodes.
 
     With `beside` as many processes decode instead, as far ahead as the device asks, and `prepare`
     must be what can be sent to them, a function or an object of a module.
@@ -194,6 +197,7 @@ def _groups(
     """Runs of rows, and the pixels in each: small images share one hand-over."""
     names = ("uri", "sha256", "variant", "error", "width", "height")
     columns = (images[name].to_pylist() for name in names)
+    limits = of_table(images)
     rows: list[Row] = []
     total = 0
 
@@ -208,7 +212,7 @@ def _groups(
         if rows and (len(rows) == most_rows or total + pixels > most_pixels):
             yield group()
             rows, total = [], 0
-        rows.append(Row(number, uri, sha256, variant or CLEAN, error))
+        rows.append(Row(number, uri, sha256, variant or CLEAN, error, limits))
         total += pixels
     if rows:
         yield group()

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.blocks import Blocks, Place, Writer, attached, looked_at
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.sources.read import together
 from pipeline.corpus.upright import Row, attempt, content, picture
 from pipeline.shipped import imported_from_here
@@ -32,7 +32,7 @@ COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads
 # What models' image processors are made of. One process imports it, the fork server that all others
 # come from: each for itself takes ten seconds of a core, and a job waits for them wherever it comes
 # first.
-_IMPORTED = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
+IMPORTED = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
 _SMALL = 4096  # bytes: arrays up to this size travel with the answer
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -98,11 +98,11 @@ class Decoders:
 
     def __init__(self, count: int):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, *_IMPORTED])
+        context.set_forkserver_preload([__name__, *IMPORTED])
         with imported_from_here():  # the server looks in the current folder otherwise
             forkserver.ensure_running()
         self.count = count
-        self._pool = ProcessPoolExecutor(count, context, _begin)
+        self._pool = ProcessPoolExecutor(count, context, begin)
         self._prepared, self._pictures = Blocks(), Blocks()
         self._bytes: dict[str, int] = {}  # that a row takes, by what prepares it
         Thread(target=self._start, daemon=True).start()
@@ -255,8 +255,8 @@ def _work(
     return made, prepared.needed
 
 
-def _begin() -> None:
-    """A decoding process: one thread, deaf to Ctrl-C, gone when its parent is."""
+def begin() -> None:
+    """A process that helps this one: one thread, deaf to Ctrl-C, gone when its parent is."""
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

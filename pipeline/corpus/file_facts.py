@@ -1,39 +1,16 @@
 """What can be said of an image file without decoding its pixels."""
 
 import hashlib
-import io
-import logging
-import re
-import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image
 
-from pipeline.corpus.formats.bare import bare
-from pipeline.corpus.formats.tiff import MAX_STRIPS, strips
-from pipeline.errors import worded
+from pipeline.corpus import budget
+from pipeline.corpus.formats import jxl
+from pipeline.corpus.opened import ImageError, open_image, orientation, stripped
 
-# Rasters only: Pillow would hand an EPS file to another program, and draw a WMF one.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
-
-# A guard against decompression bombs; Pillow warns at half of it, ours decides. The memory that
-# decoding takes has a limit of its own: `pipeline.corpus.budget`.
-MAX_PIXELS = 178_956_970
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# of tags that no pixel depends on: see `bare` and `orientation`
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it logs, it raises too
-
-# that Pillow knows by further packages only
-_OTHERS = {
-    "HEIF": re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL),
-    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
-}
-
-_ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769  # where a TIFF keeps what other formats have a block for
 _TABLES_DIGITS = 16  # of a SHA-256
 
@@ -52,10 +29,6 @@ _LUMINANCE = np.array(
 ).reshape(-1)
 
 
-class ImageError(ValueError):
-    """The bytes are not an image that can be used; the message says why."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """The content's identity (`sha256`, `bytes`), and the header's facts or else the `error`.
@@ -63,7 +36,8 @@ class Facts:
     width and height are in pixels as stored; orientation is EXIF's 1..8 (1 when there is none);
     jpeg_quality is libjpeg's 1..100, and jpeg_tables names the quantisation tables themselves (16
     hex digits; equal where all tables are): both are None unless the format is JPEG. has_exif says
-    whether an EXIF block is there before the pixels, readable or not.
+    whether an EXIF block is there before the pixels, readable or not. decode_bytes is the most
+    memory that decoding takes (`corpus.budget.peak`). Of a JPEG XL file the mode is None.
     """
 
     sha256: str
@@ -76,22 +50,28 @@ class Facts:
     jpeg_quality: int | None = None
     jpeg_tables: str | None = None
     has_exif: bool | None = None
+    decode_bytes: int | None = None
     error: str | None = None
 
 
 def describe(data: bytes) -> Facts:
     """The facts of an image file's content; reads its header only, so a truncated body passes.
 
-    Never raises for bad content: an empty file, something that is no image, a damaged header and an
-    image of more than MAX_PIXELS pixels give an `error`.
+    Never raises for bad content: an empty file, something that is no image and a damaged header
+    give an `error`.
     """
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        image = open_image(stripped(data))
+        if size := budget.coded_size(data):
+            return _of_jxl(sha256, data, size)
+        kept = stripped(data)
+        image = open_image(kept)
+        needed = budget.needed(image, kept)
         width, height = _stored_size(image)
         return Facts(
             sha256=sha256,
             bytes=len(data),
+            decode_bytes=needed,
             format=_format(image),
             width=width,
             height=height,
@@ -105,72 +85,18 @@ def describe(data: bytes) -> Facts:
         return Facts(sha256=sha256, bytes=len(data), error=str(error))
 
 
-def stripped(data: bytes) -> bytes:
-    """The file without what no pixel depends on, for `open_image`; ImageError for damaged ones."""
-    try:
-        return bare(data)
-    except ValueError as error:
-        raise ImageError(f"image is damaged: {error}") from error
-
-
-def open_image(data: bytes) -> Image.Image:
-    """The image with its header read and its pixels not yet decoded; ImageError when impossible.
-
-    `data`: as `stripped` leaves them.
-    """
-    if not data:
-        raise ImageError("file is empty (0 bytes)")
-    if (pieces := strips(data)) > MAX_STRIPS:
-        raise ImageError(f"image is in {pieces:,} strips or tiles, over {MAX_STRIPS:,}")
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
-        raise ImageError(_unread(data)) from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"image is too large: {error}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's readers raise anything on a damaged header
-        raise ImageError(f"image is damaged: {worded(error)}") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(
-            f"image is too large: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels"
-        )
-    return image
-
-
-def _unread(data: bytes) -> str:
-    """Why a file is in none of FORMATS: it is in another one, or in none that Pillow knows."""
-    Image.init()
-    for name, (factory, accept) in Image.OPEN.items():
-        if name in FORMATS:
-            continue
-        with suppress(Exception):  # on what is not its own a reader raises anything
-            if accept is None or accept(data[:16]) is True:
-                factory(io.BytesIO(data), "")  # reads the header: signatures are short
-                return f"format not read: {name}"
-    other = next((name for name, start in _OTHERS.items() if start.match(data)), None)
-    return f"format not read: {other}" if other else _no_image(data)
-
-
-def _no_image(data: bytes) -> str:
-    return f"not an image that can be read: it starts with {data[:12]!r}"
-
-
-def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8 from the header; 1 when it is absent, out of range or unreadable.
-
-    Like every viewer, takes an image whose EXIF block is damaged as it is stored. An orientation
-    that stands in XMP alone turns nothing, as in OpenCV and libvips.
-    """
-    for name in ("XML:com.adobe.xmp", "xmp"):  # where Pillow would look for it
-        image.info.pop(name, None)
-    try:
-        # PNG's own getexif would decode the pixels to look for a block behind them
-        value = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except Exception:  # the EXIF reader raises anything on damaged blocks
-        return 1
-    return value if value in range(1, 9) else 1
+def _of_jxl(sha256: str, data: bytes, size: tuple[int, int]) -> Facts:
+    """By its own header: its decoder would decode it."""
+    return Facts(
+        sha256=sha256,
+        bytes=len(data),
+        format="JXL",
+        width=size[0],
+        height=size[1],
+        orientation=1,
+        has_exif=jxl.has_exif(data),
+        decode_bytes=budget.coded_peak(size),
+    )
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:

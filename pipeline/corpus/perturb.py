@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.corpus.budget import tiles
-from pipeline.corpus.file_facts import MAX_PIXELS, ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.variants import parse
+
+MAX_PIXELS = 178_956_970  # of what a variant makes: its rows are the same for every corpus
 
 _TRUNCATE = 4.0  # standard deviations: a Gaussian's reach
 

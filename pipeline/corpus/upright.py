@@ -4,14 +4,16 @@ import hashlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from threading import Lock
+from time import monotonic
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from pipeline.corpus import budget, whole
-from pipeline.corpus.file_facts import ImageError, open_image, orientation, stripped
+from pipeline.corpus.limits import Limits
 from pipeline.corpus.noise import overheard
+from pipeline.corpus.opened import ImageError, open_image, orientation, stripped
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.read import read_bytes
@@ -28,6 +30,8 @@ _UPRIGHT = {
 }
 
 
+_USUAL = Limits()
+
 Made = TypeVar("Made")
 
 
@@ -39,6 +43,7 @@ class Row(NamedTuple):
     sha256: str
     variant: str
     error: str | None
+    limits: Limits = _USUAL
 
     @property
     def key(self) -> tuple[str, str]:
@@ -88,24 +93,25 @@ def picture(row: Row, data: bytes) -> Image.Image:
 
     The perturbation is drawn from the content, so it is the same wherever it is made.
     """
-    return perturb(decode_bytes(data), row.variant, row.sha256[:32])[0]
+    return perturb(decode_bytes(data, row.limits), row.variant, row.sha256[:32])[0]
 
 
-def decode_bytes(data: bytes) -> Image.Image:
+def decode_bytes(data: bytes, limits: Limits = _USUAL) -> Image.Image:
     """One upright RGB image from a file's content; ImageError when it is no whole image.
 
     EXIF orientation is applied. Transparency is laid over white, as a viewer shows it. Of an
     animation the first frame is taken. 16-bit grey is divided by 257 (its full range becomes
     0..255, where Pillow's own conversion would clip); 16-bit colour is cut to 8 bits by Pillow.
-    What `budget.check` refuses is an error before memory is taken for it.
+    What `limits` do not allow is an error, before memory is taken for it.
     CMYK is converted without a colour profile, and embedded profiles are not applied. 32-bit and
     floating point greys have no agreed range, so they are errors.
     """
     # another library may have set it; half an image must never pass for a whole one
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     data = stripped(data)
-    image = open_image(data)
-    budget.check(image, data)
+    budget.check_unopened(data, limits)
+    image = open_image(data, monotonic() + limits.seconds)
+    budget.check(image, data, limits)
     whole.check_before(image)
     inverted = image.mode.startswith("I;16") and _white_is_zero(image)
     said: list[str] = []

@@ -7,8 +7,8 @@ import io
 
 from PIL import Image, ImageChops
 
-from pipeline.corpus.file_facts import ImageError
 from pipeline.corpus.formats import jpeg, png, tiff
+from pipeline.corpus.opened import ImageError
 
 _FILLED = 128  # what libjpeg makes of the blocks of a scan without data
 

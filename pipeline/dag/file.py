@@ -19,6 +19,8 @@ from pipeline.corpus import variants
 from pipeline.corpus.layouts.pattern import check_pattern
 from pipeline.corpus.layouts.plain import UNLABELLED
 from pipeline.corpus.layouts.registry import REGEX, Reading, check_name
+from pipeline.corpus.limits import Limits, check_formats
+from pipeline.corpus.opened import FORMATS
 from pipeline.corpus.sources.fields import ROLES, Fields
 from pipeline.corpus.sources.source import AUTO, Source
 from pipeline.corpus.sources.source import KINDS as SOURCES
@@ -35,6 +37,8 @@ class Corpus(Parameters):
 
     `source`: what the root is; auto tells by its name, or by what lies there. `columns`: what says
     what of an image (`corpus.sources.fields.ROLES`), and `labels`: what a value of the label means.
+    Images in other `formats`, or beyond the `limits` of one image, are failed rows of the listing,
+    and asked for nowhere else.
     """
 
     root: Annotated[str, TypedPath()]
@@ -44,6 +48,8 @@ class Corpus(Parameters):
     layout: Annotated[str, AfterValidator(check_name)] = UNLABELLED.name
     pattern: str | None = None  # of the layout regex: what it matches the paths with
     dataset: str | None = None
+    formats: Annotated[tuple[str, ...], AfterValidator(check_formats)] = FORMATS
+    limits: Limits = Limits()
     part_size: int = Field(4096, ge=1)  # images to a part, for parts that are new
     limit: int | None = Field(None, ge=1)  # only this many files, spread evenly over the corpus
     variants: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # split or `all` -> names

@@ -1,6 +1,6 @@
 """The DAG: named nodes with explicit inputs, checked, in topological order, and fingerprinted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -11,10 +11,11 @@ from typing import Any
 
 from pipeline.dag import file as config
 from pipeline.dag import lock as locks
+from pipeline.dag.cluster import Cluster
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
 from pipeline.shipped import folder, portable
-from pipeline.spec import Parameters, Stage, output_parameters
+from pipeline.spec import Parameters, Stage, output_parameters, phrase_template
 from pipeline.stages.registry import BY_TABLE, MODULES, for_table, get_stage
 from pipeline.tables import COLUMNS
 
@@ -50,9 +51,14 @@ class Dag:
     corpus: config.Corpus
     nodes: Mapping[str, Node]
     experiments: Mapping[str, Experiment]
-    cluster: config.Cluster
+    cluster: Cluster
     max_failed_share: float
     lock: locks.Lock
+
+    @classmethod
+    def load(cls, dag: str, overrides: Sequence[str] = ()) -> "Dag":
+        """Reads and checks a DAG: a path or a shipped name. `overrides` as `--set`: `load`."""
+        return load(dag, list(overrides))
 
     def node(self, name: str) -> Node:
         """The node called `name`; UserError with the nearest name."""
@@ -257,10 +263,10 @@ def _check_texts(
         raise UserError(
             f"'{source}' embeds no phrases", here, f"give nodes.{source} the input `objects`"
         )
-    if embedded.phrase_template != parameters.phrase_template:
+    made, sought = phrase_template(embedded), phrase_template(parameters)
+    if made != sought:
         raise UserError(
-            f"'{source}' embeds phrases as '{embedded.phrase_template}', and this node looks for "
-            f"'{parameters.phrase_template}'",
+            f"'{source}' embeds phrases as '{made}', and this node looks for '{sought}'",
             f"{here}.phrase_template",
             f"write the `phrase_template` of nodes.{source}",
         )

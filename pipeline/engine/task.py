@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import pulse, tables
+from pipeline.corpus.limits import Limits
 from pipeline.dag.graph import Node
 from pipeline.engine import poison
 from pipeline.engine.child import Patience
@@ -43,7 +44,8 @@ class Task:
     Several `nodes`, in topological order, are computed in a joint pass (`joint_pass`).
     `sources` maps the names of the nodes that they need, beside each other, and `images`, to
     folders of the store. `asked` says which images of the part, and where each one lies. The
-    listing has no input tables: its `files` travel with the task. `careful` runs the stages in
+    listing has no input tables: its `files` travel with the task. Images are decoded within the
+    `limits`. `careful` runs the stages in
     child processes, because a worker has died or hung on this part; these may be silent for `stall`
     seconds (None: for ever), or less, by `forecast`: what all of the part should take. `attempt`
     counts from 1; `avoid` names the worker that the last one hung on. `run` names the run whose
@@ -58,6 +60,7 @@ class Task:
     sources: tuple[tuple[str, str], ...] = ()
     asked: Asked | None = field(default=None, compare=False)
     files: pa.Table | None = field(default=None, compare=False)
+    limits: Limits = field(default_factory=Limits)
     careful: bool = False
     attempt: int = 1
     avoid: str = ""

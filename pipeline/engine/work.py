@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pipeline import models, pulse, tables
 from pipeline.corpus import decoders
 from pipeline.corpus.decode import sharing
+from pipeline.corpus.limits import with_limits
 from pipeline.corpus.variants import CLEAN
 from pipeline.dag.graph import Node
 from pipeline.engine import joint_pass, pace, poison
@@ -126,7 +127,7 @@ class Work:
         rows = tables.declared(rows)
         for name in files.column_names[1:]:
             rows = rows.append_column(name, files[name])
-        return members, rows, commit
+        return members, with_limits(rows, self._task.limits), commit
 
     def _read_rows(self, node: Node) -> _NodeRows:
         facts = facts_of(self._store, node, self._task.part)

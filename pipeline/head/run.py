@@ -2,6 +2,7 @@
 
     OUT/<experiment>/<run id>/
         head.safetensors, head.json   the MLP on all features of the experiment
+        method-N.safetensors, .json   the other methods that are weights alone, by their place
         model_card.md                 what a reader of the head must know
         experiment.json               configuration, SQL, fingerprints, counts
         curves.parquet                a row a head and epoch
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -52,7 +54,7 @@ from pipeline.version import __version__
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VERSION = 9  # raised when the same experiment on the same data would give other numbers
+_VERSION = 10  # raised when the same experiment on the same data would give other numbers
 _DIGESTED = 65_536
 _LIBRARIES = ("torch", "scikit-learn", "numpy", "duckdb", "pyarrow")
 
@@ -157,14 +159,15 @@ def _compute(
     """Trains, chooses, tests and saves in `folder`; returns what was measured, by file."""
     from pipeline.head.figures.choose import choose
     from pipeline.head.methods.fit import fit
-    from pipeline.head.methods.mlp import save_head
+    from pipeline.head.methods.mlp import save_head, stem_of
     from pipeline.head.vectors.sides import Held, samples
 
     train, validation, test = selection.train, selection.validation, selection.test
     labels = {"train": train.label, "validation": validation.label}
     with samples(connection, selection, experiment, memory, say) as found:
         about["streamed"] = not isinstance(found, Held)
-        widths = {name: found.take((name,), "validation").width for name in experiment.features}
+        matrices = dict.fromkeys(chain(*experiment.reads.values()))
+        widths = {name: found.take((name,), "validation").width for name in matrices}
         fitted = fit(found, labels, experiment, say)
     choices = {
         method: choose(validation.label, p, experiment.sure_at)
@@ -191,7 +194,10 @@ def _compute(
     def write(folder: Path) -> None:
         """The run's files, into a folder that `publish` then moves to its place."""
         how = {key: getattr(experiment, key) for key in ("representation", "pooling", "top_k")}
-        save_head(fitted.head, folder, widths, experiment.head, how, about["fingerprints"])
+        for method, head in fitted.heads.items():
+            read = {name: widths[name] for name in experiment.reads[method]}
+            stem = stem_of(experiment, method)
+            save_head(head, folder, read, how, about["fingerprints"], method, stem)
         text = json.dumps(about, indent=1)
         (folder / EXPERIMENT).write_text(text + "\n", encoding="utf-8")
         (folder / CARD).write_text(described, encoding="utf-8")

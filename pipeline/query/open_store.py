@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.query import views
-from pipeline.query.part_sql import Growing, Identity, identifier, literal
+from pipeline.query.part_sql import Growing, Identity, Parts, identifier, literal
+from pipeline.spec import phrase_template
 from pipeline.store.contents import Share, asked_sql, outline
 from pipeline.store.upkeep import lost_lock
 
@@ -81,7 +82,7 @@ def wanted_rows(graph: "Dag") -> dict[str, str]:
 
 
 def _wanted_texts(node: "Node") -> str:
-    before, after = (literal(some) for some in node.parameters.phrase_template.split("{}"))
+    before, after = (literal(some) for some in phrase_template(node.parameters).split("{}"))
     texts = {"captions": "caption", "objects": f"{before} || phrase || {after}"}
     wanted = " union all ".join(
         f"select left(sha256({texts[input_]}), 32) from store.{identifier(name)}"
@@ -97,8 +98,8 @@ def save(graph: "Dag", cache: "Store", out: Path) -> None:
     runs when there are none, stay empty until the database is written again. It knows the store by
     its absolute path. Raises UserError as `connect` does.
     """
-    growing = {}
+    growing: dict[str, tuple[str, Parts]] = {}
     for name, (table, paths) in tables(graph, cache).items():
-        parts = Growing(cache.pattern(graph.nodes[name]), paths[0]) if paths else []
+        parts: Parts = Growing(cache.pattern(graph.nodes[name]), paths[0]) if paths else []
         growing[name] = (table, parts)
     views.save(growing, cache.runs_pattern(), out, wanted_rows(graph), identity(graph))

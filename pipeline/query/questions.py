@@ -138,9 +138,10 @@ def _all_but_last(
 
     Returns the last one, and the values that it uses.
     """
-    *before, last = connection.extract_statements(sql) or [None]
-    if last is None:
+    statements = connection.extract_statements(sql)
+    if not statements:
         return sql, values
+    *before, last = statements
     used = [set(statement.named_parameters) for statement in (*before, last)]
     _check_names(set().union(*used), set(values))
     for statement, names in zip(before, used[:-1], strict=True):

@@ -43,6 +43,8 @@ from pipeline.shipped import folder
 if TYPE_CHECKING:
     import duckdb
 
+# of a database of views: the oldest DuckDB that reads float16 in Parquet opens it
+_STORAGE = {"storage_compatibility_version": "v1.3.0"}
 _GENERATED = ("nodes", "asked_dag", "parts", "receipts", "failures")
 
 
@@ -96,7 +98,7 @@ def save(
     try:
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.absolute().parent) as scratch:
             unfinished = Path(scratch) / out.name  # DuckDB calls a database by its file's name
-            with duckdb.connect(unfinished) as connection:
+            with duckdb.connect(unfinished, config=_STORAGE) as connection:
                 _fill(connection, tables, runs, where, identity)
             unfinished.replace(out)
     except OSError as error:
@@ -121,7 +123,7 @@ def _fill(
     views = {path.stem: path.read_text("utf-8") for path in _view_files()}
     _check_names(tables, set(COLUMNS), {*views, *_GENERATED} - set(COLUMNS))
     widths = _widths(tables)
-    canonical = _canonical(tables)
+    canonical = canonical_nodes(tables)
     several = {t for t, node in canonical.items() if not node and t in dict(tables.values())}
     try:
         connection.execute("create schema store")
@@ -195,7 +197,7 @@ def _check_names(tables: Tables, kinds: set[str], reserved: set[str]) -> None:
             )
 
 
-def _canonical(tables: Tables) -> dict[str, str | None]:
+def canonical_nodes(tables: Tables) -> dict[str, str | None]:
     """The node on which each table's view sits; None where no node, or no single one, makes it."""
     from pipeline.tables import COLUMNS
 

@@ -58,7 +58,7 @@ LARGE = Models(
 )
 
 _TEXT = """\
-# Written by `item init`. It decides what is computed; README.md of item has every key.
+# Written by `item init`. It decides what is computed; dags/README.md of item has every key.
 #
 #   item plan             what there is to do, and why
 #   item run              compute it (safe to stop and repeat), then the experiments

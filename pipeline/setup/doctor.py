@@ -97,7 +97,7 @@ def _corpus(draft: Draft, store: Path) -> str:
     if whole.misfits:
         warnings.append(f"{whole.misfits} of which do not fit the layout {corpus.layout}")
     if len(found.unlisted):
-        warnings.append(f"{len(found.unlisted)} folders or archives cannot be listed")
+        warnings.append(f"{len(found.unlisted)} folders, archives or rows cannot be listed")
     return ", ".join([said, *warnings])
 
 

@@ -10,13 +10,16 @@ from PIL import Image
 from pipeline import tables
 from pipeline.corpus.decode import decode
 from pipeline.corpus.file_facts import jpeg_tables
+from pipeline.corpus.limits import Limits
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.variants import CLEAN, content_id, parse
-from pipeline.spec import Parameters, Stage
+from pipeline.spec import Parameters, Stage, tuning
 
 
 class Images(Parameters):
-    """Nothing to set."""
+    """The corpus's `limits` of one image: they decide which are asked for, not what is made."""
+
+    limits: Limits = tuning(Limits())
 
 
 def described(listing: pa.Table) -> pa.Table:

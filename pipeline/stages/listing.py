@@ -13,6 +13,8 @@ from pipeline.corpus.file_facts import describe
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
 from pipeline.corpus.layouts.said import labels_of
+from pipeline.corpus.limits import Limits, check_formats, refusal
+from pipeline.corpus.opened import FORMATS
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.packed.parquet import forget
 from pipeline.corpus.sources.read import CONNECTIONS, is_here, read_bytes
@@ -30,9 +32,11 @@ _FACTS = (
     "jpeg_quality",
     "jpeg_tables",
     "has_exif",
+    "decode_bytes",
     "sha256",
     "error",
 )
+_REFUSED_BY = ("format", "width", "height", "decode_bytes")
 _LABELS = ("label", "generator", "dataset", "split", "class_name")
 
 
@@ -42,7 +46,8 @@ _FEW = 16  # files that a thread takes at a time: handing over costs as much as 
 class Listing(Parameters):
     """How paths and columns are read: see `corpus.layouts.registry.Reading`, and `dag.file.Corpus`.
 
-    `threads` read files of this machine, `connections` those elsewhere.
+    Images in other than these `formats`, or beyond the `limits`, are refused. `threads` read files
+    of this machine, `connections` those elsewhere.
     """
 
     layout: Annotated[str, AfterValidator(check_name)]
@@ -51,6 +56,8 @@ class Listing(Parameters):
     source: str = AUTO
     columns: dict[str, str | None] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+    formats: Annotated[tuple[str, ...], AfterValidator(check_formats)] = FORMATS
+    limits: Limits = Limits()
     threads: int = tuning(min(4, os.cpu_count() or 1), ge=1)
     connections: int = tuning(CONNECTIONS, ge=1)
 
@@ -66,9 +73,10 @@ def run(
     """The table `listing` of `inputs["files"]` (schema `corpus.sources.found.FILES`), in its order.
 
     Each file is read once. A file that cannot be read has a null image_id; one that is no image has
-    its id and null facts; one whose path does not fit the layout, or whose columns cannot be read,
-    has its facts and null labels; what cannot be listed (its path ends in `/`) has neither. All
-    have an `error`; where two apply, the content's is the one given.
+    its id and null facts; one that the corpus refuses (`corpus.limits`) has its facts and labels;
+    one whose path does not fit the layout, or whose columns cannot be read, its facts and null
+    labels; what cannot be listed (its path ends in `/`) has neither. All have an `error`; where two
+    apply, the content's is the one given.
     """
     files = inputs["files"]
     forget()  # what is kept of files that may have changed since
@@ -84,7 +92,7 @@ def run(
             pulse.beat()
     columns = {name: [fact.get(name) for fact in facts] for name in ("image_id", *_FACTS)}
     columns |= {"uri": files["uri"], "stamp": files["stamp"], "given_caption": files["caption"]}
-    said = labelled(files, columns["error"], parameters)
+    said = labelled(files, _errors(columns, parameters), parameters)
     columns |= {name: [row[name] for row in said] for name in (*_LABELS, "error")}
     return tables.build("listing", columns)
 
@@ -92,13 +100,23 @@ def run(
 def relabelled(rows: pa.Table, files: pa.Table, parameters: Listing) -> pa.Table:
     """Rows of another listing of the same files as this one's: with the labels that it reads."""
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
-    unusable = zip(rows["error"].to_pylist(), rows["width"].to_pylist(), strict=True)
-    errors = [error if width is None else None for error, width in unusable]
-    found = labelled(files, errors, parameters)
+    facts = {name: rows[name].to_pylist() for name in (*_REFUSED_BY, "error")}
+    found = labelled(files, _errors(facts, parameters), parameters)
     for name in (*_LABELS, "error"):
         columns[name] = [one[name] for one in found]
     columns["given_caption"] = files["caption"]
     return tables.build("listing", columns)
+
+
+def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str | None]:
+    """Of each file what is wrong with its content, else why the corpus does not take it."""
+    errors = []
+    for error, *of in zip(*(facts[name] for name in ("error", *_REFUSED_BY)), strict=True):
+        known = (
+            of[1] is not None
+        )  # the width: then an error was another corpus's refusal, or labels
+        errors.append(refusal(*of, parameters.formats, parameters.limits) if known else error)
+    return errors
 
 
 def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[dict[str, Any]]:
@@ -132,7 +150,7 @@ def labelled(
 
 STAGE = Stage(
     name="listing",
-    version=4,
+    version=5,
     inputs=("files",),
     output="listing",
     parameters=Listing,

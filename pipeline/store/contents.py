@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import ALL, CHANCE, CLEAN, chosen, least_out, tag, variant_id
 from pipeline.dag.graph import Dag, Node
-from pipeline.errors import UserError
+from pipeline.errors import REFUSED, UserError
 from pipeline.store.parts import Store, part_tag, tagged
 
 
@@ -52,7 +52,8 @@ class Asked:
 def asked(dag: Dag, store: Store, listing: pa.Table | None = None) -> list[Asked]:
     """What the corpus asks for, clean parts in order of their numbers, then those in variants.
 
-    None of a part of which no content is listed. Contents that are not registered yet are left out.
+    None of a part of which no content is listed. Contents that are not registered yet are left out,
+    and those that the corpus refuses.
     `listing`: rows as of `listed`, where it is not to be the store's.
     """
     return asked_and_lost(dag, store, listing)[0]
@@ -63,7 +64,8 @@ def asked_and_lost(
 ) -> tuple[list[Asked], int]:
     """(`asked`, how many listed contents are in no part)."""
     rows = listed(dag, store) if listing is None else listing
-    rows = rows.filter(pc.is_valid(rows["image_id"])).combine_chunks()
+    refused = pc.fill_null(pc.starts_with(rows["error"], REFUSED), False)
+    rows = rows.filter(pc.and_not(pc.is_valid(rows["image_id"]), refused)).combine_chunks()
     once = _first_places(rows)
     parts = clean_parts(dag, store)
     names = [name for name, _ in parts]
@@ -92,9 +94,9 @@ def asked_and_lost(
 
 
 def listed(dag: Dag, store: Store) -> pa.Table:
-    """The rows of the listing: uri, image_id; split and caption only where they matter."""
+    """The rows of the listing: uri, image_id, error; split and caption only where they matter."""
     node = dag.nodes["listing"]
-    columns = ["uri", "image_id", *(["split"] if dag.corpus.variants else [])]
+    columns = ["uri", "image_id", "error", *(["split"] if dag.corpus.variants else [])]
     if any(one.stage.captions(one.parameters) for one in dag.computed):
         columns.append("given_caption")
     tables = [store.read(node.folder, path.name, columns) for path in store.parts(node)]
@@ -132,9 +134,10 @@ def _in_variant(
 
 def asked_sql(dag: Dag) -> str:
     """The image ids that `asked` gives, as SQL over `store.listing`, where it lies at any time."""
-    selects = ["select image_id from store.listing where image_id is not null"]
+    asked = f"image_id is not null and not coalesce(starts_with(error, '{REFUSED}'), false)"
+    selects = [f"select image_id from store.listing where {asked}"]
     for variant, splits in dag.corpus.splits_of.items():
-        where = "image_id is not null"
+        where = asked
         if ALL not in splits:
             where += f" and split in ({', '.join(repr(split) for split in splits)})"
         if dag.corpus.variant_share < 1:

@@ -18,6 +18,7 @@ from pipeline import tables
 from pipeline.corpus.layouts.labels import Labels
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import encoded_uri
+from pipeline.corpus.opened import NOT_READ
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
 from pipeline.shipped import portable
@@ -162,7 +163,8 @@ def _same(known: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Tabl
     if not len(known) or not len(new):
         return known.slice(0, 0), new
     known = known.take(pc.index_in(new["uri"], value_set=known["uri"]).combine_chunks())
-    same = pc.and_(_unchanged(known, new), pc.invert(transient(known)))
+    again = pc.fill_null(pc.starts_with(known["error"], NOT_READ), False)  # there may be a package
+    same = pc.and_not(_unchanged(known, new), pc.or_(transient(known), again))
     rows = relabelled(known.filter(same), new.filter(same), node.parameters)
     return rows, new.filter(pc.invert(same))
 

@@ -21,7 +21,7 @@ select
     variant
 from runs
 where
-    if(of_run::varchar is null, current, run_id = of_run)
+    case when of_run::varchar is null then current else run_id = of_run end
     and (of_method::varchar is null or method = of_method)
     and variant = coalesce(of_variant::varchar, train_variant)
 group by experiment, run_id, method, variant

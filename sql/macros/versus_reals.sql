@@ -143,12 +143,12 @@ by_kind as (
         steps.label,
         sum(images) as images,
         sum(images * cosine) / sum(images) as cosine,
-        if(
-            min(step) < max(step),
-            sum(images * (cosine * cosine + variance))
-            - sum(images * cosine) ** 2 / sum(images),
-            0
-        ) as spread
+        case
+            when min(step) < max(step) then
+                sum(images * (cosine * cosine + variance))
+                - sum(images * cosine) ** 2 / sum(images)
+            else 0
+        end as spread
     from steps
     inner join counted using (listed, label)
     group by counted.generator, steps.variant, steps.level, steps.label
@@ -208,10 +208,14 @@ moving as (
 
     select
         shared.* exclude (cosine, variance),
-        sqrt(if(label = 0, per_real, per_fake))
-        * (cosine - if(label = 0, cosine_real, cosine_fake)) as by_cosine,
-        sqrt(if(label = 0, per_real, per_fake))
-        * (if(label = 0, fakes_below, reals_above) - auroc) as by_share
+        sqrt(case when label = 0 then per_real else per_fake end)
+        * (
+            cosine - case when label = 0 then cosine_real else cosine_fake end
+        ) as by_cosine,
+        sqrt(case when label = 0 then per_real else per_fake end)
+        * (
+            case when label = 0 then fakes_below else reals_above end - auroc
+        ) as by_share
     from shared
     inner join ranked using (generator, variant, level, step)
     inner join measured using (generator, variant, level)
@@ -286,7 +290,7 @@ rows as (
         auroc,
         variance,
         df,
-        if(variance is null, null, auroc_variance) as auroc_variance
+        case when variance is not null then auroc_variance end as auroc_variance
     from measured
 
     union all by name

@@ -20,12 +20,14 @@
 -- jpeg_quality  estimated from the tables; JPEG only
 -- jpeg_tables   names the quantisation tables; JPEG only
 -- has_exif      whether an EXIF block lies before the pixels
+-- decode_bytes  memory that decoding takes at most, by the header
 -- sha256        of the whole file
 -- given_caption the caption that came with the file, in a column or in a file
 --               beside it; else null
 -- stamp         when the file was changed, in ns, or its etag; null: unknown
 -- error         why the file could not be read or has no labels, or the folder
---               could not be listed; else null
+--               could not be listed; refused: …, why the corpus does not take
+--               it, and nothing else has it; else null
 
 with source as (
 
@@ -52,6 +54,7 @@ renamed as (
         jpeg_quality,
         jpeg_tables,
         has_exif,
+        decode_bytes,
         sha256,
         given_caption,
         stamp,

@@ -17,7 +17,8 @@ from resource import RUSAGE_SELF, getrusage
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 
 _TURNED = Image.Exif()

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline.corpus import budget
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
 from pipeline.corpus.formats.tiff import strips
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 
@@ -33,7 +34,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from pipeline.corpus.upright import decode_bytes
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
@@ -64,9 +65,9 @@ def test_what_is_refused_takes_no_memory(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("tall", "1x80000000 pixels of mode L would take 1,831 MiB, over 1,536"),
+        ("tall", "1x80000000 pixels would take 1,831 MiB, over 1,536"),
         ("tall and empty", "truncated: its 69 bytes cannot hold 1x80000000 pixels"),
-        ("a huge tile", "64x64 pixels of mode L would take 4,096 MiB"),
+        ("a huge tile", "64x64 pixels would take 4,096 MiB"),
         ("scans", "3,000 scans, over 100"),
     ],
 )

@@ -12,7 +12,8 @@ from PIL import Image, ImageFile
 from pipeline.corpus import decode as module
 from pipeline.corpus import upright
 from pipeline.corpus.decode import decode, sharing
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.perturb import perturb
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers.images import images_table
@@ -405,7 +406,9 @@ def test_shared_pixels_are_those_of_the_variant(tmp_path, monkeypatch):
     table = in_variant(table_of(photo(tmp_path / "a.png")), "clean", "noise_0.01", "blur_2")
     alone = decoded(table)
     calls = []
-    monkeypatch.setattr(upright, "decode_bytes", lambda data: calls.append(1) or decode_bytes(data))
+    monkeypatch.setattr(
+        upright, "decode_bytes", lambda data, limits: calls.append(1) or decode_bytes(data)
+    )
     with sharing():
         for _ in range(2):
             for one, two in zip(decoded(table, threads=1), alone, strict=True):

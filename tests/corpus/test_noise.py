@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError
 from pipeline.corpus.noise import overheard
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipeline.corpus import budget
 from pipeline.corpus import perturb as room
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.perturb import perturb
 
 ID = "0123456789abcdef" * 2

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError
 from pipeline.corpus.formats import jpeg, png, tiff
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.head.figures.choose import choose
 from pipeline.head.figures.verdict import of_mean_ap
 from pipeline.head.methods.fit import CURVES
-from pipeline.head.methods.mlp import load_head
+from pipeline.head.methods.mlp import load_head, stem_of
 from pipeline.head.report.run_table import render, summary
 from pipeline.head.run import run_experiment
 from pipeline.head.vectors.matrices import matrices
@@ -138,6 +138,25 @@ def test_the_saved_head_gives_the_saved_predictions(content, store, result, tmp_
     inputs = np.concatenate([x[name] for name in about["input"]], axis=1)
     assert np.array_equal(head.probabilities(inputs), predicted["probability"].to_numpy())
     assert about["made_from"] == MADE_FROM
+
+
+def test_every_method_that_is_weights_alone_is_saved_and_gives_its_predictions(
+    content, store, result
+):
+    predicted = pq.read_table(result.folder / "predictions.parquet")
+    x = matrices(store(content()), predicted["image_id"].slice(0, 144), EXPERIMENT)
+    for place, method in enumerate(METHODS):
+        stem = stem_of(EXPERIMENT, method)
+        assert stem == ("head" if method == "global+local" else f"method-{place}")
+        if method in ("k-NN", "metadata"):  # the training images, and the formats of these files
+            assert not (result.folder / f"{stem}.json").exists()
+            continue
+        head, about = load_head(result.folder, stem)
+        assert about["method"] == method
+        assert tuple(about["input"]) == EXPERIMENT.reads[method]
+        inputs = np.concatenate([x[name] for name in about["input"]], axis=1)
+        own = predicted.filter(pc.equal(predicted["method"], method))["probability"].to_numpy()
+        assert np.allclose(head.probabilities(inputs), own, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_files_and_another_seed_another_run(

@@ -43,7 +43,7 @@ def test_nothing_measured_is_unknown_never_a_guess(dag, store):
 
 
 def test_the_nodes_own_parts_come_first(dag, store, monkeypatch):
-    monkeypatch.setattr("pipeline.plan.estimate.socket.gethostname", lambda: "here")
+    monkeypatch.setattr(estimate.socket, "gethostname", lambda: "here")
     graph = dag()
     put(store, graph.nodes["captions"], 0, 10, seconds=5.0)
     rate = estimate.measured(store, graph.nodes["captions"])

@@ -162,6 +162,12 @@ def test_a_database_replaces_the_one_before_or_leaves_it(dag, store, tmp_path):
     assert "--out" in caught.value.hint
 
 
+def test_a_database_is_of_an_old_version_that_many_can_open(dag, store, tmp_path):
+    save(load(str(dag)), store, tmp_path / "views.duckdb")
+    sql = "select tags['storage_version'] from duckdb_databases() where not internal"
+    assert counts(tmp_path / "views.duckdb", sql)[0].startswith("v1.3.0")
+
+
 def test_a_database_is_not_called_as_its_schema(dag, store, tmp_path):
     with pytest.raises(UserError, match="'store' is a schema"):
         save(load(str(dag)), store, tmp_path / "store.duckdb")

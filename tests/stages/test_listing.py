@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
+from pipeline.corpus.opened import FORMATS
 from pipeline.corpus.sources.found import FILES
 from pipeline.spec import output_parameters
 from pipeline.stages import listing
@@ -48,6 +49,7 @@ def test_labels_and_facts(tmp_path):
         "jpeg_quality": 80,
         "jpeg_tables": describe(path.read_bytes()).jpeg_tables,
         "has_exif": False,
+        "decode_bytes": 4 * (8 + 4 * 6),
         "sha256": digest,
         "given_caption": None,
         "stamp": str(path.stat().st_mtime_ns),
@@ -140,6 +142,8 @@ def test_declaration():
         "source": "auto",
         "columns": {},
         "labels": {},
+        "formats": FORMATS,
+        "limits": {"megapixels": 179.0, "bytes": 1_610_612_736},
     }
     with pytest.raises(ValidationError, match="there is no layout 'forensinths': did you mean"):
         listing.Listing(layout="forensinths")

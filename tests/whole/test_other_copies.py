@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import pipeline
 from pipeline.dag.graph import load
@@ -31,7 +32,7 @@ if __name__ == "__main__":
     assert one._pool.submit(int, "7").result(60) == 7
     # what the fork server has imported, its children have
     import pipeline.corpus.decoders as room
-    assert one._pool.submit(room._begin).result(60) is None
+    assert one._pool.submit(room.begin).result(60) is None
     one.close()
 """
 
@@ -60,9 +61,11 @@ def test_processes_import_this_copy_wherever_they_are_begun(theirs, script, tmp_
 
 @pytest.fixture
 def installed(tmp_path):
-    """This package as `pip install .` leaves it: what is shipped lies inside."""
+    """This package as `pip install .` leaves it: shipped files inside, without `pipeline.demo`."""
     site = tmp_path / "site"
-    shutil.copytree(PACKAGE, site / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        PACKAGE, site / "pipeline", ignore=shutil.ignore_patterns("__pycache__", "demo")
+    )
     shipped = site / "pipeline" / "_shipped"
     shipped.mkdir()
     for name in ("dags", "sql"):
@@ -105,3 +108,20 @@ def test_python_in_a_clone_finds_what_the_installed_command_made(installed, tmp_
         [sys.executable, "-c", code], cwd=tmp_path, env=here, capture_output=True, text=True
     )
     assert asked.stdout.strip() == "1", asked.stderr
+
+
+def test_a_wheel_has_all_but_what_made_the_bundled_models():
+    builder = WheelBuilder(str(PACKAGE.parent))
+    files = {Path(one.distribution_path) for one in builder.recurse_included_files()}
+    ours = {path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py")}
+    made = {path for path in ours if path.parts[1] == "demo"}
+    assert made and not made & files
+    assert ours - made <= files
+    assert not any("pipeline/demo" in str(path) for path in files)
+    shipped = Path("pipeline/_shipped")
+    for name in (
+        "dags/demo.yaml",
+        "sql/queries/hypothesis.sql",
+        "data/demo/models/parser/meta.json",
+    ):
+        assert shipped / name in files

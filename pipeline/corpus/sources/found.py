@@ -9,10 +9,12 @@ import pyarrow as pa
 from pipeline.corpus import names as spelt
 from pipeline.errors import TRANSIENT, UserError
 
-# lower case; every format of these can be decoded by Pillow without a plugin
+# lower case: the names of images in all formats that can be read (`corpus.opened`), so that one
+# that a corpus does not ask for is a row that says so
 SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff "
-    ".ppm .pgm .pbm .pnm .avif .jp2 .j2k .jpx"
+    ".ppm .pgm .pbm .pnm .avif .jp2 .j2k .jpx .heic .heif .hif .jxl "
+    ".tga .dds .ico .cur .psd .pcx .dcx .sgi .qoi .ras .xbm .xpm .icns .pxr .blp"
 )
 IMAGE_SUFFIXES = frozenset(SUFFIXES.split())
 
@@ -72,10 +74,11 @@ def suffix_of(name: str) -> str:
 def raise_nothing_found(root: str, ignored: Counter[str], unlisted: pa.Table) -> NoReturn:
     """The UserError of a root without any image that can be found: what is there instead."""
     if len(unlisted):
+        what = "folder, archive or row" if len(unlisted) == 1 else "folders, archives or rows"
         first = unlisted.select(["path", "problem"]).slice(0, 1).to_pylist()[0]
         raise UserError(
-            f"there are no images below the corpus root, and {len(unlisted)} folders or archives "
-            "cannot be listed",
+            f"there are no images below the corpus root, and {len(unlisted)} {what} cannot be "
+            "listed",
             f"{root}: {spelt.readable(first['path'])}: {first['problem'].removeprefix(TRANSIENT)}",
             "make them readable, or correct `corpus.root`",
         )

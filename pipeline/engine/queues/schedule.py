@@ -68,7 +68,8 @@ class Schedule:
                 heappop(numbers)
                 needed = joint_pass.outside(nodes) | {"images"}
                 sources = tuple((name, self._names[name].folder) for name in sorted(needed))
-                return Task(self._store.root, nodes, part, sources, self._asked[part])
+                asked, limits = self._asked[part], self._names["images"].parameters.limits
+                return Task(self._store.root, nodes, part, sources, asked, limits=limits)
         return None
 
     def finish(self, node: str, part: str) -> None:

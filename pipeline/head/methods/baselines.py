@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.dag.experiment import Experiment
 from pipeline.head.methods.logistic import logistic_over_blocks
+from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.neighbours import choose, share_of_fakes
 from pipeline.head.vectors.row_reader import InMemory, Source, over_blocks
 
@@ -42,6 +43,7 @@ class Tuned:
 
     predict: Predict
     chosen: str
+    head: Head | None = None  # the same as weights alone, where they are all that it takes
 
 
 def logistic(train: Side, validation: Side) -> Tuned:
@@ -53,18 +55,18 @@ def logistic(train: Side, validation: Side) -> Tuned:
     fits = _in_memory(train) if isinstance(train.rows, InMemory) else _over_blocks(train)
     found = {c: fits(c) for c in STRENGTHS}
     losses = {
-        c: log_loss(validation.label, fit(validation.rows), labels=[0, 1])
-        for c, fit in found.items()
+        c: log_loss(validation.label, predict(validation.rows), labels=[0, 1])
+        for c, (predict, _) in found.items()
     }
     best = min(losses, key=losses.__getitem__)
-    return Tuned(found[best], f"C = {best:g}")
+    return Tuned(found[best][0], f"C = {best:g}", found[best][1])
 
 
-def _in_memory(train: Side) -> Callable[[float], Predict]:
+def _in_memory(train: Side) -> Callable[[float], tuple[Predict, Head]]:
     scaler = StandardScaler().fit(train.rows.x.numpy())
     x = scaler.transform(train.rows.x.numpy())
 
-    def fit(c: float) -> Predict:
+    def fit(c: float) -> tuple[Predict, Head]:
         """scikit-learn's, of one strength."""
         model = LogisticRegression(C=c, max_iter=1000)
         with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
@@ -74,16 +76,22 @@ def _in_memory(train: Side) -> Callable[[float], Predict]:
             """float64 [rows]."""
             return model.decision_function(scaler.transform(block.numpy()))
 
-        return lambda rows: expit(over_blocks(rows, logits))
+        standard = (1 / scaler.scale_, -scaler.mean_ / scaler.scale_)
+        head = Head.linear(model.coef_[0], float(model.intercept_[0]), *standard)
+        return lambda rows: expit(over_blocks(rows, logits)), head
 
     return fit
 
 
-def _over_blocks(train: Side) -> Callable[[float], Predict]:
-    def fit(c: float) -> Predict:
+def _over_blocks(train: Side) -> Callable[[float], tuple[Predict, Head]]:
+    def fit(c: float) -> tuple[Predict, Head]:
         """The same problem over blocks, of one strength."""
         weight, mean, bias = logistic_over_blocks(train.rows, train.label, c)
-        return lambda rows: expit(over_blocks(rows, lambda block: (block - mean) @ weight + bias))
+
+        def predict(rows: Source) -> np.ndarray:
+            return expit(over_blocks(rows, lambda block: (block - mean) @ weight + bias))
+
+        return predict, Head.linear(weight, bias, shift=-mean)
 
     return fit
 

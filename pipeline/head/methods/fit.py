@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.methods.baselines import BASELINES, Predict, Side
-from pipeline.head.methods.foreign import apply_linear
+from pipeline.head.methods.foreign import apply_linear, load_linear
 from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.train import Trained, train
 from pipeline.head.vectors.sides import Samples
@@ -30,13 +30,15 @@ CURVES = pa.schema(
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gives: the head on all features, and each method's probabilities of fake.
+    """What fitting gives: heads, and each method's probabilities of fake.
 
-    `validation`, `test`: method -> float64 [rows], in the table's order. `curves`: a row a head
-    and epoch. `chosen`: method -> what it left open and validation decided, in words.
+    `heads`: every method that is weights alone, but for `metadata`, whose columns are the formats
+    of this corpus's files. `validation`, `test`: method -> float64 [rows], in the table's order.
+    `curves`: a row a head and epoch. `chosen`: method -> what it left open and validation decided,
+    in words.
     """
 
-    head: Head
+    heads: dict[str, Head]
     curves: pa.Table
     chosen: dict[str, str]
     validation: dict[str, np.ndarray]
@@ -55,6 +57,7 @@ def fit(
     fitted. Raises UserError as `train` and `apply_linear` do.
     """
     trained: dict[str, Trained] = {}
+    heads: dict[str, Head] = {}
     foreign: dict[str, dict[str, np.ndarray]] = {}
     found: dict[str, dict[str, np.ndarray]] = {}
     chosen: dict[str, str] = {}
@@ -73,7 +76,8 @@ def fit(
             trained[method] = train(rows, y[0], experiment.head, experiment.seed, (held, y[1]))
         except UserError as error:
             raise UserError(error.what, f"the head on {method}", error.hint) from None
-        found[method] = predicted(names, trained[method].head.probabilities)
+        heads[method] = trained[method].head
+        found[method] = predicted(names, heads[method].probabilities)
         chosen[method] = f"epoch {trained[method].best}"
         if experiment.head.weight_decay == "auto":
             chosen[method] += f", weight decay {trained[method].weight_decay:g}"
@@ -89,6 +93,7 @@ def fit(
         baseline = BASELINES.get("linear probe" if method in experiment.probed else method)
         if method in foreign:
             found[method] = foreign[method]
+            heads[method] = Head.linear(*load_linear(experiment.foreign[method]))
         elif baseline is None:
             head(method, names)
         else:
@@ -96,8 +101,10 @@ def fit(
             tuned = baseline(side(names, "train"), side(names, "validation"), experiment)
             found[method] = predicted(names, tuned.predict)
             chosen[method] = tuned.chosen
+            if tuned.head is not None and "metadata" not in names:
+                heads[method] = tuned.head
     return Fitted(
-        trained["+".join(experiment.features)].head,
+        heads,
         _curves(trained),
         chosen,
         {method: sides["validation"] for method, sides in found.items()},

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from pipeline.dag.experiment import HeadConfig
+from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
 from pipeline.head.vectors.row_reader import InMemory, Source, moments, over_blocks
 
-FORMAT = 2  # 1 had no activation and no norm of its own: both were fixed
-WEIGHTS, ABOUT = "head.safetensors", "head.json"
+FORMAT = 3  # 2 did not say of which method it is
+HEAD = "head"  # what the files of the head on all features are called, before their suffixes
+WEIGHTS, ABOUT = ".safetensors", ".json"
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
@@ -37,6 +39,7 @@ class Head(nn.Module):
     ):
         super().__init__()
         self.width = width
+        self.built = {"hidden": list(hidden), "activation": activation, "norm": norm}
         self.register_buffer("scale", torch.ones(width))
         self.register_buffer("shift", torch.zeros(width))
         layers: list[nn.Module] = []
@@ -46,6 +49,20 @@ class Head(nn.Module):
             layers.append(nn.Dropout(dropout))
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    @classmethod
+    def linear(
+        cls, weight: ArrayLike, bias: float, scale: ArrayLike = 1.0, shift: ArrayLike = 0.0
+    ) -> "Head":
+        """The head of the logit (x * scale + shift) @ weight + bias; `weight` is [width]."""
+        weight = torch.as_tensor(np.asarray(weight), dtype=torch.float32)
+        head = cls(len(weight), ())
+        with torch.no_grad():
+            for own, given in ((head.scale, scale), (head.shift, shift)):
+                own.copy_(torch.as_tensor(np.asarray(given), dtype=torch.float32))
+            head.layers[0].weight.copy_(weight)
+            head.layers[0].bias.fill_(bias)
+        return head.eval()
 
     def standardise(self, rows: Source) -> None:
         """Takes scale and shift from training rows; what never varies there is left out (0)."""
@@ -77,52 +94,70 @@ class Head(nn.Module):
         return torch.sigmoid(self.logits(rows)).numpy()
 
 
+def stem_of(experiment: Experiment, method: str) -> str:
+    """What the files of a method's head are called: by its place, since names may hold anything."""
+    if method == "+".join(experiment.features):
+        return HEAD
+    return f"method-{experiment.methods.index(method)}"
+
+
 def save_head(
     head: Head,
     folder: Path,
     widths: Mapping[str, int],
-    config: HeadConfig,
     features: Mapping[str, Any],
     inputs: Mapping[str, Any],
+    method: str,
+    stem: str = HEAD,
 ) -> None:
-    """Writes head.safetensors and head.json.
+    """Writes `stem`.safetensors and `stem`.json.
 
-    `widths`: feature -> its width, in the order of the head's input. `config`: what the head was
-    built from. `features`: how misalignment is represented and pooled. `inputs`: the fingerprints
-    of the nodes that made the features, which whoever applies the head compares with his own.
+    `widths`: feature -> its width, in the order of the head's input. `features`: how
+    misalignment is represented and pooled. `inputs`: the fingerprints of the nodes that made the
+    features, which whoever applies the head compares with his own. `method`: its name in the run's
+    tables.
     """
-    (folder / WEIGHTS).write_bytes(save(head.state_dict()))  # save_file hides it from other users
+    weights = save(head.state_dict())  # save_file hides it from other users
+    (folder / f"{stem}{WEIGHTS}").write_bytes(weights)
     about = {
         "format": FORMAT,
+        "method": method,
         "input": dict(widths),
         **features,
         "standardised": True,
         "without_objects": "zeros",
-        "hidden": list(config.hidden),
-        "activation": config.activation,
-        "norm": config.norm,
+        **head.built,
         "output": "logit of fake",
         "made_from": dict(inputs),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(about, indent=1)
+    (folder / f"{stem}{ABOUT}").write_text(text + "\n", encoding="utf-8")
 
 
-def load_head(folder: Path) -> tuple[Head, dict[str, Any]]:
-    """The head of a run folder, ready to apply, and its head.json.
+def load_head(folder: Path, stem: str = HEAD) -> tuple[Head, dict[str, Any]]:
+    """A head of a run folder, ready to apply, and its json: the one on all features, or `stem`.
 
-    Raises UserError for a folder that holds no head, a damaged one, or one of another format.
+    Raises UserError for a folder that holds no such head, a damaged one, or one of another format.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text("utf-8"))
+        about = json.loads((folder / f"{stem}{ABOUT}").read_text("utf-8"))
         if about["format"] != FORMAT:
             raise UserError(
                 f"the head has format {about['format']}; this version reads {FORMAT}",
                 str(folder),
                 "train it again with `item train`",
             )
-        shape = (about["hidden"], 0.0, about["activation"], about["norm"])
-        head = Head(sum(about["input"].values()), *shape)
-        head.load_state_dict(load_file(folder / WEIGHTS))
+        weights = load_file(folder / f"{stem}{WEIGHTS}")
+        for name, tensor in weights.items():
+            if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{name} is not finite float32")
+        hidden = about["hidden"]
+        if not isinstance(hidden, list) or len(hidden) >= len(weights):
+            raise ValueError("its hidden layers are not those of its weights")
+        with torch.device("meta"):  # whatever its sizes say, memory is that of the weights alone
+            shape = (hidden, 0.0, about["activation"], about["norm"])
+            head = Head(sum(about["input"].values()), *shape)
+        head.load_state_dict(weights, assign=True)
     except FileNotFoundError as error:
         raise UserError(
             f"there is no trained head here: {error.filename} is missing",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Self
 
 from pipeline.dag.experiment import Experiment
 from pipeline.query.part_sql import identifier
@@ -31,11 +32,15 @@ class Computed:
     @classmethod
     def of(cls, experiment: Experiment, made: Collection[str]) -> "Computed":
         """What an experiment reads, of the tables that the DAG's nodes make."""
-        read = experiment.tables(made)
+        return cls.among(experiment.tables(made), experiment.probes.values())
+
+    @classmethod
+    def among(cls, read: Collection[str], probed: Collection[str] = ()) -> Self:
+        """The same for methods that read these tables, and these nodes' embeddings."""
         whole = "features" in read
         own = [n for n in COMPUTED if n in read and not (whole and n in _BEFORE_FEATURES)]
         return cls(
-            tuple(dict.fromkeys([*own, *experiment.probes.values()])),
+            tuple(dict.fromkeys([*own, *probed])),
             "text_embeddings" in read and "captions" in read and not whole,
         )
 

@@ -24,15 +24,17 @@ def needed(experiment: Experiment) -> set[str]:
     return set(chain(*experiment.reads.values()))
 
 
-def part_matrices(part: Part, experiment: Experiment, parts: Parts) -> dict[str, np.ndarray]:
-    """The `needed` matrices of a part's images, in their order, a row an image.
+def part_matrices(
+    part: Part, experiment: Experiment, parts: Parts, wanted: set[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The `wanted` (default: `needed`) matrices of a part's images, in their order, a row an image.
 
     [m, width]: float16 where the cache has such numbers, else float32. `global` and `local` are
     the cached ones where the experiment wants just these (unit differences, averaged) and the DAG
     has them, and otherwise come from the cached embeddings: no image is opened and no stage is run.
     Raises UserError for what these refuse.
     """
-    wanted = needed(experiment)
+    wanted = needed(experiment) if wanted is None else wanted
     cached = {"features"} if "features" in parts.tables else set()
     of_pairs = wanted & {"global", "local", "cosine_global"}
     computed = {name for name in of_pairs if cached not in experiment.ways(name)}
@@ -41,7 +43,8 @@ def part_matrices(part: Part, experiment: Experiment, parts: Parts) -> dict[str,
         x["text"] = caption_embedding(part)
     if "metadata" in wanted:
         x["metadata"] = metadata(part, parts.formats)
-    for node in set(experiment.probes.values()):
+    probed = {node for node in experiment.probes.values() if embedding_of(node) in wanted}
+    for node in probed:
         x[embedding_of(node)] = matrix(part.one(node, ["embedding"]), node, "embedding")
     if computed & {"global", "cosine_global"}:
         pairs = global_pairs(part)

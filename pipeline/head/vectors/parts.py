@@ -45,7 +45,7 @@ class Part:
 
         UserError when the file is damaged.
         """
-        data = read_part(self.files[table], ["image_id", *columns])[0]
+        data = self.whole(table, ["image_id", *columns])
         position = pc.index_in(data["image_id"], value_set=self.ids)
         data = data.append_column("position", position)
         if position.null_count:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.errors import worded
 from pipeline.models.transfer import to_device
 

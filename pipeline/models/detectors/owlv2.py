@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.models.clip.pixels import whole
 from pipeline.models.detectors.base import Detector, Located, Sought, corners
 from pipeline.models.precision import computing

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pipeline.corpus.file_facts import ImageError, describe
+from pipeline.corpus.file_facts import describe
 from pipeline.corpus.formats.bare import bare
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 

@@ -13,7 +13,7 @@ from pipeline.corpus.layouts.survey import survey_files
 from pipeline.corpus.sources.places import path_below
 from pipeline.corpus.sources.read import read_bytes
 from pipeline.errors import UserError
-from tests.corpus.sources.conftest import csv_of, parquet_of, rows_of, tar_of, zip_of
+from tests.corpus.sources.conftest import csv_of, known_images, parquet_of, rows_of, tar_of, zip_of
 from tests.helpers.corpora import found_in
 
 
@@ -78,7 +78,8 @@ def sources(root, images):
     yield "Parquet of names", root / "list.parquet", "unlabelled", True
 
 
-def test_the_same_images_in_every_source(tmp_path, images):
+def test_the_same_images_in_every_source(tmp_path):
+    images = known_images(300)
     label = {"real": 0, "fake": 1}
     for name, root, layout, captions in sources(tmp_path, images):
         found = found_in(root)

@@ -170,7 +170,9 @@ def test_a_folder_that_cannot_be_listed_is_a_row_of_its_own(tmp_path, monkeypatc
 def test_a_root_without_any_image_that_can_be_found_is_an_error(tmp_path, monkeypatch):
     touch(tmp_path, "locked/b.jpg")
     locking(monkeypatch, "locked")
-    with pytest.raises(UserError, match=r"no images .* and 1 folders or archives cannot be listed"):
+    with pytest.raises(
+        UserError, match=r"no images .* and 1 folder, archive or row cannot be listed"
+    ):
         found_in(tmp_path)
     locking(monkeypatch, tmp_path.name)
     with pytest.raises(UserError, match=r"the root cannot be listed(.|\n)*Permission denied"):

@@ -51,7 +51,7 @@ def test_heads_are_trained_on_training_and_stopped_on_validation_rows(made):
         points = [row for row in fitted.curves.to_pylist() if row["method"] == method]
         for row, point in zip(points, expected.curve, strict=True):
             assert row == {"method": method, **vars(point), "best": point.epoch == expected.best}
-    assert fitted.head.width == 5  # the head on all features is the one that is kept
+    assert fitted.heads["global+local"].width == 5
     assert fitted.curves.schema.equals(CURVES)
 
 

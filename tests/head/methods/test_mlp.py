@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pipeline.dag.experiment import HeadConfig
 from pipeline.errors import UserError
@@ -15,9 +16,8 @@ def trained(folder, **changes):
     config = HeadConfig(**{"hidden": (4, 3), "dropout": 0.5, **changes})
     head = Head(6, config.hidden, config.dropout, config.activation, config.norm)
     head.standardise(InMemory(torch.randn(50, 6).numpy() * 3 + 1))
-    save_head(
-        head, folder, {"global": 4, "local": 2}, config, {"pooling": "mean"}, {"features": "abc"}
-    )
+    widths = {"global": 4, "local": 2}
+    save_head(head, folder, widths, {"pooling": "mean"}, {"features": "abc"}, "global+local")
     return head
 
 
@@ -81,7 +81,7 @@ def test_folders_without_a_sound_head_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"damaged: (?s:.*)size mismatch"):
         load_head(tmp_path)
     (tmp_path / "head.json").write_text(json.dumps({**about, "format": 1}))
-    with pytest.raises(UserError, match="format 1; this version reads 2"):
+    with pytest.raises(UserError, match="format 1; this version reads 3"):
         load_head(tmp_path)
     (tmp_path / "head.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
@@ -90,3 +90,30 @@ def test_folders_without_a_sound_head_are_refused(tmp_path):
     (tmp_path / "head.safetensors").write_bytes(b"not tensors")
     with pytest.raises(UserError, match="damaged"):
         load_head(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden": [10**12, 3]}, {"hidden": [1] * 10**6}, {"hidden": "4"}, {"activation": "exec"}],
+)
+def test_a_head_that_promises_more_than_its_file_holds_takes_no_memory(tmp_path, changes):
+    trained(tmp_path)
+    about = json.loads((tmp_path / "head.json").read_text())
+    (tmp_path / "head.json").write_text(json.dumps({**about, **changes}))
+    with pytest.raises(UserError, match="damaged"):
+        load_head(tmp_path)
+
+
+@pytest.mark.parametrize("values", [torch.full((1,), torch.nan), torch.zeros(1).double()])
+def test_weights_that_are_no_finite_float32_are_refused(tmp_path, values):
+    trained(tmp_path, hidden=())
+    state = load_file(tmp_path / "head.safetensors")
+    save_file({**state, "layers.0.bias": values}, tmp_path / "head.safetensors")
+    with pytest.raises(UserError, match=r"damaged: layers\.0\.bias"):
+        load_head(tmp_path)
+
+
+def test_a_linear_head_is_the_logit_of_what_it_was_made_of():
+    head = Head.linear([1.0, -2.0], 0.5, scale=[2.0, 1.0], shift=[0.0, 1.0])
+    found = head.probabilities(np.array([[1, 3]], np.float32))
+    assert found == pytest.approx(1 / (1 + np.exp(-(2 * 1 - 2 * (3 + 1) + 0.5))))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.corpus.file_facts import ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.models.clip.pixels import MAX_ASPECT, Pixels, fitted
 
 CPU = torch.device("cpu")

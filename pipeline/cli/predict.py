@@ -1,0 +1,281 @@
+"""`item predict` and `item export`: a trained run on one's own images, here and elsewhere."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.call import FAILED_ROWS, INTERRUPTED, Call, reported, say
+from pipeline.cli.options import (
+    DEFAULT_STORE,
+    DagArgument,
+    JsonOption,
+    SetOption,
+    StoreOption,
+    is_dag,
+)
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.predict.detector import Detector, Meant
+    from pipeline.predict.inputs import File
+
+_SHOWN = ("path", "verdict", "probability", "percentile", "caption")
+_OBJECTS_SHOWN = ("path", "phrase", "cosine", "distance", "percentile", "x0", "y0", "x1", "y1")
+_OF_ALL = ("threshold", "unsure_low", "unsure_high", "uncalibrated")  # said below the table
+_ABOVE = 64  # files for each process: its models are loaded meanwhile by one that has begun
+
+MethodOption = Annotated[
+    str | None,
+    typer.Option(help="A method of the run's table (default: its best head on validation)."),
+]
+
+
+def predict(
+    dag: DagArgument = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run's id, its experiment's name (the newest run of this DAG), or the beginning "
+            "of either. In the place of DAG and RUN: what `item export` wrote.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|FOLDER|@LIST|-…",
+            help="Image files, folders, .zip, .tar or .parquet of them, addresses. @LIST: a text "
+            "file with one a line; -: the same from stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    method: MethodOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes (default: for many files one for each core, beside a GPU one)."
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="table|csv|json|md|parquet",
+            help="Of the answer (default: by the suffix of --out; tables).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the verdicts, a row an image with its objects in a column, to this file: "
+            ".csv, .json, .md, .parquet, .txt.",
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge images by a trained run: `item predict demo cross_generator photo.jpg folder/`.
+
+    Or by an export, which needs no store: `item predict EXPORT photo.jpg`. The whole DAG runs in
+    memory, with exactly the models that the run was made with. A verdict is sure (real, fake)
+    outside the band that kept its promise on validation images, else unsure. Distances have their
+    percentile among the cached real images. Exit 1 when an image could not be judged: its row says
+    why. --json has the tables `verdicts` and `objects`.
+    """
+    words = [word for word in (dag, run, *(images or [])) if word is not None]
+    (dag, run, named), needs_dag = _parted(words)
+    cached = store if needs_dag else None
+    with reported("predict", dag, overrides, None, cached, as_json, needs_dag) as call:
+        from pipeline.engine.machine import THREAD_VARIABLES
+        from pipeline.output import formats
+
+        for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
+            os.environ.setdefault(name, "1")
+        from pipeline.predict.detector import Detector
+        from pipeline.predict.inputs import found
+        from pipeline.store.outside import check_outside
+
+        if as_json and (form or out):
+            raise UserError("--json is the answer of the command", hint="leave --format, --out out")
+        format = formats.chosen(form, out)
+        check_outside(out, store)
+        if run is None or not named:
+            what = "which run judges" if run is None else "there is nothing to judge"
+            raise UserError(what, hint="item predict demo cross_generator photo.jpg folder/ @LIST")
+        files = found(named, lambda: sys.stdin.buffer.read())
+        detector = Detector(_meant(call, run, method, needs_dag))
+        _say_run(detector.meant)
+        tables, whole = _judged(detector, files, workers)
+        _deliver(call, detector.meant, tables, (len(files), whole), format, out)
+
+
+def _parted(words: list[str]) -> tuple[tuple[str | None, str | None, list[str]], bool]:
+    """((DAG, RUN or EXPORT, images), whether a DAG is needed) of the words of a command."""
+    from pipeline.predict.names import is_export
+
+    if words and is_export(words[0]):
+        return (None, words[0], words[1:]), False
+    if words and is_dag(words[0]):
+        return (words[0], *(words[1:2] or [None]), words[2:]), True
+    return (None, *(words[:1] or [None]), words[1:]), True
+
+
+def _meant(call: Call, run: str, method: str | None, needs_dag: bool) -> "Meant":
+    from pipeline.predict import bundle, found_run
+
+    if not needs_dag:
+        return bundle.opened(Path(run), method, call.overrides)
+    return found_run.meant(run, call.dag, call.store, method, call.overrides)
+
+
+def _say_run(meant: "Meant") -> None:
+    trained, method = meant.trained, meant.reading.method
+    ap = trained.choices[method].validation_ap
+    say(
+        f"run {trained.name}/{trained.run_id}, method {method} (validation ap {ap:.3f})",
+        err=True,
+    )
+    for note in meant.notes:
+        say(f"note: {note}", err=True)
+
+
+def _judged(
+    detector: "Detector", files: "list[File]", workers: int | None
+) -> "tuple[pa.Table, bool]":
+    """(the verdicts, whether they are of all files): Ctrl-C keeps what there is."""
+    import pyarrow as pa
+
+    from pipeline.engine.machine import default_workers, on_gpu
+    from pipeline.predict.answer import VERDICTS
+    from pipeline.predict.progress import progress
+
+    nodes = detector.meant.reading.nodes
+    if workers is None:
+        many = len(files) > _ABOVE and not on_gpu(nodes)
+        workers = min(default_workers(nodes), len(files) // _ABOVE) if many else 1
+    found, whole = [VERDICTS.empty_table()], True
+    try:
+        with progress(len(files)) as done:
+            for table in detector.judge(files, workers, done):
+                found.append(table)
+    except KeyboardInterrupt:
+        whole = False
+    return pa.concat_tables(found), whole
+
+
+def _deliver(
+    call: Call,
+    meant: "Meant",
+    verdicts: "pa.Table",
+    known: tuple[int, bool],
+    format: str,
+    out: Path | None,
+) -> None:
+    """Shows or writes the verdicts; ends with 1 where some failed, with 130 where some lack."""
+    from pipeline.output import formats
+    from pipeline.output.table import show
+    from pipeline.predict.answer import objects_of
+
+    count, whole = known
+    failed = len(verdicts) - verdicts["verdict"].is_valid().to_pylist().count(True)
+    code = FAILED_ROWS if failed else 0
+    if not whole:
+        code = INTERRUPTED
+        said = f"interrupted: {len(verdicts):,} of {count:,} images were judged"
+        say(f"\n{said}", err=True)
+        if not len(verdicts):
+            if call.as_json:
+                call.answer(exit=code, error=UserError(said))
+            raise typer.Exit(code)
+    if call.as_json:
+        tables = {"verdicts": verdicts.drop_columns("objects"), "objects": objects_of(verdicts)}
+        facts = {**_facts(meant), "images": count, "judged": len(verdicts), "failed": failed}
+        call.answer(tables, code, **facts)
+    elif out is not None or format != "table":
+        formats.deliver(verdicts, format, out)
+    else:
+        objects = objects_of(verdicts)
+        first = (*_SHOWN[:2], *(["error"] if failed else []), *_SHOWN[2:])
+        show(verdicts.drop_columns(["objects", *_OF_ALL]), sys.stdout, first)
+        if len(objects):
+            say()
+            show(objects, sys.stdout, _OBJECTS_SHOWN)
+        _say_band(verdicts)
+    if failed:
+        say(f"{failed:,} of {len(verdicts):,} could not be judged: see `error`", err=True)
+    if code:
+        raise typer.Exit(code)
+
+
+def _facts(meant: "Meant") -> dict[str, Any]:
+    trained = meant.trained
+    return {
+        "experiment": trained.name,
+        "run_id": trained.run_id,
+        "method": meant.reading.method,
+        "reals": dict(meant.percentiles.counts),
+    }
+
+
+def _say_band(verdicts: "pa.Table") -> None:
+    """What the verdicts go by."""
+    row = next((one for one in verdicts.to_pylist() if one["verdict"]), None)
+    if row is None:
+        return
+    low, high = row["unsure_low"], row["unsure_high"]
+    sides = [
+        "no verdict real is sure" if low is None else f"surely real below {low:.3f}",
+        "no verdict fake is sure" if high is None else f"surely fake from {high:.3f} on",
+    ]
+    say(f"{', '.join(sides)}; of the others likelier fake from {row['threshold']:.3f} on")
+
+
+def export(
+    dag: DagArgument = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="As for `item predict`.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER|FILE.zip", help="Default: EXPERIMENT-RUN.zip, here."),
+    ] = None,
+    method: MethodOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run as one folder or zip that judges images without this store.
+
+    `item predict EXPORT FILES` reads it: weights (safetensors), JSON, the DAG, its lock, and what
+    percentiles need of the cached reals. Models are not in it: what `item` brings is everywhere,
+    hub models are fetched by the lock's revisions, folders are known by their path and hash.
+    """
+    if dag and not run and not is_dag(dag):
+        dag, run = None, dag
+    with reported("export", dag, overrides, None, store, as_json) as call:
+        from pipeline.dag.graph import load
+        from pipeline.predict import bundle
+        from pipeline.store.outside import check_outside
+
+        if run is None:
+            raise UserError("which run is exported?", hint="item export demo cross_generator")
+        meant = _meant(call, run, method, needs_dag=True)
+        place = out or Path(f"{meant.trained.name}-{meant.trained.run_id}.zip")
+        check_outside(place, store)
+        needs = bundle.export(load(call.dag, list(call.overrides)), meant, place)
+        if as_json:
+            call.answer(path=str(place.absolute()), **_facts(meant), needs=needs)
+            return
+        for note in meant.notes:
+            say(f"note: {note}", err=True)
+        say(f"{place}: written. Next: `item predict {place} FILES`, on any machine with item")
+        for line in needs:
+            say(f"it needs there {line}")

@@ -1,0 +1,169 @@
+"""An image file with its header read and its pixels not yet decoded."""
+
+import io
+import logging
+import re
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from time import monotonic
+
+from PIL import Image
+
+from pipeline.corpus.formats.bare import bare
+from pipeline.corpus.formats.tiff import MAX_STRIPS, strips
+from pipeline.errors import worded
+
+# Rasters only, and those that corpora are made of: what `corpus.formats` is by default.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
+
+# Rasters that are described, and read where `corpus.formats` names them. Pillow would hand an EPS
+# file to another program, and draw a WMF one.
+OTHERS = (
+    *("TGA", "DDS", "ICO", "CUR", "PSD", "PCX", "DCX", "SGI", "QOI", "SUN", "XBM", "XPM", "MSP"),
+    *("ICNS", "IM", "FLI", "PIXAR", "BLP", "FTEX", "HEIF", "JXL"),
+)
+READABLE = (*FORMATS, *OTHERS)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A package by which Pillow knows a format: ours by the `extra`, how files of it begin."""
+
+    module: str
+    extra: str
+    start: re.Pattern[bytes]
+
+
+PLUGINS = {
+    "HEIF": Plugin(
+        "pillow_heif", "heif", re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
+    ),
+    "JXL": Plugin("pillow_jxl", "jxl", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+}
+
+# Pillow's own guard against decompression bombs is of pixels only: `pipeline.corpus.limits` decides
+Image.MAX_IMAGE_PIXELS = None
+# of tags that no pixel depends on: see `bare` and `orientation`
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it logs, it raises too
+
+_ORIENTATION = 0x0112
+
+NOT_READ = "format not read: "  # how an error begins that another installation may not have
+
+
+class ImageError(ValueError):
+    """The bytes are not an image that can be used; the message says why."""
+
+
+def stripped(data: bytes) -> bytes:
+    """The file without what no pixel depends on, for `open_image`; ImageError for damaged ones."""
+    try:
+        return bare(data)
+    except ValueError as error:
+        raise ImageError(f"image is damaged: {error}") from error
+
+
+def open_image(data: bytes, until: float | None = None) -> Image.Image:
+    """The image with its header read and its pixels not yet decoded; ImageError when impossible.
+
+    `data`: as `stripped` leaves them. What is read of them after `until` (`time.monotonic`) is an
+    ImageError as well, while pixels are decoded too. The decoder of JPEG XL reads all pixels here.
+    """
+    if not data:
+        raise ImageError("file is empty (0 bytes)")
+    if (pieces := strips(data)) > MAX_STRIPS:
+        raise ImageError(f"image is in {pieces:,} strips or tiles, over {MAX_STRIPS:,}")
+    for formats_of in (lambda _: FORMATS, _others):
+        stream = io.BytesIO(data) if until is None else _Timed(data, until)
+        try:
+            return Image.open(stream, "r", formats_of(data))
+        except Image.UnidentifiedImageError:
+            continue
+        except (MemoryError, ImageError):
+            raise
+        except Exception as error:  # Pillow's readers raise anything on a damaged header
+            raise ImageError(f"image is damaged: {worded(error)}") from error
+    raise ImageError(_unread(data))
+
+
+class _Timed(io.BytesIO):
+    """Bytes that are read until a time: decoders take them in pieces, and so can be stopped."""
+
+    def __init__(self, data: bytes, until: float):
+        super().__init__(data)
+        self._until = until
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if monotonic() > self._until:
+            raise ImageError("decoding took longer than corpus.limits.seconds")
+        return super().read(size)
+
+
+def has_plugin(format: str) -> bool:
+    """Whether the package is there that reads a format, for those that need one."""
+    return format not in PLUGINS or find_spec(PLUGINS[format].module) is not None
+
+
+def _others(data: bytes) -> list[str]:
+    """The OTHERS that the data may be in, ready to be read; those with a package where it is."""
+    for format, plugin in PLUGINS.items():
+        if plugin.start.match(data):
+            if has_plugin(format):
+                _register(format)
+                return [format]
+            return []
+    return [format for format in OTHERS if format not in PLUGINS]
+
+
+@cache
+def _register(format: str) -> None:
+    module = import_module(PLUGINS[format].module)
+    if format == "HEIF":
+        module.register_heif_opener(thumbnails=False)
+    else:
+        module.JpegXLImagePlugin.DECODE_THREADS = 0  # several images are decoded at once
+
+
+def _unread(data: bytes) -> str:
+    """Why a file is in none of READABLE: it is in another format, or in none that is known."""
+    for format, plugin in PLUGINS.items():
+        if plugin.start.match(data):
+            lacking = f"pip install 'item-pipeline[{plugin.extra}]'"
+            return f"{NOT_READ}{format} ({'damaged' if has_plugin(format) else lacking})"
+    Image.init()
+    for name, (factory, accept) in Image.OPEN.items():
+        if name in READABLE:
+            continue
+        with suppress(Exception):  # on what is not its own a reader raises anything
+            if accept is None or accept(data[:16]) is True:
+                factory(io.BytesIO(data), "")  # reads the header: signatures are short
+                return f"{NOT_READ}{name}"
+    return _no_image(data)
+
+
+def _no_image(data: bytes) -> str:
+    return f"not an image that can be read: it starts with {data[:12]!r}"
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8 from the header; 1 when it is absent, out of range or unreadable.
+
+    Like every viewer, takes an image whose EXIF block is damaged as it is stored. An orientation
+    that stands in XMP alone turns nothing, as in OpenCV and libvips. HEIF and JPEG XL say it beside
+    their EXIF, and their decoders turn the image.
+    """
+    if image.format in PLUGINS:
+        return 1
+    for name in ("XML:com.adobe.xmp", "xmp"):  # where Pillow would look for it
+        image.info.pop(name, None)
+    try:
+        # PNG's own getexif would decode the pixels to look for a block behind them
+        value = Image.Image.getexif(image).get(_ORIENTATION, 1)
+    except Exception:  # the EXIF reader raises anything on damaged blocks
+        return 1
+    return value if value in range(1, 9) else 1

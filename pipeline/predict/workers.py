@@ -1,0 +1,103 @@
+"""Processes that compute files' tables beside each other, where one process leaves cores idle.
+
+An image that kills its process costs no other: what was under way is computed again in children
+that find it (`pipeline.engine.poison`).
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from multiprocessing import forkserver
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.corpus import decoders
+from pipeline.dag.graph import Node
+from pipeline.predict.in_memory import InMemory, Tables
+from pipeline.shipped import imported_from_here
+
+_AHEAD = 2  # chunks for each process, under way or waiting
+_own: InMemory | None = None  # of a process of `Workers`
+
+
+class Workers:
+    """`count` processes, each with models of its own, on one thread. Use as a context manager.
+
+    They import what the main module of this program is, as all of Python's own do: a script that
+    asks for them needs `if __name__ == "__main__":`.
+    """
+
+    def __init__(self, nodes: Sequence[Node], variant: str, count: int):
+        self._given, self._count = (tuple(nodes), variant), count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._close()
+
+    def map(
+        self, chunks: Sequence[pa.Table], done: Callable[[int], None]
+    ) -> Iterator[tuple[pa.Table, Tables]]:
+        """What `InMemory.of_files` gives of each chunk, in order; `done` hears of each chunk."""
+        waiting: deque[tuple[pa.Table, Future[Any]]] = deque()
+        left = iter(chunks)
+        while True:
+            while len(waiting) < _AHEAD * self._count and (chunk := next(left, None)) is not None:
+                waiting.append((chunk, self._submit(chunk)))
+            if not waiting:
+                return
+            chunk, future = waiting[0]
+            try:
+                found = future.result()
+            except BrokenExecutor:
+                self._close()
+                others = list(waiting)[1:]
+                waiting = deque([waiting[0], *(self._again(one, f) for one, f in others)])
+                found = InMemory(*self._given, careful=True).of_files(chunk)
+            waiting.popleft()
+            done(len(chunk))
+            yield found
+
+    def _again(self, chunk: pa.Table, future: "Future[Any]") -> "tuple[pa.Table, Future[Any]]":
+        """A chunk that was under way or waiting when a process died, unless it is finished."""
+        lost = future.cancelled() or future.exception() is not None
+        return chunk, self._submit(chunk) if lost else future
+
+    def _submit(self, chunk: pa.Table) -> "Future[Any]":
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([__name__, *decoders.IMPORTED])
+            with imported_from_here():  # the server looks in the current folder otherwise
+                self._pool = ProcessPoolExecutor(self._count, context, _begin, self._given)
+                forkserver.ensure_running()
+        try:
+            return self._pool.submit(_work, chunk)
+        except BrokenExecutor as error:  # whoever waits for it hears of it as of the others
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
+
+    def _close(self) -> None:
+        """Ends the processes at once, whatever they are at."""
+        if self._pool is not None:
+            processes = list((self._pool._processes or {}).values())  # no public way before 3.14
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            self._pool = None
+
+
+def _begin(nodes: tuple[Node, ...], variant: str) -> None:
+    global _own
+    decoders.begin()
+    _own = InMemory(nodes, variant)
+
+
+def _work(files: pa.Table) -> tuple[pa.Table, Tables]:
+    if _own is None:
+        raise RuntimeError("this process was not begun")
+    return _own.of_files(files)
