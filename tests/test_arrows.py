@@ -21,6 +21,7 @@ ORDER = [
     ("plan",),
     ("head",),
     ("audit",),
+    ("pages",),
     ("predict",),
     ("setup",),
     ("cli",),
@@ -36,6 +37,7 @@ IN_HEAD = [
     ("run_folder",),
     ("run",),
     ("experiment_runs",),
+    ("saved_runs",),
 ]
 LEAVES = ORDER[0]
 NOT_FOR_THE_HEAD = {"engine", "plan"}

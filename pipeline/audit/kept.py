@@ -9,6 +9,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audit.finding import Finding
+from pipeline.store.run_folders import METRICS
+from pipeline.version import __version__
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -27,7 +29,7 @@ def at_hand(
 
     `connect` opens the store for SQL, where that is needed.
     """
-    node, of = dag.nodes["listing"], _state(dag, store)
+    node, of = dag.nodes["listing"], state(dag, store)
     known = store.recall(node).get(_KEPT, {})
     if known.get("of") == of:
         return [_read(one) for one in known["findings"]]
@@ -44,11 +46,17 @@ def _read(plain: Mapping[str, Any]) -> Finding:
     return Finding(**{**plain, "details": tuple(plain["details"])})
 
 
-def _state(dag: "Dag", store: "Store") -> str:
-    """What the findings follow from: the files of every node."""
+def state(dag: "Dag", store: "Store", runs: bool = False) -> str:
+    """A hash of what the findings follow from: the files of every node.
+
+    With `runs` of what a report follows from: the experiments and the trained runs as well.
+    """
     said = [f"{_VERSION} {name} {node.fingerprint}" for name, node in dag.nodes.items()]
-    for name, node in dag.nodes.items():
-        for path in store.parts(node):
-            about = path.stat()
-            said.append(f"{name} {path.name} {about.st_size} {about.st_mtime_ns}")
+    files = [(name, path) for name, node in dag.nodes.items() for path in store.parts(node)]
+    if runs:
+        said += [__version__, *(f"{name} {one!r}" for name, one in dag.experiments.items())]
+        files += [(str(path), path / METRICS) for path in store.runs()]
+    for name, path in files:
+        about = path.stat()
+        said.append(f"{name} {path.name} {about.st_size} {about.st_mtime_ns}")
     return sha256("\n".join(said).encode()).hexdigest()

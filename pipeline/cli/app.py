@@ -29,10 +29,10 @@ from pipeline.cli.options import (
     is_dag,
     limited,
 )
+from pipeline.cli.pages import at_the_end, report, show
 from pipeline.cli.predict import export, predict
 from pipeline.cli.query import db, query
-from pipeline.cli.retry import retry
-from pipeline.cli.verify import verify
+from pipeline.cli.upkeep import retry, verify
 from pipeline.engine.stop import stopping
 from pipeline.errors import UserError, nearest
 from pipeline.version import __version__
@@ -111,6 +111,10 @@ def run(
     stall: StallOption = "10m",
     max_hours: MaxHoursOption = None,
     memory: MemoryOption = None,
+    page: Annotated[
+        bool,
+        typer.Option("--report/--no-report", help="Write STORE/reports/DAG.html at the end."),
+    ] = True,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -158,11 +162,13 @@ def run(
         )
         audited = [] if stop.why or only else brief(graph, cache, call, quiet=as_json)
         go_on = _go_on(stop) if stop.why else None
+        wanted = page and not only and not stop.why
+        written = at_the_end(graph, cache, call, quiet=as_json) if wanted else None
         code = FAILED_ROWS if lacking and not stop.why else 0
         if as_json:
             layout, mapped = as_tables(surveyed[0].plain() if surveyed else None)
             tables = {"nodes": list(map(vars, totals)), **mapped, **measured, "audit": audited}
-            call.answer(tables, code, layout=layout, go_on=go_on)
+            call.answer(tables, code, layout=layout, go_on=go_on, report=written)
         if code:
             raise typer.Exit(code)
 
@@ -272,6 +278,8 @@ def status(
 
 
 app.command()(audit)
+app.command()(report)
+app.command()(show)
 app.command()(verify)
 app.command()(retry)
 app.command()(query)

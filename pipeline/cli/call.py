@@ -19,7 +19,7 @@ from pipeline.version import __version__
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 _DUCKDB_INTERRUPTED = "Query interrupted"  # what it makes of Ctrl-C while it answers
 # a command in a message: what comes before a DAG's name, and what may follow it
-_ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|export|models fetch)) DAG\b")
+_ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|report|export|models fetch)) DAG\b")
 
 
 @dataclass(frozen=True)

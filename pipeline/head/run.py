@@ -273,6 +273,7 @@ def _about(
         **decisive,
         "sql": {name: side.sql for name, side in selection.sides.items()},
         "rows": {name: side.table.num_rows for name, side in selection.sides.items()},
+        "real_and_fake": {name: _counts(side) for name, side in selection.sides.items()},
         "left_out": {name: side.notes for name, side in selection.sides.items()},
         "overlap": selection.overlap,
         "libraries": {"item-pipeline": __version__, **{name: version(name) for name in _LIBRARIES}},

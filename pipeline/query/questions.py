@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NamedQuery",
+    "ask",
     "connect",
     "execute",
     "named_queries",
@@ -105,6 +106,12 @@ def execute(
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
             data = _narrowed(data, number, field.name)
     return data
+
+
+def ask(connection: "duckdb.DuckDBPyConnection", name: str, **parameters: Value) -> "pa.Table":
+    """The rows of a named query. None stands for null. Raises UserError as `execute` does."""
+    given = [f"{key}={'null' if one is None else one}" for key, one in parameters.items()]
+    return execute(connection, named_queries()[name].sql, given)
 
 
 def without_runs(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:

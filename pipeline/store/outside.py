@@ -44,6 +44,26 @@ def check_outside(out: Path | None, store: Path | str, option: str = "--out") ->
         )
 
 
+def write_text(out: Path, text: str, option: str = "--out") -> None:
+    """Writes a file that the user asked for, complete or not at all; UserError if it cannot be."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if out.exists() and not out.is_file():  # a pipe, /dev/null: no file to put another for
+            out.write_bytes(data)
+            return
+        temporary.write_bytes(data)
+        temporary.replace(out)
+    except OSError as error:
+        raise UserError(
+            f"the page cannot be written: {error.strerror or error}",
+            str(out),
+            f"give {option} a path in a folder that exists and can be written",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _is_store(folder: Path) -> bool:
     return (folder / MARK).is_file()
 

@@ -202,6 +202,24 @@ class Store:
         run_folders.restore(self.runs_folder)
         return sorted(path.parent for path in self.runs_folder.glob(f"*/*/{run_folders.METRICS}"))
 
+    def report(self, dag: str) -> Path:
+        """Where the report of a DAG lies, once it is written."""
+        return self.root / "reports" / f"{dag}.html"
+
+    def report_is(self, dag: str, state: str) -> bool:
+        """Whether the report of a DAG is there, and names this state at its beginning."""
+        with suppress(OSError), self.report(dag).open(encoding="utf-8") as file:
+            return state in file.read(4_096)
+        return False
+
+    def write_report(self, dag: str, text: str) -> Path:
+        """Writes the report of a DAG, complete or not at all; returns where."""
+        path = self.report(dag)
+        with refusals_explained(f"cannot write the report of {dag}"):
+            path.parent.mkdir(exist_ok=True)
+            _replace(path, text.encode("utf-8", "backslashreplace"))
+        return path
+
     def pattern(self, node: Node) -> str:
         """A glob that finds the parts of a node, now and later."""
         return f"{escape(str(self.folder(node)))}/part-*.parquet"

@@ -16,7 +16,7 @@ COMMANDS = {
     "run": (
         ["--inline", "--until", "images"],
         ["nodes", "labels", "misfits", "runs", "metrics", "means", "differences", "audit"],
-        ["layout", "go_on"],
+        ["layout", "go_on", "report"],
     ),
     "status": ([], ["nodes"], []),
     "audit": (["--no-near-duplicates"], ["audit"], []),
@@ -29,6 +29,12 @@ COMMANDS = {
         [],
         ["runs", "metrics", "means", "differences", "audit"],
         [],
+    ),
+    "report": ([], [], ["path", "bytes", "seconds"]),
+    "show": (
+        ["gan/0_real/0.jpg"],
+        ["files", "ranks", "objects", "verdicts", "neighbours", "variants"],
+        ["html", "image_id", "uri", "label", "caption", "failure"],
     ),
     "predict": (["any", "x.jpg"], ["verdicts", "objects"], []),
     "export": (["any"], [], ["path"]),

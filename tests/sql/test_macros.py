@@ -8,7 +8,7 @@ import pytest
 from pipeline.corpus import variants
 from pipeline.query.questions import execute
 from pipeline.shipped import folder
-from tests.sql.conftest import BJ, A, C, D, approx, distance
+from tests.sql.conftest import BJ, A, B, C, D, approx, distance
 
 
 def about(connection, *ids):
@@ -34,6 +34,19 @@ def test_about_images_is_the_wide_view_and_the_objects(connection):
 def test_about_no_images(connection):
     sql = "from about_images((select list(image_id) from captions where false))"
     assert execute(connection, sql).num_rows == 0
+
+
+def test_objects_of_images(connection):
+    sql = f"from objects_of({[A, B, C, 'unknown']})"
+    found = execute(connection, sql).to_pylist()
+    places = [(row["image_id"], row["object_no"], row["phrase"], row["cosine"]) for row in found]
+    assert places == [
+        (A, 0, "red cup", approx(0.9)),
+        (A, 1, "box", approx(0.5)),
+        (B, 0, "cup", approx(0.3)),
+    ]
+    boxes = [tuple(row[key] for key in ("x0", "y0", "x1", "y1")) for row in found]
+    assert boxes == [(0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.5, 0.5)]
 
 
 def test_chosen_method(connection):

@@ -17,17 +17,23 @@ NAMES = [
     "by_variant",
     "calibration",
     "caption_confidence",
+    "clearest_images",
     "cosine_histogram",
     "coverage",
+    "distributions",
     "duplicates",
     "failed_rows",
     "failure_causes",
     "hardest_images",
     "hypothesis",
+    "image_neighbours",
+    "image_ranks",
+    "image_verdicts",
     "label_balance",
     "misaligned_objects",
     "most_misaligned",
     "near_duplicates",
+    "operating_points",
     "provenance",
     "regions_by_head",
     "repeated_captions",
@@ -292,3 +298,57 @@ def test_duplicates(connection):
         ),
         (C, 2, True, "fake", "biggan, sdxl", "test", ["biggan/1_fake/c.png", "sdxl/1_fake/c.png"]),
     ]
+
+
+def test_distributions(connection):
+    columns = ("generator", "level", "reals", "fakes", "real_share", "fake_share", "against")
+    found = answer(connection, "distributions", *columns, given=("bins=2",))
+    assert found == [
+        ("biggan", "global", 0, 1, None, 1.0, "own"),  # its real has no cosine
+        ("progan", "global", 0, 1, 0.0, 1.0, "own"),
+        ("progan", "global", 1, 0, 1.0, 0.0, "own"),
+        ("progan", "local", 0, 1, 0.0, 1.0, "own"),
+        ("progan", "local", 1, 0, 1.0, 0.0, "own"),
+        ("sdxl", "global", 1, 1, 1.0, 1.0, "all"),
+        ("sdxl", "local", 1, 0, 1.0, None, "all"),
+    ]
+    edges = answer(connection, "distributions", "level", "bin_from", "bin_to", given=("bins=2",))
+    assert edges[1:3] == [("global", step(0.4), step(0.6)), ("global", step(0.6), step(0.8))]
+    assert edges[3:5] == [("local", step(0.3), step(0.5)), ("local", step(0.5), step(0.7))]
+
+
+def step(cosine):
+    """Cosines are told apart in steps of 2^-16."""
+    return pytest.approx(cosine, abs=2**-15)
+
+
+def test_image_ranks(connection):
+    columns = ("level", "phrase", "cosine", "among_reals", "among_fakes", "reals", "fakes")
+    found = answer(connection, "image_ranks", *columns, given=(f"image={B}",))
+    # of the others a is real (0.8), c fake (0.6), d has no cosine, and e two labels
+    assert found == [
+        ("global", None, approx(0.4), 0.0, 0.0, 1, 1),
+        ("local", None, approx(0.3), 0.0, None, 1, 0),
+        ("object", "cup", approx(0.3), 0.0, None, 2, 0),
+    ]
+    found = answer(connection, "image_ranks", "mean_real", "mean_fake", given=(f"image={B}",))
+    assert found == [(approx(0.8), approx(0.6)), (approx(0.7), None), (approx(0.7), None)]
+    (first, *_) = answer(connection, "image_ranks", "among_fakes", given=(f"image={A}",))
+    assert first == (1.0,)
+    assert answer(connection, "image_ranks", "cosine", given=(f"image={D}",)) == []
+
+
+def test_image_neighbours(connection):
+    columns = ("space", "kind", "image_id", "distance", "generator")
+    # vectors are unit vectors by their place in a part: a and c the same, b at a right angle
+    assert answer(connection, "image_neighbours", *columns, given=(f"image={A}",)) == [
+        ("D", "fake", C, approx(0), None),
+        ("D", "fake", B, approx(2**0.5), "progan"),
+        ("CLIP", "fake", C, approx(0), None),
+        ("CLIP", "fake", B, approx(1), "progan"),
+    ]
+    nearest = answer(
+        connection, "image_neighbours", "kind", "image_id", given=(f"image={B}", "neighbours=1")
+    )
+    assert nearest == [("real", A), ("fake", C)] * 2
+    assert answer(connection, "image_neighbours", "kind", given=(f"image={D}",)) == []

@@ -2,8 +2,10 @@
 
 import os
 from datetime import datetime
+from itertools import pairwise
 from math import sqrt
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.query.part_sql import Identity
 from pipeline.query.questions import execute, resolve, without_runs
 from pipeline.query.views import connect
+from pipeline.shipped import folder
 from tests.sql.conftest import BJ, A, B, C, E, answer, approx
 
 OLD, HEAD = "run=old", "method=head"
@@ -255,6 +258,54 @@ def test_thresholds(connection):
         (1, "old", "head"),
         (1, "old", "head"),
     ]
+
+
+def test_operating_points(connection):
+    columns = ("generator", "threshold", "fpr", "tpr", "precision", "reals", "fakes")
+    assert answer(connection, "operating_points", *columns, given=(OLD, HEAD)) == [
+        ("biggan", 0.9, 1.0, 0.0, 0.0, 1, 1),
+        ("biggan", 0.4, 1.0, 1.0, 0.5, 1, 1),
+        ("progan", 0.8, 0.0, 1.0, 1.0, 1, 1),
+        ("progan", 0.1, 1.0, 1.0, 0.5, 1, 1),
+    ]
+    assert set(answer(connection, "operating_points", "run_id", "method")) == {("new", "head")}
+
+
+def test_operating_points_leave_out_what_is_nearer_than_a_step():
+    found = duckdb.connect()
+    found.execute(
+        "create table predictions as select 'x' as experiment, 'r' as run_id, 'm' as method, "
+        "'clean' as variant, 'g' as generator, (i % 2)::tinyint as label, i / 1000 as probability "
+        "from range(1000) t(i)"
+    )
+    found.execute(
+        "create table runs as select 'x' as experiment, 'r' as run_id, 'm' as method, "
+        "'clean' as variant, 'clean' as train_variant, now()::timestamp as saved, true as current, "
+        "0.5 as validation_ap"
+    )
+    macro = folder("sql") / "macros" / "chosen_method.sql"
+    found.execute(macro.read_text(encoding="utf-8"))
+    points = answer(found, "operating_points", "fpr", "tpr", given=("points=10",))
+    assert 10 <= len(points) <= 22
+    assert points[-1] == (1.0, 1.0)
+    assert max(b[0] - a[0] for a, b in pairwise(points)) <= 0.1 + 1e-9
+
+
+def test_clearest_images(connection):
+    columns = ("kind", "image_id", "probability", "generator", "caption")
+    assert answer(connection, "clearest_images", *columns, given=(OLD, HEAD)) == [
+        ("real", A, 0.1, "progan", "a red cup on a box"),
+        ("fake", B, 0.8, "progan", "a cup"),
+    ]
+    assert answer(connection, "clearest_images", "kind") == [("fake",)]  # new takes a for a fake
+
+
+def test_image_verdicts(perturbed):
+    columns = ("experiment", "method", "variant", "probability")
+    rows = [("figure4", "head", "clean", 0.6), ("figure4", "head", "jpeg_50", 0.1)]
+    for image in (B, BJ):
+        assert answer(perturbed, "image_verdicts", *columns, given=(f"image={image}",)) == rows
+    assert answer(perturbed, "image_verdicts", "verdict", given=(f"image={A}",)) == []
 
 
 @pytest.fixture
