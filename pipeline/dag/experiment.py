@@ -136,7 +136,7 @@ class Experiment(_Frozen):
     neighbours: PositiveInt | Literal["auto"] = "auto"  # of k-NN; auto: chosen on validation
     neighbours_among: PositiveInt | None = 20_000  # training images, drawn by the seed; None: all
     sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
-    bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: no intervals
+    bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: none, else at least 40
     baselines: tuple[Baseline, ...] = tuple(BASELINES)  # those that the DAG's tables allow
     compare_to: tuple[str, ...] = ("linear probe",)  # the methods that the differences are from
     probes: dict[str, str] = Field(default_factory=dict)  # row -> node of image embeddings
@@ -192,6 +192,14 @@ class Experiment(_Frozen):
         if taken := set(foreign) & set(BASELINES):
             raise ValueError(f"{min(taken)} is a baseline's name")
         return {name: str(base / Path(path).expanduser()) for name, path in foreign.items()}
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _enough_for_an_interval(cls, resamples: int) -> int:
+        """Of fewer than 40 resamples the ends of a 95 % interval are the least and the greatest."""
+        if 0 < resamples < 40:
+            raise ValueError("at least 40 resamples for an interval, or 0 for none")
+        return resamples
 
     @field_validator("features", "test_by", "baselines", "compare_to")
     @classmethod

@@ -17,7 +17,7 @@ from tests.conftest import rows
 QUICK = [
     word
     for name in ("cross_generator", "each_generator", "figure5")
-    for key in ("head.epochs=2", "bootstrap=20")
+    for key in ("head.epochs=2", "bootstrap=40")
     for word in ("--set", f"experiments.{name}.{key}")
 ]
 

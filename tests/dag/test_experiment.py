@@ -58,6 +58,7 @@ def test_the_dag_files_example_and_its_defaults():
         {"seed": -1},
         {"neighbours": 0},
         {"bootstrap": -1},
+        {"bootstrap": 39},
         {"compare_to": "global + local"},
         {"head": {"hiden": [512]}},
         {"head": {"hidden": [0]}},

@@ -62,7 +62,7 @@ def write_dag(path, folder):
             "test": "generator <> 'plain'",
             "test_by": ["generator", "variant"],
             "head": {"hidden": [8], "epochs": 2},
-            "bootstrap": 20,
+            "bootstrap": 40,
         }
     }
     path.write_text(yaml.safe_dump(raw, sort_keys=False))

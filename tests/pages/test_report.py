@@ -190,7 +190,7 @@ def test_what_is_not_there_is_said_in_its_place(hostile, item, tmp_path, what):
     raw["nodes"]["captions"] |= {"model": raw_model(), "max_new_tokens": 12}
     raw["experiments"] = changes.get("experiments", raw["experiments"])
     for one in raw["experiments"].values():
-        one |= {"test_by": "generator", "bootstrap": 10}
+        one |= {"test_by": "generator", "bootstrap": 40}
         if changes.get("one"):
             one |= {"train": "image_id < '8'", "test": "image_id >= '8'", "allow_overlap": True}
     for label, kind in enumerate(("0_real", "1_fake")):
