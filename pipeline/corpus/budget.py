@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from PIL import Image
 
 from pipeline.corpus.formats import jpeg, jxl, png
+from pipeline.corpus.formats.known import OTHERS
 from pipeline.corpus.limits import Limits
-from pipeline.corpus.opened import OTHERS, ImageError, orientation
+from pipeline.corpus.opened import ImageError, orientation
 
 # Of a JPEG. libjpeg's own progressive files have 10; each costs a pass over all of the image.
 MAX_SCANS = 100

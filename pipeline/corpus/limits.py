@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 from pydantic import ByteSize, Field
 
-from pipeline.corpus.opened import FORMATS, PLUGINS, READABLE, has_plugin
+from pipeline.corpus.formats.known import FORMATS, PLUGINS, READABLE, has_plugin
 from pipeline.errors import nearest, refused
 from pipeline.spec import Parameters, tuning
 

@@ -2,48 +2,18 @@
 
 import io
 import logging
-import re
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from time import monotonic
 
 from PIL import Image
 
 from pipeline.corpus.formats.bare import bare
+from pipeline.corpus.formats.known import FORMATS, NOT_READ, OTHERS, PLUGINS, READABLE, has_plugin
 from pipeline.corpus.formats.tiff import MAX_STRIPS, strips
 from pipeline.errors import worded
-
-# Rasters only, and those that corpora are made of: what `corpus.formats` is by default.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
-
-# Rasters that are described, and read where `corpus.formats` names them. Pillow would hand an EPS
-# file to another program, and draw a WMF one.
-OTHERS = (
-    *("TGA", "DDS", "ICO", "CUR", "PSD", "PCX", "DCX", "SGI", "QOI", "SUN", "XBM", "XPM", "MSP"),
-    *("ICNS", "IM", "FLI", "PIXAR", "BLP", "FTEX", "HEIF", "JXL"),
-)
-READABLE = (*FORMATS, *OTHERS)
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A package by which Pillow knows a format: ours by the `extra`, how files of it begin."""
-
-    module: str
-    extra: str
-    start: re.Pattern[bytes]
-
-
-PLUGINS = {
-    "HEIF": Plugin(
-        "pillow_heif", "heif", re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
-    ),
-    "JXL": Plugin("pillow_jxl", "jxl", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
-}
 
 # Pillow's own guard against decompression bombs is of pixels only: `pipeline.corpus.limits` decides
 Image.MAX_IMAGE_PIXELS = None
@@ -52,8 +22,6 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it logs, it raises too
 
 _ORIENTATION = 0x0112
-
-NOT_READ = "format not read: "  # how an error begins that another installation may not have
 
 
 class ImageError(ValueError):
@@ -102,11 +70,6 @@ class _Timed(io.BytesIO):
         if monotonic() > self._until:
             raise ImageError("decoding took longer than corpus.limits.seconds")
         return super().read(size)
-
-
-def has_plugin(format: str) -> bool:
-    """Whether the package is there that reads a format, for those that need one."""
-    return format not in PLUGINS or find_spec(PLUGINS[format].module) is not None
 
 
 def _others(data: bytes) -> list[str]:

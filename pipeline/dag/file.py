@@ -16,11 +16,11 @@ from pydantic import (
 )
 
 from pipeline.corpus import variants
+from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.layouts.pattern import check_pattern
 from pipeline.corpus.layouts.plain import UNLABELLED
 from pipeline.corpus.layouts.registry import REGEX, Reading, check_name
 from pipeline.corpus.limits import Limits, check_formats
-from pipeline.corpus.opened import FORMATS
 from pipeline.corpus.sources.fields import ROLES, Fields
 from pipeline.corpus.sources.source import AUTO, Source
 from pipeline.corpus.sources.source import KINDS as SOURCES

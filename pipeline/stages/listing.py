@@ -10,11 +10,11 @@ from pydantic import AfterValidator, Field
 
 from pipeline import pulse, tables
 from pipeline.corpus.file_facts import describe
+from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.limits import Limits, check_formats, refusal
-from pipeline.corpus.opened import FORMATS
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.packed.parquet import forget
 from pipeline.corpus.sources.read import CONNECTIONS, is_here, read_bytes

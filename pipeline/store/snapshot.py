@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import tables
+from pipeline.corpus.formats.known import NOT_READ
 from pipeline.corpus.layouts.labels import Labels
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import encoded_uri
-from pipeline.corpus.opened import NOT_READ
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
 from pipeline.shipped import portable

@@ -63,7 +63,7 @@ def test_every_named_query_has_an_answer(store):
     for name, query in named_queries().items():
         rows = execute(store, query.sql).num_rows
         of_runs = "runs" in query.sql or "chosen_method" in query.sql
-        none_here = name == "near_duplicates"
+        none_here = name == "near_duplicates" or "-- param image " in query.sql
         assert rows or of_runs or none_here, name
 
 

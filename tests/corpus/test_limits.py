@@ -12,8 +12,9 @@ from PIL import Image
 from pipeline.corpus import limits as room
 from pipeline.corpus import opened
 from pipeline.corpus.file_facts import describe
+from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.limits import Limits, check_formats, of_table, refusal, with_limits
-from pipeline.corpus.opened import FORMATS, ImageError
+from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from pipeline import tables
 from pipeline.corpus.file_facts import describe
-from pipeline.corpus.opened import FORMATS
+from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.sources.found import FILES
 from pipeline.spec import output_parameters
 from pipeline.stages import listing

@@ -34,8 +34,9 @@ EXACT = {
 CLOSE = {
     "captions": {"mean_logprob": 1e-5},
     "regions": {"score": 1e-5},
-    # a step of float16 in one component of a vector: the shorter a distance, the more it moves
-    "misalignment": {"cosine": 1e-5, "distance": 5e-5},
+    # a step of float16 in one component (1.2e-4 from 1/8 on): the shorter a distance, the more it
+    # moves
+    "misalignment": {"cosine": 2e-5, "distance": 5e-5},
     # differences of two vectors: a step of float16 below 1 in each of them
     "features": {"global": 1e-3, "local": 1e-3, "distance_global": 5e-5, "distance_local": 5e-5},
 }
