@@ -144,5 +144,6 @@ def output_parameters(parameters: BaseModel) -> dict[str, Any]:
         if isinstance(extra, dict) and extra.get("fingerprint") is False:
             continue
         value = getattr(parameters, name)
+        value = list(value) if isinstance(value, tuple) else value  # as it is read back
         kept[name] = output_parameters(value) if isinstance(value, BaseModel) else value
     return kept

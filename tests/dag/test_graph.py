@@ -1,5 +1,7 @@
 """Fingerprints change when, and only when, something that decides the output changes."""
 
+import json
+
 import pytest
 
 from pipeline.dag.graph import load
@@ -196,3 +198,9 @@ def test_a_probe_is_of_a_node_that_makes_image_embeddings(write_dag, fake_models
     assert experiment.tables({"images"}) >= {"images", "other one"}
     with pytest.raises(UserError, match="'captions' is no node that makes image_embeddings"):
         load(str(path), ["experiments.x.probes={B: captions}"])
+
+
+def test_recipes_are_what_a_store_reads_back():
+    """Else `plan` would say of a parameter that is the same that it has changed."""
+    for node in load("demo").nodes.values():
+        assert json.loads(json.dumps(node.recipe)) == node.recipe, node.name

@@ -142,7 +142,7 @@ def test_declaration():
         "source": "auto",
         "columns": {},
         "labels": {},
-        "formats": FORMATS,
+        "formats": list(FORMATS),
         "limits": {"megapixels": 179.0, "bytes": 1_610_612_736},
     }
     with pytest.raises(ValidationError, match="there is no layout 'forensinths': did you mean"):
