@@ -21,23 +21,40 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from pipeline.dag.experiment import Feature
+    from pipeline.corpus.decode import decode
+    from pipeline.corpus.layouts.labels import Labels, Layout, Misfit
     from pipeline.dag.graph import Dag
     from pipeline.plan.plan import Step
+    from pipeline.plugins.kinds import Baseline, Captioner, Feature
     from pipeline.predict.detector import Detector
+    from pipeline.spec import Parameters, Stage
     from pipeline.store.totals import NodeTotal
+    from pipeline.tables import build as table
+    from pipeline.tables import matrix, vectors
 
 __all__ = [
+    "Baseline",
+    "Captioner",
     "Dag",
     "Detector",
+    "Feature",
+    "Labels",
+    "Layout",
+    "Misfit",
+    "Parameters",
+    "Stage",
     "UserError",
     "__version__",
+    "decode",
     "features",
+    "matrix",
     "open_store",
     "plan",
     "query",
     "run",
+    "table",
     "train",
+    "vectors",
 ]
 
 
@@ -129,7 +146,7 @@ def query(
 def features(
     dag: "Dag | str",
     where: str = "true",
-    features: "Sequence[Feature]" = ("global", "local"),
+    features: Sequence[str] = ("global", "local"),
     variant: str = "clean",
     store: Path | str = "store",
 ) -> "tuple[np.ndarray, np.ndarray, pa.Table]":
@@ -138,10 +155,10 @@ def features(
     `where`: SQL over the columns of an experiment's predicates, such as
     `"generator = 'gan' and split = 'train'"`. `X`: float32 [n, width], the `features` side by side
     in the given order: `global` and `local` are the differences D, as wide as CLIP's space each,
-    `image` and `text` embeddings of image and caption, `scalars` cosines and distances. `y`: int8
-    [n], 0 real, 1 fake. `rows`: n rows of image_id, variant, label, generator and split. Images
-    that failed, or have no label, are left out. Raises UserError for a wrong predicate, one that
-    selects nothing, and images that are not computed yet.
+    `image` and `text` embeddings of image and caption, `scalars` cosines and distances, and what
+    plugins offer. `y`: int8 [n], 0 real, 1 fake. `rows`: n rows of image_id, variant, label,
+    generator and split. Images that failed, or have no label, are left out. Raises UserError for a
+    wrong predicate, one that selects nothing, and images that are not computed yet.
     """
     import numpy as np
 
@@ -201,16 +218,33 @@ def _loaded(dag: "Dag | str", overrides: Sequence[str] | None = None) -> "Dag":
     return dag
 
 
+# the names that are imported when they are asked for -> where they are, and what they are called
+_LAZY = {
+    "Dag": ("pipeline.dag.graph", "Dag"),
+    "Detector": ("pipeline.predict.detector", "Detector"),
+    # for plugins: what they declare, and what a stage works with
+    "Stage": ("pipeline.spec", "Stage"),
+    "Parameters": ("pipeline.spec", "Parameters"),
+    "Captioner": ("pipeline.plugins.kinds", "Captioner"),
+    "Layout": ("pipeline.corpus.layouts.labels", "Layout"),
+    "Labels": ("pipeline.corpus.layouts.labels", "Labels"),
+    "Misfit": ("pipeline.corpus.layouts.labels", "Misfit"),
+    "Feature": ("pipeline.plugins.kinds", "Feature"),
+    "Baseline": ("pipeline.plugins.kinds", "Baseline"),
+    "decode": ("pipeline.corpus.decode", "decode"),
+    "table": ("pipeline.tables", "build"),
+    "vectors": ("pipeline.tables", "vectors"),
+    "matrix": ("pipeline.tables", "matrix"),
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Dag":
-        from pipeline.dag.graph import Dag
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Dag
-    if name == "Detector":
-        from pipeline.predict.detector import Detector
-
-        return Detector
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, called = _LAZY[name]
+    return getattr(import_module(module), called)
 
 
 class _Facade(ModuleType):

@@ -119,6 +119,8 @@ class Stage:
     images of a corpus apart; `images` (image_id, uri) has a row for each content that is asked for.
     Where `captions(parameters)`, these rows and those of the input `images` have a `caption`, the
     one that came with the image in the corpus.
+
+    `columns` are those of an `output` that no stage of `item`'s own makes (`tables.declare`).
     """
 
     name: str
@@ -134,6 +136,7 @@ class Stage:
     finds: Callable[[Mapping[str, pa.Table], Any], Sequence[str | None]] | None = None
     distinct: Callable[[pa.Table, Any], None] | None = None
     captions: Callable[[Any], bool] = lambda parameters: False
+    columns: Mapping[str, Any] | None = None
 
 
 def output_parameters(parameters: BaseModel) -> dict[str, Any]:

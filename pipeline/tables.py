@@ -5,6 +5,9 @@ payload and `error`. In the one-to-many tables (`objects`, `regions`, `object_em
 whose caption names no object, or that failed before, is one row with a null `object_no`.
 """
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -114,6 +117,33 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         **_ERROR,
     },
 }
+
+
+_PLAIN = (
+    *(pa.string(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+    *(pa.float32(), pa.float64()),
+)
+OWN = frozenset(COLUMNS)  # tables of `item`'s own: all others are of plugins
+
+
+def declare(table: str, columns: Mapping[str, pa.DataType | str]) -> None:
+    """Makes a table of a plugin known: image_id, these columns, and error.
+
+    With a column `object_no` (int32) it has rows for each object, else one for each image. A second
+    declaration takes the place of the first. ValueError for a name that is taken, and for columns
+    that are none.
+    """
+    if table in OWN:
+        raise ValueError(f"'{table}' is a table of item's own, which has its columns already")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", table):
+        raise ValueError(f"'{table}' is no name of a table: small letters, digits and _")
+    for name, kind in columns.items():
+        if name in ("image_id", "error", MADE_FROM):
+            raise ValueError(f"'{name}' is there in every table")
+        if kind != EMBEDDING and kind not in _PLAIN:
+            types = ", ".join(map(str, _PLAIN))
+            raise ValueError(f"'{name}' is {kind!r}, and not '{EMBEDDING}' or one of {types}")
+    COLUMNS[table] = {**_IMAGE_KEY, **columns, **_ERROR}
 
 
 def schema(table: str, width: int | None = None) -> pa.Schema:

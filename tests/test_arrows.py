@@ -11,7 +11,7 @@ ROOT = Path(pipeline.__file__).parent
 # from the ground up; rooms of one tuple do not know each other
 ORDER = [
     ("errors", "tables", "shipped", "version", "pulse", "spec"),
-    ("output",),
+    ("output", "plugins"),
     ("corpus",),
     ("models",),
     ("stages",),

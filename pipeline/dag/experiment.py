@@ -53,6 +53,7 @@ is one of the field's protocols, and stands for plain experiments: `pipeline.hea
 
 from collections.abc import Collection
 from datetime import date
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -74,13 +75,35 @@ from pydantic import (
 )
 
 from pipeline.corpus.variants import CLEAN, parse
-from pipeline.dag.inputs import BASELINES, MATRICES, Ways, embedding_of, in_words, way, ways_of
+from pipeline.dag.inputs import (
+    BASELINES,
+    MATRICES,
+    OWN,
+    Ways,
+    embedding_of,
+    in_words,
+    read_by,
+    way,
+    ways_of,
+)
 from pipeline.errors import nearest
+from pipeline.plugins import offered
 from pipeline.spec import TypedPath
 
 Predicate = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Variant = Annotated[str, AfterValidator(lambda name: name if parse(name) else CLEAN)]
-Feature = Literal["global", "local", "image", "text", "scalars"]
+
+
+def _known(kind: str, own: Collection[str], name: str) -> str:
+    known = (*own, *offered.names(kind))
+    if name not in known:
+        raise ValueError(f"there is no {kind} '{name}': {nearest(name, known)}")
+    return name
+
+
+# of `item` itself, or of a plugin
+Feature = Annotated[str, AfterValidator(partial(_known, "feature", OWN))]
+Baseline = Annotated[str, AfterValidator(partial(_known, "baseline", BASELINES))]
 Representation = Literal["unit_difference", "raw_difference", "hadamard", "concat", "cosine"]
 Preset = Literal[
     *("progan_4", "progan_20", "sdv14_genimage", "leave_one_out", "train_x_test"),
@@ -88,7 +111,6 @@ Preset = Literal[
 ]
 Pooling = Literal["mean", "max_norm", "top_k", "attention"]
 TestBy = Literal["generator", "variant"]
-Baseline = Literal[*BASELINES]
 
 
 class _Frozen(BaseModel):
@@ -271,7 +293,7 @@ class Experiment(_Frozen):
         return list(written.values()) if isinstance(written, dict) else [written] * bool(written)
 
     @property
-    def heads(self) -> dict[str, tuple[Feature, ...]]:
+    def heads(self) -> dict[str, tuple[str, ...]]:
         """Method -> features of each head: every feature alone, and at last all of them."""
         alone = [(feature,) for feature in self.features]
         return {"+".join(features): features for features in [*alone, self.features]}
@@ -279,7 +301,7 @@ class Experiment(_Frozen):
     @property
     def reads(self) -> dict[str, tuple[str, ...]]:
         """Method -> the matrices that it reads side by side, in the table's order."""
-        baselines = {name: BASELINES[name] or self.features for name in self.baselines}
+        baselines = {name: read_by(name) or self.features for name in self.baselines}
         probes = {method: (embedding_of(node),) for method, node in self.probed.items()}
         foreign = dict.fromkeys(self.foreign, ("raw_image",))
         return {**self.heads, **baselines, **probes, **foreign}
@@ -307,12 +329,17 @@ class Experiment(_Frozen):
         read = {matrix: way(self.ways(matrix), made) for matrix in chain(*self.reads.values())}
         return {"images"}.union(*(one or self.ways(name)[0] for name, one in read.items()))
 
-    def on(self, made: Collection[str], embedded: Collection[str] = ()) -> "Experiment":
+    def on(
+        self,
+        made: Collection[str],
+        embedded: Collection[str] = (),
+        plugged: Collection[str] = (),
+    ) -> "Experiment":
         """This experiment in a DAG whose nodes make these tables; `embedded`: image embeddings.
 
         What it leaves open becomes what they allow: of the features `global` and `local`, or else
-        `image`, or else `text`; of all baselines; and the one that is compared to. ValueError for
-        what it names and they do not allow.
+        `image`, or else `text`; of all baselines, the DAG's own plugins' (`plugged`) among them;
+        and the one that is compared to. ValueError for what it names and they do not allow.
         """
         for node in self.probes.values():
             if node not in embedded:
@@ -326,8 +353,10 @@ class Experiment(_Frozen):
             two = [feature for feature in features if feature in able]
             one = [feature for feature in ("image", "text") if feature in able][:1]
             changes["features"] = features = tuple(two or one) or features
+        able |= {name for name in offered.names("feature") if way(ways_of(name), made) is not None}
         if "baselines" not in given:
-            names = [name for name, read in BASELINES.items() if able.issuperset(read)]
+            known = [*BASELINES, *plugged]
+            names = [name for name in known if able.issuperset(read_by(name))]
             if features in BASELINES.values():  # a linear head on these is a baseline already
                 names.remove("linear head")
             changes["baselines"] = tuple(names)
@@ -339,6 +368,6 @@ class Experiment(_Frozen):
         for read in (bound._with({"features": some}).reads for some in several):
             for method, matrices in read.items():
                 if lacking := [matrix for matrix in matrices if matrix not in able]:
-                    need = in_words(MATRICES[lacking[0]])
+                    need = in_words(ways_of(lacking[0]))
                     raise ValueError(f"{method} needs tables that no node makes: {need}")
         return bound

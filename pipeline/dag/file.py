@@ -24,10 +24,12 @@ from pipeline.corpus.limits import Limits, check_formats
 from pipeline.corpus.sources.fields import ROLES, Fields
 from pipeline.corpus.sources.source import AUTO, Source
 from pipeline.corpus.sources.source import KINDS as SOURCES
+from pipeline.dag import plugins
 from pipeline.dag.cluster import KINDS, Cluster, Local, with_kind
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.overrides import override
 from pipeline.errors import UserError, nearest
+from pipeline.plugins import offered
 from pipeline.shipped import folder
 from pipeline.spec import Parameters, TypedPath
 
@@ -133,9 +135,10 @@ class Corpus(Parameters):
 
 class DagFile(Parameters):
     """One DAG file. Nodes stay plain mappings here: `pipeline.dag.graph` checks them against
-    stages."""
+    stages. `plugins` are Python files, which run: see `pipeline.plugins.offered`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    plugins: tuple[Annotated[str, TypedPath()], ...] = ()
     corpus: Corpus
     nodes: dict[str, dict[str, Any]]
     experiments: dict[str, Experiment] = Field(default_factory=dict)
@@ -149,6 +152,12 @@ class DagFile(Parameters):
     @classmethod
     def _kind(cls, given: Any) -> Any:
         return with_kind(given)
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _in_place(cls, given: Any, info: ValidationInfo) -> Any:
+        base = (info.context or {}).get("base", Path())
+        return plugins.places(given, base)
 
     @field_validator("lock")
     @classmethod
@@ -217,7 +226,13 @@ def read(path: Path, overrides: list[str] | None = None) -> DagFile:
     raw["nodes"] = {name: deepcopy(node) for name, node in raw["nodes"].items()}
     for text in overrides or []:
         override(raw, text, DagFile)
-    return validate(DagFile, raw, path.resolve().parent, str(path))
+    base = path.resolve().parent
+    try:
+        offers = plugins.load(plugins.places(raw.get("plugins"), base))
+    except UserError as error:
+        raise UserError(error.what, error.where or f"{path}: plugins", error.hint) from error
+    with offered.visible(offers):
+        return validate(DagFile, raw, base, str(path))
 
 
 def validate(model: type[Any], raw: Any, base: Path, where: str, **context: Any) -> Any:

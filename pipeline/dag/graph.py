@@ -9,11 +9,14 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from pipeline.corpus.layouts.registry import NAMES as LAYOUTS
 from pipeline.dag import file as config
 from pipeline.dag import lock as locks
 from pipeline.dag.cluster import Cluster
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError, nearest
+from pipeline.plugins import offered
+from pipeline.plugins.offered import Offer
 from pipeline.shipped import folder, portable
 from pipeline.spec import Parameters, Stage, output_parameters, phrase_template
 from pipeline.stages.registry import BY_TABLE, MODULES, for_table, get_stage
@@ -104,12 +107,19 @@ def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -
     """
     path = config.find(dag)
     file = config.read(path, overrides)
+    plugins = offered.use(file.plugins)
+    with offered.visible(plugins):
+        return _checked(path, file, plugins, new_lock)
+
+
+def _checked(path: Path, file: config.DagFile, plugins: Sequence[Offer], new_lock: bool) -> Draft:
     where = str(path)
     lock = locks.read(locks.place(path, file.lock), expected=bool(file.lock) and not new_lock)
     wired = {name: _wire(name, raw, file.nodes, where) for name, raw in file.nodes.items()}
     outputs = {name: stage.output for name, (stage, _, _) in wired.items()}
     outputs |= {name: get_stage(name).output for name in _IMPLICIT}
-    file = file.model_copy(update={"experiments": _bound(file, outputs, where)})
+    plugged = [offer.name for offer in plugins if offer.kind == "baseline"]
+    file = file.model_copy(update={"experiments": _bound(file, outputs, plugged, where)})
     nodes = {}
     for name in _order(wired, where):
         stage, inputs, raw = wired[name]
@@ -159,13 +169,16 @@ def fingerprinted(draft: Draft) -> Dag:
     )
 
 
-def _bound(file: config.DagFile, outputs: Mapping[str, str], where: str) -> dict[str, Experiment]:
-    """The experiments, of what the DAG's nodes make (`outputs`: node -> table)."""
+def _bound(
+    file: config.DagFile, outputs: Mapping[str, str], plugged: Sequence[str], where: str
+) -> dict[str, Experiment]:
+    """The experiments, of what the DAG's nodes make (`outputs`: node -> table), and plugins'
+    baselines."""
     embedded = [node for node, table in outputs.items() if table == "image_embeddings"]
     found = {}
     for name, experiment in file.experiments.items():
         try:
-            found[name] = experiment.on(outputs.values(), embedded)
+            found[name] = experiment.on(outputs.values(), embedded, plugged)
         except ValueError as error:
             hint = "add nodes that make them, or name others in `features` and `baselines`"
             raise UserError(str(error), f"{where}: experiments.{name}", hint) from None
@@ -181,14 +194,14 @@ def _wire(
     name: str, raw: Any, nodes: Mapping[str, Any], where: str
 ) -> tuple[Stage, dict[str, str], dict[str, Any]]:
     """Splits a node's mapping into its stage, its inputs and its parameters."""
-    key = f"{where}: nodes.{name}"
+    key, named = f"{where}: nodes.{name}", _NAMED | {*offered.names("stage")}
     if name in _IMPLICIT:
         raise UserError(f"'{name}' is made from `corpus:`; a node needs another name", key)
     if not isinstance(raw, dict) or "stage" not in raw:
-        stages = ", ".join(sorted(_NAMED))
+        stages = ", ".join(sorted(named))
         raise UserError("a node is a mapping with a `stage`", key, f"stages: {stages}")
-    if str(raw["stage"]) not in _NAMED:
-        hint = nearest(str(raw["stage"]), _NAMED)
+    if str(raw["stage"]) not in named:
+        hint = nearest(str(raw["stage"]), named)
         raise UserError(f"there is no stage '{raw['stage']}'", f"{key}.stage", hint)
     stage, raw = _of_table(raw, f"{key}.table")
     if name in _reserved() or (name in COLUMNS and name != stage.output):
@@ -301,5 +314,16 @@ def _place(
         "models": [spec.identity() for spec in stage.models(parameters)],
         "inputs": {input_: nodes[source].fingerprint for input_, source in inputs.items()},
     }
+    if source := source_of(stage, parameters):
+        recipe["source"] = source
     digest = sha256(dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     return Node(name, stage, inputs, parameters, digest, recipe)
+
+
+def source_of(stage: Stage, parameters: Parameters) -> dict[str, str]:
+    """The hash of the source of a plugin's stage, or of the plugin's layout of a listing."""
+    layouts = {vars(parameters)["layout"]} if stage.name == "listing" else set()
+    return {
+        **offered.digests("stage", {stage.name} - {*MODULES}),
+        **offered.digests("layout", layouts - {*LAYOUTS}),
+    }

@@ -2,6 +2,9 @@
 
 from collections.abc import Collection
 
+from pipeline.plugins import offered
+from pipeline.plugins.kinds import Baseline, Feature
+
 Ways = tuple[frozenset[str], ...]
 
 
@@ -37,6 +40,27 @@ BASELINES = {
 }
 
 
+OWN = ("global", "local", "image", "text", "scalars")  # features of `item` itself
+
+
+def feature(name: str) -> Feature | None:
+    """The feature that a plugin offers under this name, if any does."""
+    offer = None if name in MATRICES else offered.find("feature", name)
+    return offer.value if offer else None
+
+
+def baseline(name: str) -> Baseline | None:
+    """The baseline that a plugin offers under this name, if any does."""
+    offer = None if name in BASELINES else offered.find("baseline", name)
+    return offer.value if offer else None
+
+
+def read_by(name: str) -> tuple[str, ...]:
+    """The matrices that a baseline reads; none: those of the experiment's own head."""
+    own = baseline(name)
+    return BASELINES[name] if own is None else own.reads
+
+
 def embedding_of(node: str) -> str:
     """The matrix of the image embeddings that a node makes, of any model."""
     return f"node:{node}"
@@ -45,6 +69,8 @@ def embedding_of(node: str) -> str:
 def ways_of(matrix: str) -> Ways:
     """The tables, or the node, that a matrix is made from."""
     node = matrix.removeprefix("node:")
+    if own := feature(matrix):
+        return (frozenset(own.reads),)
     return MATRICES[matrix] if node == matrix else (frozenset({node}),)
 
 

@@ -128,6 +128,8 @@ def _value(kind: Any, value: str, text: str) -> Any:
 
 def _from_here(kind: Any, value: Any) -> Any:
     """`value` with the paths in it made absolute: typed, they are relative to this folder."""
+    if isinstance(value, list):
+        return [_from_here(kind, one) for one in value]
     if isinstance(value, dict):
         models = [one for one in _alternatives(kind) if isinstance(one, type)]
         model = next((one for one in models if issubclass(one, BaseModel)), _parameters(value))
@@ -151,6 +153,6 @@ def _typed_path(kind: Any) -> TypedPath | None:
     if get_origin(kind) is Annotated:
         inner, *said = get_args(kind)
         return next((one for one in said if isinstance(one, TypedPath)), _typed_path(inner))
-    if get_origin(kind) in (Union, UnionType):
+    if get_origin(kind) in (Union, UnionType, tuple):
         return next(filter(None, map(_typed_path, get_args(kind))), None)
     return None

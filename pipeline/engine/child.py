@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline import pulse
 from pipeline.corpus import decoders
 from pipeline.engine.health import durations
 from pipeline.errors import UserError
+from pipeline.plugins import offered
 from pipeline.shipped import importable
 from pipeline.spec import Parameters, Stage
 from pipeline.stages.registry import get_stage
@@ -91,6 +92,7 @@ def run(
             (folder / _PARAMETERS).write_text(parameters.model_dump_json())
             with (folder / "words").open("w+b") as words:
                 command = [sys.executable, "-m", __name__, stage.name, name, str(os.getpid())]
+                command += offered.places()
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -149,11 +151,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def main(stage_name: str, folder: Path, parent: int) -> None:
+def main(stage_name: str, folder: Path, parent: int, plugins: Sequence[str]) -> None:
     """The child: runs one stage on the tables in `folder` and leaves `result` there."""
     threading.Thread(target=_report, args=(folder, parent), daemon=True).start()
     from pipeline import models
 
+    offered.use(plugins)
     stage = get_stage(stage_name)
     parameters = stage.parameters.model_validate_json((folder / _PARAMETERS).read_text())
     inputs = {p.stem: feather.read_table(p, memory_map=False) for p in folder.glob("*.in")}
@@ -176,4 +179,4 @@ def _report(folder: Path, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

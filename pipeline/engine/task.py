@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 
 from pipeline import pulse, tables
 from pipeline.corpus.limits import Limits
-from pipeline.dag.graph import Node
+from pipeline.dag.graph import Node, source_of
 from pipeline.engine import poison
 from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.engine.work import Work, reconcile
 from pipeline.errors import UserError, worded
+from pipeline.plugins import offered
 from pipeline.store.contents import Asked
 from pipeline.store.parts import FORMAT, Store
 from pipeline.store.provenance import code
@@ -45,13 +46,13 @@ class Task:
     `sources` maps the names of the nodes that they need, beside each other, and `images`, to
     folders of the store. `asked` says which images of the part, and where each one lies. The
     listing has no input tables: its `files` travel with the task. Images are decoded within the
-    `limits`. `careful` runs the stages in
-    child processes, because a worker has died or hung on this part; these may be silent for `stall`
-    seconds (None: for ever), or less, by `forecast`: what all of the part should take. `attempt`
-    counts from 1; `avoid` names the worker that the last one hung on. `run` names the run whose
-    claims it is computed under (`store.sharing.claims`), if any: when that is about to stop, what
-    has not begun does not begin. `software` is that of the process that made the task: a worker
-    with another computes nothing.
+    `limits`. `careful` runs the stages in child processes, because a worker has died or hung on
+    this part; these may be silent for `stall` seconds (None: for ever), or less, by `forecast`:
+    what all of the part should take. `attempt` counts from 1; `avoid` names the worker that the
+    last one hung on. `run` names the run whose claims it is computed under
+    (`store.sharing.claims`), if any: when that is about to stop, what has not begun does not begin.
+    `plugins`: their files, which are loaded first. `software` is that of the process that made the
+    task: a worker with another computes nothing.
     """
 
     store: Path
@@ -67,6 +68,7 @@ class Task:
     stall: float | None = None
     forecast: float | None = None
     run: str = ""
+    plugins: tuple[str, ...] = field(default_factory=offered.places, compare=False)
     software: str = field(default_factory=_software, compare=False)
 
     @property
@@ -108,6 +110,7 @@ def execute(task: Task) -> Outcome:
     A node that fails does not keep those from being committed that do not need it. Raises
     UserError for what the user can mend, DeviceFault when this process has lost its device.
     """
+    offered.use(task.plugins)
     _check_software(task)
     store = Store(task.store)
     if task.run and store.is_stopping(task.run):
@@ -159,13 +162,19 @@ def _check_software(task: Task) -> None:
     Under the driver's fingerprints: nobody could tell the rows apart.
     """
     own = _software()
-    other = [n.name for n in task.nodes if n.stage.version != n.recipe["version"]]
+    other = [node.name for node in task.nodes if _differs(node)]
     if own != task.software or other:
         raise UserError(
             f"the worker on {socket.gethostname()} has {own}, and the run {task.software}"
-            + (f"; their versions differ of the stages of {', '.join(other)}" if other else ""),
+            + (f"; the stages of {', '.join(other)} are not the same" if other else ""),
             hint="install the same item-pipeline on every worker, start them again, and run again",
         )
+
+
+def _differs(node: Node) -> bool:
+    """Whether this process has the stage, or a plugin, of another version or source."""
+    source = source_of(node.stage, node.parameters)
+    return node.stage.version != node.recipe["version"] or source != node.recipe.get("source", {})
 
 
 def receipt(store: Store, node: Node, part: str) -> Receipt:

@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.inputs import BASELINES, MATRICES
 from pipeline.errors import UserError
 from pipeline.head.figures import evaluate
 from pipeline.head.methods.foreign import digests
@@ -39,6 +40,7 @@ from pipeline.head.report.card import card
 from pipeline.head.result import Result
 from pipeline.head.rows import selection as rows
 from pipeline.head.run_folder import check_writable, publish
+from pipeline.plugins import offered
 from pipeline.store.run_folders import (
     CARD,
     CURVES,
@@ -248,6 +250,13 @@ def _made_by(connection: "DuckDBPyConnection") -> list[str]:
     return [text for (text,) in connection.sql(sql).fetchall()]
 
 
+def plugins(experiment: Experiment) -> dict[str, str]:
+    """The features and baselines that plugins offer, and the hash of the source of each."""
+    features = {*chain(*experiment.reads.values())} - {*MATRICES}
+    baselines = {*experiment.baselines} - {*BASELINES}
+    return offered.digests("feature", features) | offered.digests("baseline", baselines)
+
+
 def _about(
     experiment: Experiment,
     name: str,
@@ -259,6 +268,8 @@ def _about(
     config = experiment.model_dump(mode="json")
     decisive = {"version": _VERSION, "config": config, "fingerprints": dict(fingerprints)}
     decisive["dag"] = dag
+    if plugged := plugins(experiment):
+        decisive["plugins"] = plugged
     if experiment.foreign:  # what is in the files counts, not where they lie
         config["foreign"] = digests(experiment.foreign)
     digest = sha256(json.dumps(decisive, sort_keys=True).encode())

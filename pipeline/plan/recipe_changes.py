@@ -9,6 +9,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     reasons = []
     if before.get("version") != now["version"]:
         reasons.append(f"stage version {before.get('version')} -> {now['version']}")
+    if before.get("source") != now.get("source"):
+        reasons.append("the plugin's source")
     reasons += _changed(before.get("parameters", {}), now["parameters"])
     if before.get("models") != now["models"]:
         reasons.append(_models(before.get("models") or [], now["models"]))

@@ -5,8 +5,10 @@
     dag.yaml, dag.lock            the nodes, and the revisions of their models
     model_card.md                 what a reader of the head must know
 
-Models are no part of it. Those that `item` brings are found in every copy of it, those of a hub by
-the revisions of the lock, and a folder by its path and by the hash of its files.
+Models and plugins are no part of it. A plugin is given by whoever judges, `--set plugins=[FILE]`,
+and must be the one that the run was trained with. Models that `item` brings are found in every copy
+of it, those of a hub by the revisions of the lock, and a folder by its path and by the hash of its
+files.
 
 What is read may come from anybody: nothing is unpickled or run, no file is written but those of the
 list above, and a captioner's own code is run for those only who ask for it themselves.
@@ -26,8 +28,12 @@ import numpy as np
 import yaml
 
 from pipeline.corpus.limits import Limits
+from pipeline.dag import file
 from pipeline.dag.graph import load
 from pipeline.errors import UserError, refusals_explained, worded
+from pipeline.head.run import plugins
+from pipeline.plugins import offered
+from pipeline.plugins.offered import Offer
 from pipeline.predict.applied import Reading
 from pipeline.predict.detector import Meant
 from pipeline.predict.found_run import check_same
@@ -74,7 +80,23 @@ def export(graph: "Dag", meant: Meant, out: Path) -> list[str]:
             temporary.rename(out)
         finally:
             _remove(temporary)
-    return [line for node in meant.reading.nodes for line in _needs(node)]
+    lines = [line for node in meant.reading.nodes for line in _needs(node)]
+    files = ", ".join(one.place for one in _plugins(meant))
+    return [*lines, *([f"plugins: --set plugins=[…], copies of {files}"] if files else [])]
+
+
+def _plugins(meant: Meant) -> list[Offer]:
+    """Those by which the run was made, and judges."""
+    experiment, nodes = meant.trained.experiment, meant.reading.nodes
+    named = [("stage", node.stage.name) for node in nodes if "source" in node.recipe]
+    named += [
+        ("captioner", model["plugin"])
+        for node in nodes
+        for model in node.recipe["models"]
+        if "plugin" in model
+    ]
+    named += [tuple(one.split(" ", 1)) for one in plugins(experiment)]
+    return [offer for kind, name in named if (offer := offered.find(kind, name))]
 
 
 def _remove(path: Path) -> None:
@@ -92,6 +114,7 @@ def _files(graph: "Dag", meant: Meant) -> Iterator[tuple[str, bytes]]:
         "item": __version__,
         "method": reading.method,
         **meant.trained.plain(),
+        "offers": {f"{one.kind} {one.name}": one.digest for one in _plugins(meant)},
         "reals": {
             level: {"count": percentiles.counts[level], "distances": found.tolist()}
             for level, found in percentiles.distances.items()
@@ -206,6 +229,7 @@ def _meant(place: Path, folder: Path, method: str | None, overrides: list[str]) 
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT}")
+        _check_plugins(about.get("offers", {}), folder / DAG, place, overrides)
         trained = Trained.from_plain(about, folder)
         percentiles = _reals(about["reals"])
         best = method or about["method"]
@@ -236,6 +260,21 @@ def _meant(place: Path, folder: Path, method: str | None, overrides: list[str]) 
         hint += f"it was written by item {about.get('item')}, and this is {__version__}"
         raise UserError(error.what, f"{place}: {DAG}", hint) from None
     return Meant(trained, reading, trained.head(reading.method), percentiles)
+
+
+def _check_plugins(
+    offers: Mapping[str, str], dag: Path, place: Path, overrides: Sequence[str]
+) -> None:
+    """UserError where plugins are needed that the user has not given: an export's never run."""
+    if any(one.startswith("plugins=") for one in overrides):
+        file.read(dag, list(overrides))  # from now on the names that they offer are known
+        return
+    if yaml.safe_load(dag.read_text(encoding="utf-8")).get("plugins"):
+        raise UserError("its DAG names plugins, which would run", f"{place}: {DAG}", _ADVICE)
+    if offers:
+        named = ", ".join(f"{name} ({digest[:16]})" for name, digest in offers.items())
+        hint = "give the files that the run was trained with: --set plugins=[./FILE.py]"
+        raise UserError(f"it needs plugins, which are not part of it: {named}", str(place), hint)
 
 
 def _check_code(graph: "Dag", place: Path, overrides: Sequence[str]) -> None:

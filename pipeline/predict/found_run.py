@@ -7,6 +7,7 @@ import yaml
 
 from pipeline.dag.graph import load
 from pipeline.errors import UserError
+from pipeline.head.run import plugins
 from pipeline.plan.recipe_changes import differences
 from pipeline.predict.applied import Reading
 from pipeline.predict.detector import Meant
@@ -64,7 +65,19 @@ def loaded(dag: "Dag | str", overrides: "Sequence[str] | None" = None) -> "Dag":
 
 
 def check_same(reading: Reading, graph: "Dag", trained: Trained, cache: Store | None) -> None:
-    """UserError, with both fingerprints, for the first node that would compute something else."""
+    """UserError, with both fingerprints, for the first node that would compute something else.
+
+    And for a plugin whose source is another.
+    """
+    now = plugins(trained.experiment)
+    for name, before in trained.plugins.items():
+        if now.get(name) != before:
+            raise UserError(
+                f"the plugin's {name} is {now.get(name, 'not here')[:16]} now, and the run was "
+                f"made with {before[:16]}",
+                f"{graph.path}: plugins",
+                "take the plugin that it was trained with, or train again: `item train DAG`",
+            )
     for node in reading.nodes:
         before = trained.made_from.get(node.name)
         if node.fingerprint in (before, *trained.made_from.values()):

@@ -30,7 +30,8 @@ _WITHOUT = {
 class Trained:
     """A run: its experiment's `name` and configuration, the DAG by whose `dag` name it was trained.
 
-    `made_from`: node -> fingerprint. `choices`: method -> what its validation images decided.
+    `made_from`: node -> fingerprint. `plugins`: the hash of the source of each that its methods are
+    of (`pipeline.head.run.plugins`). `choices`: method -> what its validation images decided.
     `folder`: where its heads lie.
     """
 
@@ -39,6 +40,7 @@ class Trained:
     dag: str
     experiment: Experiment
     made_from: Mapping[str, str]
+    plugins: Mapping[str, str]
     choices: Mapping[str, Choice]
     folder: Path
 
@@ -81,6 +83,7 @@ class Trained:
             "dag": self.dag,
             "config": self.experiment.model_dump(mode="json"),
             "made_from": dict(self.made_from),
+            "plugins": dict(self.plugins),
             "choices": {method: asdict(choice) for method, choice in self.choices.items()},
         }
 
@@ -94,10 +97,11 @@ class Trained:
             if method in experiment.methods
         }
         texts = [plain[name] for name in ("experiment", "run_id", "dag")]
-        texts += [text for pair in plain["made_from"].items() for text in pair]
+        made_from, plugins = plain["made_from"], plain.get("plugins", {})
+        texts += [text for pair in (*made_from.items(), *plugins.items()) for text in pair]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("names and fingerprints are texts")
-        return cls(*texts[:3], experiment, dict(plain["made_from"]), choices, folder)
+        return cls(*texts[:3], experiment, dict(made_from), dict(plugins), choices, folder)
 
 
 def _number(value: Any) -> float | None:

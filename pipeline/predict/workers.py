@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.corpus import decoders
 from pipeline.dag.graph import Node
+from pipeline.plugins import offered
 from pipeline.predict.in_memory import InMemory, Tables
 from pipeline.stages.listing import Listing
 
@@ -71,7 +72,8 @@ class Workers:
     def _submit(self, chunk: pa.Table) -> "Future[Any]":
         if self._pool is None:
             context = decoders.served(__name__)
-            self._pool = ProcessPoolExecutor(self._count, context, _begin, self._given)
+            given = (*self._given, offered.places())
+            self._pool = ProcessPoolExecutor(self._count, context, _begin, given)
         try:
             with _uninterrupted():  # a process that is half begun ends with a traceback
                 return self._pool.submit(_work, chunk)
@@ -106,8 +108,9 @@ def _uninterrupted() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-def _begin(nodes: tuple[Node, ...], variant: str, taken: Listing) -> None:
+def _begin(nodes: tuple[Node, ...], variant: str, taken: Listing, plugins: tuple[str, ...]) -> None:
     global _own
+    offered.use(plugins)
     decoders.begin()
     _own = InMemory(nodes, variant, taken)
 

@@ -38,6 +38,7 @@ _SQL_TYPES = {
     "int32": "integer",
     "int64": "bigint",
     "float": "float",
+    "double": "double",
     "bool": "boolean",
 }
 # receipts' columns that are read from a part's metadata, with their SQL types

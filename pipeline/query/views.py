@@ -121,6 +121,7 @@ def _fill(
     from pipeline.tables import COLUMNS
 
     views = {path.stem: path.read_text("utf-8") for path in _view_files()}
+    views |= {table: _plugged(table) for table in _tables(tables) if table not in views}
     _check_names(tables, set(COLUMNS), {*views, *_GENERATED} - set(COLUMNS))
     widths = _widths(tables)
     canonical = canonical_nodes(tables)
@@ -140,7 +141,7 @@ def _fill(
         connection.execute(f"create view store.asked_dag as {asked}")
         for name in RUN_FILES:
             connection.execute(f"create view store.{name} as {run_rows(name, runs)}")
-        for table in COLUMNS:
+        for table in _tables(tables):
             if table not in several:
                 _view(connection, table, views[table], table, widths.get(canonical[table]))
         for node, (table, _) in tables.items():
@@ -160,6 +161,19 @@ def _fill(
             hint="if a part is damaged, delete that file: `item run` computes it again; "
             "if a run's file is, delete the run's folder: `item train` trains it again",
         ) from error
+
+
+def _plugged(table: str) -> str:
+    """The view of a plugin's table: its rows as they are, and of its objects those that are."""
+    from pipeline.tables import COLUMNS, EMBEDDING
+
+    as_float = "{name}::float[{{{{ width }}}}] as {name}"
+    columns = [
+        as_float.format(name=identifier(name)) if kind == EMBEDDING else identifier(name)
+        for name, kind in COLUMNS[table].items()
+    ]
+    objects = " where object_no is not null" if "object_no" in COLUMNS[table] else ""
+    return f"select {', '.join(columns)} from store.{{{{ node }}}}{objects}"
 
 
 def extra_views() -> list[str]:
@@ -197,12 +211,18 @@ def _check_names(tables: Tables, kinds: set[str], reserved: set[str]) -> None:
             )
 
 
+def _tables(made: Tables) -> list[str]:
+    """All tables of item's own, and those of plugins that a node makes."""
+    from pipeline.tables import COLUMNS, OWN
+
+    by_nodes = {table for table, _ in made.values()}
+    return [table for table in COLUMNS if table in OWN or table in by_nodes]
+
+
 def canonical_nodes(tables: Tables) -> dict[str, str | None]:
     """The node on which each table's view sits; None where no node, or no single one, makes it."""
-    from pipeline.tables import COLUMNS
-
     chosen: dict[str, str | None] = {}
-    for table in COLUMNS:
+    for table in _tables(tables):
         makers = [node for node, (kind, _) in tables.items() if kind == table]
         single = makers[0] if len(makers) == 1 else None
         chosen[table] = table if table in makers else single
@@ -218,7 +238,7 @@ def _widths(tables: Tables) -> dict[str | None, int]:
 
     known: dict[str | None, int] = {}
     for node, (table, parts) in tables.items():
-        column = next((name for name, kind in COLUMNS[table].items() if kind is EMBEDDING), None)
+        column = next((name for name, kind in COLUMNS[table].items() if kind == EMBEDDING), None)
         if column and parts:
             try:
                 known[node] = pq.read_schema(first_part(parts)).field(column).type.list_size

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.corpus.layouts.auto import layout_of
-from pipeline.corpus.layouts.registry import AUTO, LAYOUTS
+from pipeline.corpus.layouts.registry import AUTO
+from pipeline.corpus.layouts.registry import find as find_layout
 from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import survey_files
 from pipeline.corpus.sources.find import find_images
@@ -81,7 +82,7 @@ def _corpus(draft: Draft, store: Path) -> str:
     try:
         found = find_images(draft.file.corpus.origin)
     except UserError as error:
-        known = LAYOUTS.get(layout)
+        known = find_layout(layout)
         expects = f", which holds {known.expects}" if known else ""
         source = f" (from {known.source})" if known and known.source else ""
         hint = f"give the folder{source} by --set corpus.root=…{expects}; {error.hint}"

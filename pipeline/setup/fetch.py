@@ -86,7 +86,7 @@ def fetch(draft: Draft, say: Callable[[str], None], upgrade: bool = False) -> li
 
 def _settled(need: Need, lock: Lock, upgrade: bool) -> Model | None:
     """The model that is here already, or that no hub gives; None when there is work to do."""
-    if need.kind in ("folder", "spacy", "file"):
+    if need.kind in ("folder", "spacy", "file", "plugin"):
         return _local(need)
     locked = lock.models.get(need.entry)
     if upgrade or locked is None or not need.loaders <= set(locked.loaders):
@@ -108,7 +108,7 @@ def _local(need: Need) -> Model:
             licence=parser.licence(need.model),
             where="spaCy",
         )
-    if need.kind == "file":
+    if need.kind in ("file", "plugin"):
         need.spec.identity()
         return Model(need.key, need.nodes, "local", where=need.key)
     folder = checkpoints.local_folder(need.model)

@@ -77,7 +77,7 @@ def _files(need: Need, draft: Draft, fetch: str) -> Check:
         return Check(True, what, f"{found} (for {', '.join(need.nodes)})", note)
     except UserError as error:
         where = f" ({error.where})" if error.where else ""
-        local = need.kind in ("spacy", "folder", "file")
+        local = need.kind in ("spacy", "folder", "file", "plugin")
         hint = (error.hint or "") if local else f"`{fetch}` gets it"
         return Check(False, what, f"{error.what}{where}; {', '.join(need.nodes)} need it", hint)
 
@@ -87,7 +87,7 @@ def _found(need: Need, locked: Locked | None) -> tuple[str, str]:
     if need.layout == "spacy":
         about = parser.identity(need.model)
         return f"{about['model']} {about['version']}", ""
-    if need.kind == "file":
+    if need.kind in ("file", "plugin"):
         need.spec.identity()
         return "is there", ""
     if need.kind == "folder":

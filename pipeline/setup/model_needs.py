@@ -9,8 +9,9 @@ from pipeline.dag.graph import Draft
 from pipeline.models.clip.clip import ClipSpec
 from pipeline.models.parser.parser import ParserModel
 from pipeline.models.weights import checkpoints
+from pipeline.plugins.offered import CAPTIONER
 
-Kind = Literal["transformers", "open_clip", "tag", "spacy", "folder", "file"]
+Kind = Literal["transformers", "open_clip", "tag", "spacy", "folder", "file", "plugin"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Need:
 
     `key` is its name in messages and in a lock; `pin` the revision that the DAG (or its lock) puts
     behind the name. `layout` is what its files look like: transformers', open_clip's, spaCy's; a
-    `file` is no model but takes one's place (captions of the user's own). `spec` is a node's.
+    `file` is no model but takes one's place (captions of the user's own), and so does a `plugin`.
+    `spec` is a node's.
     """
 
     key: str
@@ -99,6 +101,8 @@ def _need(node: str, spec: Any) -> Need:
     if not hasattr(spec, "model"):
         name = str(getattr(spec, "file", type(spec).__name__))
         return Need(name, "file", "file", name, None, None, (node,), False, spec)
+    if spec.model.startswith(CAPTIONER):
+        return Need(spec.model, "plugin", "plugin", spec.model, None, None, (node,), False, spec)
     if isinstance(spec, ParserModel):
         layout, tag = "spacy", None
     elif isinstance(spec, ClipSpec):

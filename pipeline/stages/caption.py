@@ -70,7 +70,7 @@ def run(
 
     limit = Limit(captioner, 1 if sampling else parameters.batch_size, "images")
     for row, caption in infer(items(), limit, model, errors):
-        if not isfinite(caption.mean_logprob):
+        if caption.mean_logprob is not None and not isfinite(caption.mean_logprob):
             errors[row] = "the caption's probability is not finite"
         elif not caption.text:
             errors[row] = "the captioner wrote nothing"

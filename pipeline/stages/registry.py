@@ -2,8 +2,10 @@
 
 import copyreg
 from importlib import import_module
+from typing import Any
 
 from pipeline.errors import UserError, nearest
+from pipeline.plugins import offered
 from pipeline.spec import Stage
 
 # stage name -> module; imported when asked for, so that the command line starts quickly
@@ -34,12 +36,25 @@ def for_table(name: str, table: str) -> str:
     return made[table]
 
 
-def get_stage(name: str) -> Stage:
-    """The stage called `name`; UserError with the nearest known name."""
-    if name not in MODULES:
-        raise UserError(f"there is no stage '{name}'", hint=nearest(name, MODULES))
-    return import_module(MODULES[name]).STAGE
+def get_stage(name: str, place: str = "") -> Stage:
+    """The stage called `name`, a plugin's of the file `place`, if any.
+
+    UserError with the nearest known name.
+    """
+    if name in MODULES:
+        return import_module(MODULES[name]).STAGE
+    if place:
+        offered.use([place])
+    offer = offered.find("stage", name)
+    if offer is None:
+        hint = nearest(name, (*MODULES, *offered.names("stage")))
+        raise UserError(f"there is no stage '{name}'", hint=hint)
+    return offer.value
 
 
-# a declaration holds functions: it travels to workers by its name
-copyreg.pickle(Stage, lambda stage: (get_stage, (stage.name,)))
+def _reduced(stage: Stage) -> tuple[Any, tuple[str, str]]:
+    """A declaration holds functions: it travels to workers by its name."""
+    return get_stage, (stage.name, offered.file_of("stage", stage.name))
+
+
+copyreg.pickle(Stage, _reduced)

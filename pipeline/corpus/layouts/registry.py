@@ -10,7 +10,8 @@ from pipeline.corpus.layouts.labels import Labels, Layout, Misfit
 from pipeline.corpus.layouts.pattern import EXPECTS, read_paths
 from pipeline.corpus.layouts.plain import IMAGEFOLDER, UNLABELLED
 from pipeline.corpus.names import folders_of, readable
-from pipeline.errors import nearest
+from pipeline.errors import nearest, worded
+from pipeline.plugins import offered
 
 _BY_FOLDERS = (
     *(FORENSYNTHS, UNIVFD_DIFFUSION, GENIMAGE, DIFFUSION_FORENSICS, DRCT),
@@ -22,12 +23,26 @@ NAMES = (*LAYOUTS, REGEX, AUTO)
 _FORMER = {"folder": UNLABELLED.name}
 
 
+def find(name: str) -> Layout | None:
+    """The layout called so, a plugin's too; None for those that are none: regex and auto."""
+    offer = None if name in NAMES else offered.find("layout", name)
+    return offer.value if offer else LAYOUTS.get(name)
+
+
 def check_name(name: str) -> str:
     """`name`, if a layout is called so; ValueError with the nearest known name."""
-    if name in NAMES:
+    known = (*NAMES, *offered.names("layout"))
+    if name in known:
         return name
-    now = f"it is called '{_FORMER[name]}' now" if name in _FORMER else nearest(name, NAMES)
+    now = f"it is called '{_FORMER[name]}' now" if name in _FORMER else nearest(name, known)
     raise ValueError(f"there is no layout '{name}': {now}")
+
+
+def _checked(labels: Labels) -> Labels:
+    """TypeError for what a plugin must not give."""
+    if not isinstance(labels, Labels) or labels.label not in (0, 1, None):
+        raise TypeError(f"{labels!r} are no Labels, whose label is 0 (real), 1 (fake) or None")
+    return labels
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class Reading:
     @property
     def expects(self) -> str:
         """What the paths must be, in a line."""
-        return EXPECTS if self.layout == REGEX else LAYOUTS[self.layout].expects
+        return EXPECTS if self.layout == REGEX else self._named.expects
 
     def read(self, paths: Sequence[str]) -> list[Labels | Misfit]:
         """The labels of each path below the root (posix), or why it has none.
@@ -69,15 +84,24 @@ class Reading:
             raise found
         return found
 
+    @property
+    def _named(self) -> Layout:
+        layout = find(self.layout)
+        if layout is None:
+            raise ValueError(f"{self.layout} reads no folders")
+        return layout
+
     def _by_folders(self, paths: Sequence[str]) -> Iterator[Labels | Misfit]:
-        read, known = LAYOUTS[self.layout].read, dict[str, Labels | Misfit]()
+        read, known = self._named.read, dict[str, Labels | Misfit]()
         for path in paths:
             folder = path.rpartition("/")[0]
             if folder not in known:
                 try:
-                    known[folder] = read(folders_of(path))
+                    known[folder] = _checked(read(folders_of(path)))
                 except Misfit as error:
                     known[folder] = error
+                except Exception as error:  # a plugin's code raises anything
+                    known[folder] = Misfit(f"the layout itself failed: {worded(error)}")
             yield known[folder]
 
     def _said(self, found: Labels | Misfit) -> Labels | Misfit:

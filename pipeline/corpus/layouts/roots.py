@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.corpus.layouts.labels import Misfit
-from pipeline.corpus.layouts.registry import LAYOUTS, NAMES, REGEX
+from pipeline.corpus.layouts.registry import NAMES, REGEX
+from pipeline.corpus.layouts.registry import find as find_layout
 from pipeline.corpus.layouts.survey import Survey, again
 from pipeline.corpus.names import readable
 from pipeline.corpus.sources.places import plain_name
@@ -29,7 +30,8 @@ def check_root(found: Survey, root: str) -> list[str]:
             raise _wrong(found, root, folders, where)
         if found.misfits == found.paths:
             _raise_misfit(found, root)
-    doubts = LAYOUTS[layout].doubts if layout != REGEX else None
+    named = find_layout(layout)
+    doubts = named.doubts if named else None
     doubt = doubts(found.fitting, last_name(root)) if doubts else None
     if doubt is None:
         return []

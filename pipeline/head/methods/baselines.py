@@ -5,7 +5,8 @@ chosen on the validation images, as the epoch of a head is: a reference that nob
 beaten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.inputs import baseline
+from pipeline.errors import UserError, worded
 from pipeline.head.methods.logistic import logistic_over_blocks
 from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.neighbours import choose, share_of_fakes
 from pipeline.head.vectors.row_reader import InMemory, Source, over_blocks
+from pipeline.plugins.kinds import Baseline
 
 Predict = Callable[[Source], np.ndarray]
 
@@ -44,6 +48,9 @@ class Tuned:
     predict: Predict
     chosen: str
     head: Head | None = None  # the same as weights alone, where they are all that it takes
+
+
+Fitting = Callable[[Side, Side, Experiment], Tuned]
 
 
 def logistic(train: Side, validation: Side) -> Tuned:
@@ -124,9 +131,46 @@ def _logistic(train: Side, validation: Side, experiment: Experiment) -> Tuned:
     return logistic(train, validation)
 
 
+def plugged(own: Baseline) -> Fitting:
+    """How a plugin's baseline is fitted, to rows that are in memory."""
+
+    def fit(train: Side, validation: Side, experiment: Experiment) -> Tuned:
+        x, held = _array(train, own), _array(validation, own)
+        with _as_user_error(own):
+            predict = own.fit(x, train.label, held, validation.label, experiment.seed)
+
+        def probabilities(block: torch.Tensor) -> np.ndarray:
+            with _as_user_error(own):
+                p = np.asarray(predict(block.numpy()), np.float64)
+                if p.shape != (len(block),) or not ((p >= 0) & (p <= 1)).all():
+                    raise ValueError(f"not {len(block)} probabilities, from 0 to 1")
+            return p
+
+        return Tuned(lambda rows: over_blocks(rows, probabilities), "")
+
+    return fit
+
+
+def _array(side: Side, own: Baseline) -> np.ndarray:
+    if not isinstance(side.rows, InMemory):
+        raise UserError(
+            f"the baseline '{own.name}' needs all its rows in memory, and they do not fit",
+            hint="give `item train` more --memory, or leave it out of `baselines`",
+        )
+    return side.rows.x.numpy()
+
+
+@contextmanager
+def _as_user_error(own: Baseline) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a user's code raises anything
+        raise UserError(f"the baseline '{own.name}' failed: {worded(error)}") from error
+
+
 # name in the tables -> how it is fitted to what `pipeline.dag.inputs.BASELINES` says that it reads;
 # None: an MLP, trained and stopped as the experiment's own heads are
-BASELINES: dict[str, Callable[[Side, Side, Experiment], Tuned] | None] = {
+BASELINES: dict[str, Fitting | None] = {
     # UnivFD: Ojha et al., Towards Universal Fake Image Detectors (CVPR 2023): both of its heads
     "linear probe": _logistic,
     "k-NN": nearest_neighbours,
@@ -143,3 +187,11 @@ BASELINES: dict[str, Callable[[Side, Side, Experiment], Tuned] | None] = {
     # The raw misalignment. Whether fakes align better or worse is learned, never assumed.
     "cosine": _logistic,
 }
+
+
+def fitting(method: str, experiment: Experiment) -> Fitting | None:
+    """How a method is fitted; None: as the experiment's own heads are."""
+    if method in experiment.probed:
+        return _logistic
+    own = baseline(method) if method in experiment.baselines else None
+    return plugged(own) if own else BASELINES.get(method)

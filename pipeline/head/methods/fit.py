@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.methods.baselines import BASELINES, Predict, Side
+from pipeline.head.methods.baselines import Predict, Side, fitting
 from pipeline.head.methods.foreign import apply_linear, load_linear
 from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.train import Trained, train
@@ -90,17 +90,18 @@ def fit(
     for method, path in experiment.foreign.items():
         foreign[method] = predicted(("raw_image",), partial(apply_linear, path, method))
     for method, names in experiment.reads.items():
-        baseline = BASELINES.get("linear probe" if method in experiment.probed else method)
+        fitted = fitting(method, experiment)
         if method in foreign:
             found[method] = foreign[method]
             heads[method] = Head.linear(*load_linear(experiment.foreign[method]))
-        elif baseline is None:
+        elif fitted is None:
             head(method, names)
         else:
             say(f"fitting the baseline: {method}")
-            tuned = baseline(side(names, "train"), side(names, "validation"), experiment)
+            tuned = fitted(side(names, "train"), side(names, "validation"), experiment)
             found[method] = predicted(names, tuned.predict)
-            chosen[method] = tuned.chosen
+            if tuned.chosen:
+                chosen[method] = tuned.chosen
             if tuned.head is not None and "metadata" not in names:
                 heads[method] = tuned.head
     return Fitted(

@@ -30,6 +30,7 @@ from pipeline.store.contents import asked
 from pipeline.store.snapshot import Changes
 from pipeline.store.todo import current_parts
 from pipeline.tables import COLUMNS as TABLES
+from pipeline.tables import OWN
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -196,6 +197,7 @@ def _assumed(corpus: Corpus, outputs: Tables, changes: Changes) -> "DuckDBPyConn
     undecided = views.undecided(connection)  # of which there is no view: training says so as well
     known = {table: table for table in ("images", *COMPUTED)}
     known |= {node: table for node, (table, _) in outputs.items() if table == "image_embeddings"}
+    known |= {table: table for table, _ in outputs.values() if table not in OWN}
     for view, table in known.items():
         if view not in undecided:
             own = [name for name in TABLES[table] if name in ("image_id", "variant")]

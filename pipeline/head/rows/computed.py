@@ -6,6 +6,7 @@ from typing import Self
 
 from pipeline.dag.experiment import Experiment
 from pipeline.query.part_sql import identifier
+from pipeline.tables import COLUMNS, OWN
 
 # tables that methods read an image's rows of; what fails before `features` has failed there as well
 COMPUTED = ("features", "image_embeddings", "captions", "object_embeddings")
@@ -39,6 +40,7 @@ class Computed:
         """The same for methods that read these tables, and these nodes' embeddings."""
         whole = "features" in read
         own = [n for n in COMPUTED if n in read and not (whole and n in _BEFORE_FEATURES)]
+        own += sorted(set(read) & (set(COLUMNS) - OWN))  # of plugins
         return cls(
             tuple(dict.fromkeys([*own, *probed])),
             "text_embeddings" in read and "captions" in read and not whole,

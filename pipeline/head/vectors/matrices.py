@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
-from pipeline.dag.inputs import embedding_of
-from pipeline.errors import UserError
+from pipeline.dag.inputs import embedding_of, feature
+from pipeline.errors import UserError, worded
 from pipeline.head.vectors.baseline_inputs import caption_embedding, metadata
 from pipeline.head.vectors.gather import gather, matrix
 from pipeline.head.vectors.parts import Part, Parts, locate
 from pipeline.head.vectors.represent import misalignment, pool, represent
 from pipeline.head.vectors.unit_pairs import Pairs, global_pairs, local_pairs
+from pipeline.plugins.kinds import Feature
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -46,6 +47,9 @@ def part_matrices(
     probed = {node for node in experiment.probes.values() if embedding_of(node) in wanted}
     for node in probed:
         x[embedding_of(node)] = matrix(part.one(node, ["embedding"]), node, "embedding")
+    for name in wanted:
+        if own := feature(name):
+            x[name] = _plugged(part, own)
     if computed & {"global", "cosine_global"}:
         pairs = global_pairs(part)
         for name, how in (("global", experiment.representation), ("cosine_global", "cosine")):
@@ -101,6 +105,26 @@ def _finite(x: np.ndarray, feature: str, part: Part) -> np.ndarray:
             "image_embeddings, object_embeddings, text_embeddings",
             "raw_difference needs the column `norm` of all of them",
         )
+    return x
+
+
+def _plugged(part: Part, own: Feature) -> np.ndarray:
+    """float32 [m, width]: a plugin's feature. UserError where it fails, or gives no such matrix."""
+    rows = {table: part.one(table, list(columns)) for table, columns in own.reads.items()}
+    rows = {table: some.select(own.reads[table]) for table, some in rows.items()}
+    try:
+        x = np.asarray(own.make(rows), np.float32)
+    except Exception as error:  # a user's code raises anything
+        raise UserError(f"the feature '{own.name}' failed: {worded(error)}", part.name) from error
+    if x.ndim != 2 or len(x) != len(part):
+        raise UserError(
+            f"the feature '{own.name}' is a matrix of {x.shape}, and there are {len(part)} images",
+            part.name,
+            "FEATURE.make gives a row an image, in the order of what it gets",
+        )
+    if not np.isfinite(x).all():
+        what = f"the feature '{own.name}' has numbers that are not finite"
+        raise UserError(what, part.name, "FEATURE.make says what stands for a null")
     return x
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.models.captioners import plugin
 from pipeline.models.captioners.generation import Caption, Generation, end_ids, keep_format_only
 from pipeline.models.precision import Precision
 from pipeline.models.weights import checkpoints
@@ -17,7 +18,7 @@ _KIND = "captioner"
 
 
 class Captioner(Protocol):
-    """A loaded captioner: `Blip`, or `VisionLanguage` for every other family.
+    """A loaded captioner: `Blip`, `VisionLanguage` for every other family, or a plugin's.
 
     `precision_used` (fp32, bf16 or fp16) and `device_used` say what it computes with here.
     """
@@ -40,7 +41,7 @@ class Captioner(Protocol):
 
 
 class CaptionerSpec(Parameters):
-    """Which captioner: a folder written by `save_pretrained`, or a name on the hub.
+    """Which captioner: a folder written by `save_pretrained`, a name on the hub, `plugin:NAME`.
 
     Code that comes with a checkpoint runs only with `trust_remote_code`.
     """
@@ -51,11 +52,15 @@ class CaptionerSpec(Parameters):
     device: str = tuning("auto")
 
     def identity(self) -> dict[str, Any]:
-        """A hash of the local files, or the hub's name and commit."""
+        """A hash of the local files, or the hub's name and commit, or of a plugin's source."""
+        if offer := plugin.named(self.model):
+            return {"plugin": offer.name, "source": offer.digest}
         return checkpoints.identity(self.model, "config.json")
 
     def load(self) -> Captioner:
         """The loaded model; UserError when it is not there, or writes no captions of images."""
+        if offer := plugin.named(self.model):
+            return plugin.PluginCaptioner(offer)
         from transformers.utils.logging import disable_progress_bar
 
         from pipeline.models import device, precision

@@ -31,12 +31,13 @@ class Caption:
 
     Counted are the tokens that the model chose: no begin token, no prompt, no padding, but the end
     token, when it was reached. The probabilities are the model's own, before a temperature, a
-    penalty or a cut of the vocabulary; under beam search those of the beam that won.
+    penalty or a cut of the vocabulary; under beam search those of the beam that won. Of a plugin's
+    captions they are None.
     """
 
     text: str
-    num_tokens: int
-    mean_logprob: float
+    num_tokens: int | None
+    mean_logprob: float | None
 
 
 class Generation(Parameters):

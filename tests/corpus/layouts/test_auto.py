@@ -51,7 +51,6 @@ def test_where_two_fit_differently_it_stops():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.corpus.layouts.registry.LAYOUTS", layouts)
         patch.setattr(auto, "LAYOUTS", layouts)
-        patch.setattr("pipeline.corpus.layouts.roots.LAYOUTS", layouts)
         error = stops("a/b/1.png")
         assert "two layouts fit this corpus, one and two" in error.what
         assert "generator='a'" in error.where and "generator='b'" in error.where

@@ -1,0 +1,1 @@
+"""What users add: stages, captioners, layouts, features and baselines of their own, by name."""
