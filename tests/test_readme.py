@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from pipeline.dag.experiment import Experiment, HeadConfig
 from pipeline.dag.file import Corpus, DagFile
 from pipeline.dag.graph import load, read
 from pipeline.errors import UserError
+from pipeline.plugins import offered
 from pipeline.query.questions import named_queries
 from pipeline.shipped import folder
 from pipeline.store.parts import Store
@@ -196,6 +198,13 @@ def run_yaml(place: Place, item: Callable, block: Block) -> None:
         (place.folder / name).unlink()
 
 
+def run_toml(place: Place, item: Callable, block: Block) -> None:
+    """Entry points: the kinds are those that there are."""
+    groups = tomllib.loads(block.text)["project"]["entry-points"]
+    kinds = {f"item.{kind}" for kind in offered.KINDS}
+    assert set(groups) <= kinds == {*re.findall(r"item\.\w+", block.text)}
+
+
 def merged(below: Any, above: Any) -> Any:
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
@@ -211,6 +220,7 @@ RUNNERS = {
     "console": run_shell,
     "python": run_python,
     "sql": run_sql,
+    "toml": run_toml,
     "yaml": run_yaml,
 }
 

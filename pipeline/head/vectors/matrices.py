@@ -49,7 +49,7 @@ def part_matrices(
         x[embedding_of(node)] = matrix(part.one(node, ["embedding"]), node, "embedding")
     for name in wanted:
         if own := feature(name):
-            x[name] = _plugged(part, own)
+            x[name] = plugged_feature(part, own)
     if computed & {"global", "cosine_global"}:
         pairs = global_pairs(part)
         for name, how in (("global", experiment.representation), ("cosine_global", "cosine")):
@@ -108,7 +108,7 @@ def _finite(x: np.ndarray, feature: str, part: Part) -> np.ndarray:
     return x
 
 
-def _plugged(part: Part, own: Feature) -> np.ndarray:
+def plugged_feature(part: Part, own: Feature) -> np.ndarray:
     """float32 [m, width]: a plugin's feature. UserError where it fails, or gives no such matrix."""
     rows = {table: part.one(table, list(columns)) for table, columns in own.reads.items()}
     rows = {table: some.select(own.reads[table]) for table, some in rows.items()}
