@@ -127,7 +127,7 @@ def query(
     store: Path | str = "store",
     **parameters: str | int | float | None,
 ) -> "pa.Table":
-    """The answer of a named query, or of one SQL `select`, as an Arrow table.
+    """The answer of a named query, of one SQL `select`, or a view's rows, as an Arrow table.
 
     `dag`: None is the only DAG file in the current folder. `parameters` are the query's own
     (`item query --list`): `query("misaligned_objects", "demo", generator="flow", share=0.1)`.
@@ -137,8 +137,8 @@ def query(
     from pipeline.cli.options import chosen_dag
     from pipeline.query.questions import execute, resolve
 
-    sql = resolve(name)
-    connection = open_store(chosen_dag(None) if dag is None else dag, store)
+    graph = _loaded(chosen_dag(None) if dag is None else dag)
+    sql, connection = resolve(name, graph.nodes), open_store(graph, store)
     texts = {key: "null" if value is None else str(value) for key, value in parameters.items()}
     return execute(connection, sql, [f"{key}={value}" for key, value in texts.items()])
 

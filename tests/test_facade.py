@@ -77,7 +77,7 @@ def test_a_query_by_name_with_parameters_and_by_sql(here, dag):
     assert item.query("select count(*) as n from images", dag, store)["n"].to_pylist() == [4 * FEW]
     with pytest.raises(item.UserError, match="no parameter 'generater'"):
         item.query("most_misaligned", dag, store, generater="gan")
-    with pytest.raises(item.UserError, match="no query 'by_generater'"):
+    with pytest.raises(item.UserError, match="no query or view 'by_generater'"):
         item.query("by_generater", dag, store)
 
 

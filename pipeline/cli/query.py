@@ -79,6 +79,8 @@ def query(
 ) -> None:
     """Ask the cache in SQL (DuckDB, read-only): `item query demo by_generator`.
 
+    A view's name alone asks for all its rows: `item query demo runs`.
+
     `item query by_generator` asks the DAG file of this folder. With --unsafe the SQL may be several
     statements, and attach databases, read and write files. Only the file system then protects the
     store's own. The answer is `answer` among the tables of --json.
@@ -98,15 +100,14 @@ def query(
             raise UserError("--json is the answer of the command", hint="leave --format, --out out")
         format = formats.chosen(form, out)
         check_outside(out, store)
-        sql = room.resolve(_sql(text, file))  # a misspelt name is said before anything is opened
-        answer = _answer(call, sql, given or [], unsafe)
+        answer = _answer(call, _sql(text, file), given or [], unsafe)
         if as_json:
             call.answer({"answer": answer})
         else:
             formats.deliver(answer, format, out)
 
 
-def _answer(call: Call, sql: str, given: list[str], unsafe: bool) -> "pa.Table":
+def _answer(call: Call, text: str, given: list[str], unsafe: bool) -> "pa.Table":
     """The rows; says what the store lacks, and why there may be none."""
     from pipeline.dag.graph import load
     from pipeline.plan.missing_parts import gaps
@@ -115,12 +116,15 @@ def _answer(call: Call, sql: str, given: list[str], unsafe: bool) -> "pa.Table":
     from pipeline.store.parts import Store
 
     graph, cache = load(call.dag, limited(list(call.overrides), call.limit)), Store(call.store)
+    sql = room.resolve(text, graph.nodes)  # a misspelt name is said before anything is opened
     connection = connect(graph, cache, unsafe=unsafe)
     if found := gaps(graph, cache):
         say(f"warning: {'; '.join(map(str, found))}", err=True)
     answer = room.execute(connection, sql, given, unsafe)
     if not answer.num_rows and (said := room.without_runs(connection, sql)):
         say(f"note: {call.addressed(said)}", err=True)
+    if told := room.files_tell(connection, sql):
+        say(f"note: {told}", err=True)
     return answer
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError, nearest
+from pipeline.query.part_sql import identifier
 from pipeline.query.query_parameters import Parameter, Value, bind, declared
-from pipeline.query.views import connect, extra_views, macros, undecided
+from pipeline.query.views import GENERATED, connect, extra_views, macros, undecided
 from pipeline.shipped import folder
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "ask",
     "connect",
     "execute",
+    "files_tell",
     "named_queries",
     "resolve",
     "without_runs",
@@ -62,16 +64,24 @@ def named_queries() -> dict[str, NamedQuery]:
     return queries
 
 
-def resolve(text: str) -> str:
-    """The SQL of a named query, or `text` itself; UserError for an unknown single word."""
+def resolve(text: str, nodes: Iterable[str] = ()) -> str:
+    """The SQL of a named query, or of all rows of a view, or `text` itself.
+
+    `nodes`: those of the DAG, which are views as well. UserError for any other single word.
+    """
+    from pipeline.tables import COLUMNS
+
     word = text.strip()
-    queries = named_queries()
+    queries, views = named_queries(), {*COLUMNS, *GENERATED, *extra_views(), *nodes}
     if word in queries:
         return queries[word].sql
+    if word in views:
+        return f"from {identifier(word)}"
     if re.fullmatch(r"[\w.-]*", word):
         raise UserError(
-            f"there is no query '{word}'",
-            hint=f"{nearest(word, queries)} `item query --list` shows all; or write SQL in quotes",
+            f"there is no query or view '{word}'",
+            hint=f"{nearest(word, {*queries, *views})} `item query --list` shows all queries; or "
+            "write SQL in quotes",
         )
     return text
 
@@ -114,9 +124,29 @@ def ask(connection: "duckdb.DuckDBPyConnection", name: str, **parameters: Value)
     return execute(connection, named_queries()[name].sql, given)
 
 
+_OF_RUNS = re.compile(r"\b(runs|predictions|curves|differences|chosen_method)\b")
+
+
+def files_tell(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:
+    """A warning where a question is about runs of which files alone tell reals from fakes."""
+    if not _OF_RUNS.search(sql):
+        return None
+    found = connection.execute(
+        "select experiment, max(files_tell), min(files_tell) from files_tell() semi join "
+        "(from runs where current) as own using (experiment, run_id) group by all order by all"
+    ).fetchall()
+    shown = [f"{name} {high if high - 0.5 > 0.5 - low else low:.3f}" for name, high, low in found]
+    return (
+        "files tell: `metadata` alone (size, shape, format) has an AUROC of "
+        f"{', '.join(shown)}; other methods may have learned no more than that"
+        if shown
+        else None
+    )
+
+
 def without_runs(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:
     """Why a question about trained runs has no answer, when the DAG has none of its own."""
-    if not re.search(r"\b(runs|predictions|curves|differences|chosen_method)\b", sql):
+    if not _OF_RUNS.search(sql):
         return None
     counts = "select count(distinct (experiment, run_id)), coalesce(bool_or(current), false)"
     ((total, own),) = connection.execute(f"{counts} from runs").fetchall()

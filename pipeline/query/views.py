@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 # of a database of views: the oldest DuckDB that reads float16 in Parquet opens it
 _STORAGE = {"storage_compatibility_version": "v1.3.0"}
-_GENERATED = ("nodes", "asked_dag", "parts", "receipts", "failures")
+GENERATED = ("nodes", "asked_dag", "parts", "receipts", "failures")
 
 
 def connect(
@@ -122,7 +122,7 @@ def _fill(
 
     views = {path.stem: path.read_text("utf-8") for path in _view_files()}
     views |= {table: _plugged(table) for table in _tables(tables) if table not in views}
-    _check_names(tables, set(COLUMNS), {*views, *_GENERATED} - set(COLUMNS))
+    _check_names(tables, set(COLUMNS), {*views, *GENERATED} - set(COLUMNS))
     widths = _widths(tables)
     canonical = canonical_nodes(tables)
     several = {t for t, node in canonical.items() if not node and t in dict(tables.values())}

@@ -119,7 +119,7 @@ def test_the_rows_are_there(here, item):
     ("words", "what"),
     [
         (["query", "select from"], "Parser Error"),
-        (["query", "by_generatr"], "there is no query 'by_generatr'"),
+        (["query", "by_generatr"], "there is no query or view 'by_generatr'"),
         (["run", "--until", "x"], "there is no node 'x'"),
         (["status", "--store", "elsewhere"], "the store has nothing of 'small' yet"),
         (["gc", "--store", "elsewhere"], "there is no store here"),

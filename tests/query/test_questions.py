@@ -33,8 +33,16 @@ def test_resolve_gives_a_named_query_or_the_text():
     assert resolve("select 1") == "select 1"
 
 
+def test_resolve_takes_a_view_or_a_node_for_all_its_rows():
+    assert resolve("runs") == 'from "runs"' and resolve("failures") == 'from "failures"'
+    assert resolve("captions") == 'from "captions"' and resolve("coverage") != 'from "coverage"'
+    with pytest.raises(UserError, match="no query or view 'dino'"):
+        resolve("dino")
+    assert resolve("dino", ["dino"]) == 'from "dino"'
+
+
 def test_resolve_names_the_nearest_query():
-    with pytest.raises(UserError, match="no query 'by_generater'") as caught:
+    with pytest.raises(UserError, match="no query or view 'by_generater'") as caught:
         resolve("by_generater")
     assert "did you mean 'by_generator'?" in caught.value.hint
 

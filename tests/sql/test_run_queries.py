@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.query.part_sql import Identity
-from pipeline.query.questions import execute, resolve, without_runs
+from pipeline.query.questions import execute, files_tell, resolve, without_runs
 from pipeline.query.views import connect
 from pipeline.shipped import folder
 from tests.sql.conftest import BJ, A, B, C, E, answer, approx
@@ -82,6 +82,9 @@ def test_runs_say_where_files_tell(known, tmp_path, mean, of_generator, told):
     connection = _of_metadata(known, tmp_path / "cross" / "one", rows)
     for name in ("run_metrics", "run_means"):
         assert set(answer(connection, name, "files_tell")) == {(told,)}
+    said = files_tell(connection, "from runs")
+    assert said is None if told is None else f"has an AUROC of cross {told:.3f};" in said
+    assert files_tell(connection, "from captions") is None
 
 
 def test_the_generator_that_files_tell_most_of_is_named(known, tmp_path):

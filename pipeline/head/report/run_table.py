@@ -21,6 +21,7 @@ _VERDICTS = {
     "ap": "ap",
     "chance": "chance",
     "auroc": "auroc",
+    "fpr95": "fpr95",
     "accuracy": "accuracy",
     "balanced_accuracy": "bal acc",
     "tnr": "tnr",
