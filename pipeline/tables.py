@@ -31,6 +31,7 @@ COLUMNS: dict[str, dict[str, pa.DataType | str]] = {
         "dataset": pa.string(),
         "split": pa.string(),
         "class_name": pa.string(),
+        "released": pa.string(),  # when the generator was, YYYY-MM-DD
         "bytes": pa.int64(),
         "width": pa.int32(),  # pixels, as stored (before the EXIF orientation is applied)
         "height": pa.int32(),

@@ -142,7 +142,7 @@ class Experiment(_Frozen):
     validation_share: float = Field(0.2, gt=0, lt=1)
     test: Predicate | None = None  # None: whatever the other two did not select
     reals: Predicate | dict[str, Predicate] | None = None  # of test generators; None: their own
-    released: dict[str, date] = Field(default_factory=dict)  # generator -> when; preset temporal
+    released: dict[str, date] = Field(default_factory=dict)  # temporal: when, if not as listed
     until: tuple[date, ...] = ()  # trained on what was released by then; preset temporal
     allow_overlap: bool = False  # whether a generator may be trained and tested on
     partial: bool = False  # goes on without the selected images that are not computed yet
@@ -195,8 +195,8 @@ class Experiment(_Frozen):
     def _trained_on_something(self) -> Self:
         if self.train is None and self.preset in (None, "figure4", "figure5", "ablation"):
             raise ValueError("`train` is missing: the predicate of the images to train on")
-        if self.preset == "temporal" and not (self.released and self.until):
-            raise ValueError("`temporal` needs `released: {generator: date}` and `until: date`")
+        if self.preset == "temporal" and not self.until:
+            raise ValueError("`temporal` needs `until: date`")
         if self.preset != "temporal" and (self.released or self.until):
             raise ValueError("`released` and `until` are for `preset: temporal`")
         return self

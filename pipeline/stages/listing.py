@@ -37,7 +37,7 @@ _FACTS = (
     "error",
 )
 _REFUSED_BY = ("format", "width", "height", "decode_bytes")
-_LABELS = ("label", "generator", "dataset", "split", "class_name")
+_LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
 
 
 _FEW = 16  # files that a thread takes at a time: handing over costs as much as a small file
@@ -150,7 +150,7 @@ def labelled(
 
 STAGE = Stage(
     name="listing",
-    version=5,
+    version=6,
     inputs=("files",),
     output="listing",
     parameters=Listing,

@@ -29,7 +29,7 @@ from pipeline.store.register import write_given
 from pipeline.store.rows import transient
 from pipeline.tables import declared
 
-_LABELS = ("label", "generator", "dataset", "split", "class_name")
+_LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
 _KNOWN = ["uri", "bytes", "stamp", "error"]
 _SAID = ["image_id", *_LABELS]
 _SPOKEN = (*_LABELS, "given_caption")

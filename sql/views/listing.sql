@@ -11,6 +11,7 @@
 -- dataset       the corpus it comes from
 -- split         train, val, test, … or null
 -- class_name    the content class of the corpus, if it has classes
+-- released      when the generator was, by a column: YYYY-MM-DD
 -- bytes         size of the file
 -- width         pixels, before the EXIF orientation is applied
 -- height        pixels, before the EXIF orientation is applied
@@ -45,6 +46,7 @@ renamed as (
         dataset,
         split,
         class_name,
+        released,
         bytes,
         width,
         height,

@@ -16,6 +16,7 @@ class Labels:
     dataset: str | None = None
     split: str | None = None  # train, val or test
     class_name: str | None = None
+    released: str | None = None  # when its generator was, YYYY-MM-DD
 
 
 class Misfit(ValueError):

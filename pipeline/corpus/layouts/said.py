@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading
 
-_OWN = ("label", "generator", "dataset", "split", "class_name")
+_OWN = ("label", "generator", "dataset", "split", "class_name", "released")
 _WORDS = {0: "real", 1: "fake"}
 
 

@@ -7,6 +7,7 @@ name does. A label is a word of the layouts' vocabulary, 0 (real) or 1 (fake), o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,8 @@ class Fields:
                 texts, bad = _mapped(texts, self._label, pa.int8())
             elif role == "split":
                 texts, bad = _mapped(texts, split_of, pa.string())
+            elif role == "released":
+                texts, bad = _mapped(texts, _day, pa.string())
             else:
                 found[role] = texts
                 continue
@@ -95,10 +98,20 @@ def _problem(role: str, column: str, value: str) -> str:
             f"the {column} '{value}' is neither real nor fake: say which by `corpus.labels`, or "
             "`corpus.columns: {label: null}` if it is no label"
         )
+    if role == "released":
+        return f"the {column} '{value}' is no date (YYYY-MM-DD)"
     return (
         f"the {column} '{value}' is none of train, val, test: `corpus.columns: {{split: null}}` "
         "if it is no split"
     )
+
+
+def _day(value: str) -> str | None:
+    """A date as YYYY-MM-DD, of one or of a point in time; None for anything else."""
+    try:
+        return datetime.fromisoformat(value).date().isoformat()
+    except ValueError:
+        return None
 
 
 def _mapped(texts: pa.Array, meaning, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:

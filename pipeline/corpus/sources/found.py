@@ -19,7 +19,7 @@ SUFFIXES = (
 IMAGE_SUFFIXES = frozenset(SUFFIXES.split())
 
 # what a table, or files beside an image, say of it; in a folder all of it is null
-SAID = ("label", "generator", "dataset", "split", "class_name", "caption")
+SAID = ("label", "generator", "dataset", "split", "class_name", "released", "caption")
 FIELDS = {
     **dict.fromkeys(SAID, pa.string()),
     "label": pa.int8(),  # 0 real, 1 fake

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 # what a predicate may name, with the view that a column comes from
 COLUMNS = {
     **dict.fromkeys(("uri", "image_id", "label", "generator", "dataset", "split"), "listing"),
-    **dict.fromkeys(("class_name", "bytes", "width", "height", "format"), "listing"),
+    **dict.fromkeys(("class_name", "released", "bytes", "width", "height", "format"), "listing"),
     **dict.fromkeys(("mode", "jpeg_quality", "jpeg_tables", "has_exif"), "listing"),
     **dict.fromkeys(("num_objects", "cosine_global", "distance_global"), "features"),
     **dict.fromkeys(("cosine_local", "distance_local"), "features"),
 }
 
 # of the listing's, those that follow from a file's path, without its content
-OF_PATHS = ("uri", "label", "generator", "dataset", "split", "class_name")
+OF_PATHS = ("uri", "label", "generator", "dataset", "split", "class_name", "released")
 
 
 def made(connection: "DuckDBPyConnection") -> frozenset[str]:

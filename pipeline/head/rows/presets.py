@@ -26,6 +26,7 @@ AI-GenBench (2025) tests.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -114,7 +115,8 @@ def _several(
     if experiment.preset == "cross_dataset":
         chosen = _of_each_dataset(trained, tested)
     elif experiment.preset == "temporal":
-        chosen = _in_time(experiment, with_fakes, reals, name)
+        released = _released(connection, experiment, with_fakes, name)
+        chosen = _in_time(experiment, released, reals, name)
     else:
         chosen = _of_each_generator(experiment.preset, with_fakes, reals)
     out: dict[str, Experiment] = {}
@@ -137,18 +139,41 @@ def _of_each_generator(
     return {one: (f"generator <> {literal(one)}", _among(one, *reals)) for one in with_fakes}
 
 
+def _released(
+    connection: "DuckDBPyConnection", experiment: Experiment, with_fakes: Sequence[str], name: str
+) -> dict[str, date]:
+    """When each generator was: what the experiment says, else what the listing does."""
+    key = f"experiments.{name}.released"
+    rows = connection.execute(
+        "select generator, min(released), max(released) from listing "
+        "where label = 1 and released is not null group by generator order by generator"
+    ).fetchall()
+    listed = {one: (first, last) for one, first, last in rows if one not in experiment.released}
+    for one in with_fakes:
+        first, last = listed.get(one, ("", ""))
+        if first != last:
+            raise UserError(
+                f"the corpus says that {one} was released on {first}, and on {last}",
+                key,
+                f"write `released: {{{one}: {first}}}`",
+            )
+    days = {one: date.fromisoformat(day) for one, (day, _) in listed.items()}
+    days |= experiment.released
+    if undated := [one for one in with_fakes if one not in days]:
+        raise UserError(
+            f"when were these released: {', '.join(undated)}?",
+            key,
+            f"write `released: {{{undated[0]}: 2022-08-22}}`, give the corpus a column `released`, "
+            "or leave them out in `train`",
+        )
+    return {one: days[one] for one in with_fakes}
+
+
 def _in_time(
-    experiment: Experiment, with_fakes: Sequence[str], reals: Sequence[str], name: str
+    experiment: Experiment, released: Mapping[str, date], reals: Sequence[str], name: str
 ) -> dict[str, tuple[str, str | None]]:
     """The same, a run a date: trained on the generators that were released by then."""
     key = f"experiments.{name}"
-    if undated := [one for one in with_fakes if one not in experiment.released]:
-        raise UserError(
-            f"when were these released: {', '.join(undated)}?",
-            f"{key}.released",
-            f"write `released: {{{undated[0]}: 2022-08-22}}`, or leave them out in `train`",
-        )
-    released = {one: experiment.released[one] for one in with_fakes}
     out = {}
     for until in experiment.until:
         known = [one for one, day in released.items() if day <= until]

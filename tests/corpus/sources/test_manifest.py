@@ -112,6 +112,13 @@ def test_words_that_say_nothing_are_the_rows_problem(root):
     assert two["problem"].startswith("the split 'extra' is none of train, val, test")
 
 
+def test_dates_of_release_are_days(root):
+    rows = "a.jpg,2022-08-22\nx/b.jpg,2022-08-22T10:00:00Z\nno.jpg,soon\n"
+    found = found_in(manifest(root, f"path,released\n{rows}")).files
+    assert found["released"].to_pylist()[:2] == ["2022-08-22", "2022-08-22"]
+    assert "the released 'soon' is no date (YYYY-MM-DD)" in found["problem"].to_pylist()[2]
+
+
 def test_stamps_follow_files(root):
     path = manifest(root, "path\na.jpg\n")
     before = found_in(path).files["stamp"][0].as_py()

@@ -207,8 +207,28 @@ def test_dates_that_are_missing_or_part_nothing_are_said(content, store, release
     assert message in caught.value.what
 
 
+def test_dates_of_the_corpus_count_where_the_experiment_names_none(content, store):
+    made = content()
+    listing = made.listing
+    of = {**DATES, "vae": "2099-01-01"}
+    listing["released"] = [
+        of[one] if label else None
+        for one, label in zip(listing["generator"], listing["label"], strict=True)
+    ]
+    given = {"released": {"vae": DATES["vae"]}, "until": "2015-01-01"}
+    (found,) = expanded(store(made), preset="temporal", **given).values()
+    given_all = given | {"released": DATES}
+    (same,) = expanded(store(content()), preset="temporal", **given_all).values()
+    assert found == same
+    row = listing["released"].index(DATES["gan"])
+    listing["released"][row] = "2014-06-11"
+    with pytest.raises(UserError) as caught:
+        expanded(store(made), preset="temporal", **given)
+    assert "gan was released on 2014-06-10, and on 2014-06-11" in caught.value.what
+
+
 def test_dates_belong_to_the_temporal_preset():
-    with pytest.raises(ValidationError, match="`temporal` needs `released"):
+    with pytest.raises(ValidationError, match="`temporal` needs `until"):
         Experiment(preset="temporal", released=DATES)
     with pytest.raises(ValidationError, match="are for `preset: temporal`"):
         Experiment(train="true", until="2015-01-01")
