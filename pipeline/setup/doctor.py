@@ -21,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.head.methods.foreign import check
 from pipeline.head.rows.bind import bind, bind_draft
 from pipeline.plan.plan import plan
+from pipeline.plugins import offered
 from pipeline.setup.finding import Check, attempt
 from pipeline.setup.model_checks import check_models
 from pipeline.setup.model_needs import hub_models
@@ -64,7 +65,9 @@ def examine(
 
 def _read(dag: str, overrides: list[str] | None, drafts: list[Draft]) -> str:
     drafts.append(read(dag, overrides))
-    return f"{drafts[0].path}: {len(drafts[0].nodes)} nodes"
+    offers = [f"{one.kind} {one.name}" for one in offered.use(drafts[0].file.plugins)]
+    of_plugins = f", of plugins: {', '.join(offers)}" if offers else ""
+    return f"{drafts[0].path}: {len(drafts[0].nodes)} nodes{of_plugins}"
 
 
 def _lock(draft: Draft, fetch: str) -> Check:

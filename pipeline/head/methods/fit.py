@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
 from pipeline.errors import UserError
-from pipeline.head.methods.baselines import Predict, Side, fitting
+from pipeline.head.methods.baselines import Fitting, Predict, Side, fitting
 from pipeline.head.methods.foreign import apply_linear, load_linear
 from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.train import Trained, train
@@ -56,61 +56,78 @@ def fit(
     `labels`: of the sides `train` and `validation`, int8 [rows]. `say` gets a line a method that is
     fitted. Raises UserError as `train` and `apply_linear` do.
     """
-    trained: dict[str, Trained] = {}
-    heads: dict[str, Head] = {}
-    foreign: dict[str, dict[str, np.ndarray]] = {}
-    found: dict[str, dict[str, np.ndarray]] = {}
-    chosen: dict[str, str] = {}
-
-    def predicted(names: tuple[str, ...], predict: Predict) -> dict[str, np.ndarray]:
-        """Side -> probabilities of its rows."""
-        sides = {side: samples.take(names, side) for side in ("validation", "test")}
-        return {side: samples.spread(side, rows, predict(rows)) for side, rows in sides.items()}
-
-    def head(method: str, names: tuple[str, ...]) -> None:
-        """Trains the MLP on these matrices, and keeps what it says of the other two sides."""
-        say(f"training the head on {method}")
-        rows, held = samples.take(names, "train"), samples.take(names, "validation")
-        y = [labels["train"][rows.order], labels["validation"][held.order]]
-        try:
-            trained[method] = train(rows, y[0], experiment.head, experiment.seed, (held, y[1]))
-        except UserError as error:
-            raise UserError(error.what, f"the head on {method}", error.hint) from None
-        heads[method] = trained[method].head
-        found[method] = predicted(names, heads[method].probabilities)
-        chosen[method] = f"epoch {trained[method].best}"
-        if experiment.head.weight_decay == "auto":
-            chosen[method] += f", weight decay {trained[method].weight_decay:g}"
-
-    def side(names: tuple[str, ...], name: str) -> Side:
-        rows = samples.take(names, name)
-        return Side(rows, labels[name][rows.order])
-
+    fits = _Fits(samples, labels, experiment)
     # first, so that a file of another width is said before anything is trained
-    for method, path in experiment.foreign.items():
-        foreign[method] = predicted(("raw_image",), partial(apply_linear, path, method))
+    foreign = {method: fits.foreign(method) for method in experiment.foreign}
     for method, names in experiment.reads.items():
         fitted = fitting(method, experiment)
         if method in foreign:
-            found[method] = foreign[method]
-            heads[method] = Head.linear(*load_linear(experiment.foreign[method]))
+            fits.found[method] = foreign[method]
+            fits.heads[method] = Head.linear(*load_linear(experiment.foreign[method]))
         elif fitted is None:
-            head(method, names)
+            say(f"training the head on {method}")
+            fits.head(method, names)
         else:
             say(f"fitting the baseline: {method}")
-            tuned = fitted(side(names, "train"), side(names, "validation"), experiment)
-            found[method] = predicted(names, tuned.predict)
-            if tuned.chosen:
-                chosen[method] = tuned.chosen
-            if tuned.head is not None and "metadata" not in names:
-                heads[method] = tuned.head
+            fits.baseline(method, names, fitted)
     return Fitted(
-        heads,
-        _curves(trained),
-        chosen,
-        {method: sides["validation"] for method, sides in found.items()},
-        {method: sides["test"] for method, sides in found.items()},
+        fits.heads,
+        _curves(fits.trained),
+        fits.chosen,
+        {method: sides["validation"] for method, sides in fits.found.items()},
+        {method: sides["test"] for method, sides in fits.found.items()},
     )
+
+
+class _Fits:
+    """Methods as they are fitted, one after the other; `found`: method -> side -> probabilities."""
+
+    def __init__(self, samples: Samples, labels: Mapping[str, np.ndarray], experiment: Experiment):
+        self._samples, self._labels, self._experiment = samples, labels, experiment
+        self.trained: dict[str, Trained] = {}
+        self.heads: dict[str, Head] = {}
+        self.chosen: dict[str, str] = {}
+        self.found: dict[str, dict[str, np.ndarray]] = {}
+
+    def foreign(self, method: str) -> dict[str, np.ndarray]:
+        """What a head of somebody else says."""
+        path = self._experiment.foreign[method]
+        return self._predicted(("raw_image",), partial(apply_linear, path, method))
+
+    def head(self, method: str, names: tuple[str, ...]) -> None:
+        """Trains the MLP on these matrices, and keeps what it says of the other two sides."""
+        rows, held = self._side(names, "train"), self._side(names, "validation")
+        config, seed = self._experiment.head, self._experiment.seed
+        try:
+            trained = train(rows.rows, rows.label, config, seed, (held.rows, held.label))
+        except UserError as error:
+            raise UserError(error.what, f"the head on {method}", error.hint) from None
+        self.trained[method], self.heads[method] = trained, trained.head
+        self.found[method] = self._predicted(names, trained.head.probabilities)
+        self.chosen[method] = f"epoch {trained.best}"
+        if config.weight_decay == "auto":
+            self.chosen[method] += f", weight decay {trained.weight_decay:g}"
+
+    def baseline(self, method: str, names: tuple[str, ...], fitted: Fitting) -> None:
+        """The same of a baseline."""
+        train, held = (self._side(names, side) for side in ("train", "validation"))
+        tuned = fitted(train, held, self._experiment)
+        self.found[method] = self._predicted(names, tuned.predict)
+        if tuned.chosen:
+            self.chosen[method] = tuned.chosen
+        if tuned.head is not None and "metadata" not in names:
+            self.heads[method] = tuned.head
+
+    def _side(self, names: tuple[str, ...], name: str) -> Side:
+        rows = self._samples.take(names, name)
+        return Side(rows, self._labels[name][rows.order])
+
+    def _predicted(self, names: tuple[str, ...], predict: Predict) -> dict[str, np.ndarray]:
+        """Side -> probabilities of its rows."""
+        sides = {side: self._samples.take(names, side) for side in ("validation", "test")}
+        return {
+            side: self._samples.spread(side, rows, predict(rows)) for side, rows in sides.items()
+        }
 
 
 def _curves(trained: Mapping[str, Trained]) -> pa.Table:
