@@ -122,3 +122,64 @@ def csv_of(path: Path, rows: list[dict[str, str]], delimiter: str = ",") -> Path
 def images() -> list[Known]:
     """What is to be found, in the order of the paths."""
     return known_images()
+
+
+def folder(root, images):
+    for one in images:
+        path = root / "folder" / one.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(one.data)
+    return root / "folder"
+
+
+def samples(images):
+    """As WebDataset lays them: what is said lies beside each image."""
+    members = {}
+    for one in images:
+        name = Path(one.path).stem
+        members[f"{name}.jpg"] = one.data
+        members[f"{name}.json"] = json.dumps(
+            {"generator": one.generator, "split": one.split}
+        ).encode()
+        members[f"{name}.cls"] = b"0\n" if one.label == "real" else b"1\n"
+        members[f"{name}.txt"] = one.caption.encode()
+    return members
+
+
+def sources(root, images):
+    """(name, root, layout, whether captions come with it) of each."""
+    tree = {one.path: one.data for one in images}
+    dotted = {f"./{path}": data for path, data in tree.items()}
+    by_path = folder(root, images)
+    yield "folder", by_path, "forensynths", False
+    yield "tar", tar_of(root / "a.tar", dotted), "forensynths", False
+    half = dict(list(tree.items())[:5]), dict(list(tree.items())[5:])
+    for number, some in enumerate(half):
+        tar_of(root / "tars" / f"data-{number:04d}.tar", some)
+    yield "folder of tars", root / "tars", "forensynths", False
+    for split in ("train", "test"):
+        some = {p.partition("/")[2]: d for p, d in tree.items() if p.startswith(split)}
+        tar_of(root / "splits" / f"{split}-00000-of-00001.tar", some)
+    yield "tars called after splits", root / "splits", "forensynths", False
+    yield "zip", zip_of(root / "a.zip", tree), "forensynths", False
+    (root / "inner").mkdir()
+    inner = {f"in/{path}": data for path, data in tree.items()}
+    yield (
+        "folder in a zip",
+        f"zip://in::{zip_of(root / 'inner' / 'b.zip', inner)}",
+        "forensynths",
+        False,
+    )
+    yield "WebDataset", tar_of(root / "w" / "0.tar", samples(images)).parent, "unlabelled", True
+    yield "zip of samples", zip_of(root / "s.zip", samples(images)), "unlabelled", True
+    yield "datasets", parquet_of(root / "hf.parquet", images, row_group_size=5), "unlabelled", True
+    yield "CSV", csv_of(by_path / "list.csv", rows_of(images)), "unlabelled", True
+    yield "TSV", csv_of(root / "list.tsv", rows_of(images, "folder/"), "\t"), "unlabelled", True
+    lines = "\n".join(json.dumps(row) for row in rows_of(images, f"{by_path}/"))
+    (root / "list.jsonl").write_text(lines)
+    yield "JSON lines", root / "list.jsonl", "unlabelled", True
+    (root / "list.json").write_text(json.dumps(rows_of(images, "folder/./")))
+    yield "JSON", root / "list.json", "unlabelled", True
+    table = pa.Table.from_pylist(rows_of(images, "folder/"))
+    pq.write_table(table, root / "list.parquet")
+    yield "Parquet of names", root / "list.parquet", "unlabelled", True
