@@ -27,12 +27,14 @@ from pipeline.engine.machine import THREAD_VARIABLES, uses_device
 from pipeline.engine.task import Outcome, Task, execute
 from pipeline.engine.workforce import Kind, Workforce, scheduler_gone
 from pipeline.errors import UserError
+from pipeline.plugins import offered
 
 _CONNECT_WAIT = 15  # seconds to wait for a scheduler
 _GLANCE = 0.05  # seconds between two looks for a finished task: another one is waiting there
 _POLL = 5.0  # seconds between two looks whether there are the workers that tasks need
 _WORKER_WAIT = 60  # seconds to wait for the first worker of a scheduler
 _HERE = Local()
+_NOT_READ = "Error during deserialization"  # how Dask's own message begins
 
 
 class Inline:
@@ -122,7 +124,7 @@ class OnDask:
         if future.status == "cancelled":
             raise scheduler_gone()
         self._workforce.served(kind)
-        outcome = future.exception() or future.result()
+        outcome = _explained(future.exception()) or future.result()
         future.release()
         known = self._watched(lambda: self._guard.finished(task, outcome, self._recall))
         return (task, outcome) if known else None
@@ -158,6 +160,17 @@ class OnDask:
             names = {node.name for node in task.nodes if kind != "GPU" or uses_device(node)}
             found.setdefault(kind, set()).update(names)
         return found
+
+
+def _explained(error: BaseException | None) -> BaseException | None:
+    """UserError where the scheduler, or a worker, cannot make a task of what is sent."""
+    if not isinstance(error, RuntimeError) or _NOT_READ not in str(error):
+        return error
+    files = f", with the plugins {', '.join(offered.places())}" if offered.places() else ""
+    return UserError(
+        "the scheduler, or a worker, cannot read the tasks that this run sends",
+        hint=f"install the same item-pipeline on each of them{files}, and start them again",
+    )
 
 
 @contextmanager

@@ -167,7 +167,9 @@ def _check_software(task: Task) -> None:
         raise UserError(
             f"the worker on {socket.gethostname()} has {own}, and the run {task.software}"
             + (f"; the stages of {', '.join(other)} are not the same" if other else ""),
-            hint="install the same item-pipeline on every worker, start them again, and run again",
+            hint="install the same item-pipeline on every worker, start them again, and run again"
+            if own != task.software
+            else "a plugin that was changed while the run went on? Run again",
         )
 
 

@@ -186,8 +186,34 @@ def test_a_worker_with_another_text_computes_nothing(lab, tmp_path):
 
     node = load(str(lab(sizes()))).nodes["sizes"]
     (tmp_path / "mine.py").write_text(HEAD + sizes() + "# changed since")
-    with pytest.raises(UserError, match="the stages of sizes are not the same"):
+    with pytest.raises(UserError, match="the stages of sizes are not the same") as caught:
         execute(Task(tmp_path / "store", (node,), "part-00000-0.parquet"))
+    assert "a plugin that was changed" in caught.value.hint
+
+
+ELSEWHERE = """
+import os
+import pipeline as item
+if __name__ == "__main__":
+    dag = item.Dag.load("lab.yaml")
+    item.run(dag, until="images", inline=True)
+    os.rename("mine.py", "elsewhere.py")
+    try:
+        item.run(dag, workers=1)
+    except item.UserError as error:
+        print(error)
+"""
+
+
+def test_what_the_workers_do_not_have_is_named(lab, tmp_path):
+    lab(sizes())
+    (tmp_path / "run.py").write_text(ELSEWHERE)
+    environment = os.environ | {"PYTHONPATH": str(folder("dags").parent), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(
+        [sys.executable, "run.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert "cannot read the tasks that this run sends" in done.stdout, done.stderr
+    assert str(tmp_path / "mine.py") in done.stdout and "Traceback" not in done.stderr
 
 
 CAPTIONER = """
