@@ -65,7 +65,7 @@ def test_json_has_the_shape_of_every_command(world, item, here):
     ]
     assert {one["path"] for one in objects} <= {one["path"] for one in verdicts}
     assert all(0 <= one["x0"] <= one["x1"] <= 1 for one in objects if one["error"] is None)
-    assert set(found["facts"]) == {"experiment", "run_id", "method", "reals", *COUNTS}
+    assert set(found["facts"]) == {"experiment", "run_id", "method", "reals", "html", *COUNTS}
     assert (found["facts"]["images"], found["facts"]["failed"]) == (4, 1)
 
 
@@ -85,6 +85,26 @@ def test_files_by_their_suffix_hold_everything(world, item, here):
     assert done.stdout == (here / "x.csv").read_text()
 
 
+def test_a_page_goes_beside_the_answer_or_in_the_place_of_tables(world, item, here):
+    alone = item(*given(world, "cross", "in", "--html", "v.html"), cwd=here)
+    assert alone.returncode == 1
+    size = (here / "v.html").stat().st_size / 1e3
+    assert alone.stdout == f"v.html: {size:,.0f} kB\n"
+    assert alone.stderr.splitlines()[-1] == "1 of 4 could not be judged"
+    text = (here / "v.html").read_text()
+    assert text.count("<img ") == 3
+    assert "percentile" in text and "in/bad.jpg" in text
+    (run,) = os.listdir(world.store / "runs" / "cross")
+    assert f"cross/{run}" in text
+    done = item(*given(world, "cross", "in", "--html", "w.html", "--json"), cwd=here)
+    assert json.loads(done.stdout)["facts"]["html"] == "w.html"
+    words = ("--html", "x.html", "--out", "x.csv")
+    done = item(*given(world, "cross", "in/0.jpg", *words), cwd=here)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert len((here / "x.csv").read_text().splitlines()) == 2
+    assert (here / "w.html").is_file() and (here / "x.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -95,6 +115,9 @@ def test_files_by_their_suffix_hold_everything(world, item, here):
         (["cross", "in", "--set", "captions.num_beams=1"], "the run was made from"),
         (["cross", "in", "--out", "x.jpg"], "names no format"),
         (["cross", "in", "--out", "STORE/x.csv"], "would write into a store"),
+        (["cross", "in", "--html", "STORE/x.html"], "--html would write into a store"),
+        (["cross", "in", "--html", "no/x.html"], "--html is in a folder that does not exist"),
+        (["cross", "in", "--out", "no/x.csv"], "--out is in a folder that does not exist"),
         (["cross", "in", "--json", "--out", "x.csv"], "leave --format, --out out"),
         (["", "in"], "there is no run ''"),
         (["../../etc", "in"], "there is no run '../../etc'"),
@@ -173,6 +196,7 @@ def test_ctrl_c_keeps_what_was_judged(world, here):
         "main()\n"
     )
     words = [str(word) for word in given(world, "cross", "many", "--out", "x.csv")]
+    words += ["--html", "x.html"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=here, capture_output=True, text=True, timeout=240
     )
@@ -180,3 +204,4 @@ def test_ctrl_c_keeps_what_was_judged(world, here):
     assert "interrupted: 8 of 40 images were judged" in done.stderr
     assert "Traceback" not in done.stderr
     assert len((here / "x.csv").read_text().splitlines()) == 9
+    assert "Interrupted: 8 of 40 were judged." in (here / "x.html").read_text()

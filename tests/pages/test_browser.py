@@ -28,15 +28,22 @@ def browser():
     found.quit()
 
 
-@pytest.fixture(scope="module", params=["report", "image"])
+@pytest.fixture(scope="module", params=["report", "image", "verdicts"])
 def page(request, hostile, item, browser):
-    """The report of the hostile corpus, and one of its images: (its uri, what it logged)."""
+    """The report of the hostile corpus, one of its images, verdicts on all of them.
+
+    (Its uri, what it logged, what it did.)
+    """
     path = hostile / "store" / "reports" / "odd.html"
     if request.param == "image":
         path = hostile / "one.html"
         name = '0_real/"><img src=x onerror=alert(2)>0.jpg'
         done = item("show", "odd.yaml", name, "--html", path, cwd=hostile)
         assert done.returncode == 0, done.stderr
+    elif request.param == "verdicts":
+        path = hostile / "verdicts.html"
+        done = item("predict", "odd.yaml", "across", "corpus", "--html", path, cwd=hostile)
+        assert done.returncode == 1, done.stderr  # one file has no caption
     browser.get_log("performance")
     browser.get(path.as_uri())
     return path.as_uri(), browser.get_log("browser"), browser.get_log("performance")
