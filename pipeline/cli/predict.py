@@ -15,6 +15,7 @@ from pipeline.cli.options import (
     JsonOption,
     SetOption,
     StoreOption,
+    complete_experiment,
     is_dag,
 )
 from pipeline.errors import UserError
@@ -41,6 +42,7 @@ RunArgument = Annotated[
     typer.Argument(
         help="A run's id, its experiment's name (the newest run of this DAG), or the beginning "
         "of either. In the place of DAG and RUN: what `item export` wrote.",
+        autocompletion=complete_experiment,
         show_default=False,
     ),
 ]
@@ -325,7 +327,11 @@ def export(
     dag: DagArgument = None,
     run: Annotated[
         str | None,
-        typer.Argument(help="As for `item predict`.", show_default=False),
+        typer.Argument(
+            help="As for `item predict`.",
+            autocompletion=complete_experiment,
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
