@@ -170,6 +170,6 @@ def _all(rows: "Sequence[Row]") -> Table:
     return table_of(
         pa.Table.from_pylist(cells, pa.schema(_COLUMNS)),
         "every image in its order; objects with their distance and percentile",
-        shown={"reals closer": _percent},
+        shown={"P(fake)": lambda p: f"{p:.3f}", "reals closer": _percent},
         tones={"verdict": {"real": "real", "fake": "fake", "unsure": "unsure", FAILED: "none"}},
     )
