@@ -12,6 +12,7 @@ from pipeline.cli.call import FAILED_ROWS, INTERRUPTED, Call, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
+    InlineOption,
     JsonOption,
     SetOption,
     StoreOption,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _SHOWN = ("path", "verdict", "probability", "percentile", "caption")
 _OBJECTS_SHOWN = ("path", "phrase", "cosine", "distance", "percentile", "x0", "y0", "x1", "y1")
 _OF_ALL = ("threshold", "unsure_low", "unsure_high", "uncalibrated")  # said below the table
-_ABOVE = 64  # files for each process: its models are loaded meanwhile by one that has begun
 
 MethodOption = Annotated[
     str | None,
@@ -57,9 +57,7 @@ ImagesArgument = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Processes (default: for many files one for each core, beside a GPU one)."
-    ),
+    typer.Option(min=1, help="Processes (default: for many files one for each core, else one)."),
 ]
 FormatOption = Annotated[
     str | None,
@@ -75,6 +73,15 @@ OutOption = Annotated[
         metavar="FILE",
         help="Write the verdicts, a row an image with its objects in a column, to this file: "
         ".csv, .json, .md, .parquet, .txt.",
+    ),
+]
+StallOption = Annotated[
+    str,
+    typer.Option(
+        "--stall",
+        metavar="TIME",
+        help="A process without a sign of life for so long (30s, 10m, 2h; off) hangs: it is ended, "
+        "and the image at fault found, which could not be judged.",
     ),
 ]
 HtmlOption = Annotated[
@@ -135,6 +142,8 @@ def predict(
     images: ImagesArgument = None,
     method: MethodOption = None,
     workers: WorkersOption = None,
+    inline: InlineOption = False,
+    stall: StallOption = "10m",
     form: FormatOption = None,
     out: OutOption = None,
     html: HtmlOption = None,
@@ -158,17 +167,26 @@ def predict(
 
         for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
             os.environ.setdefault(name, "1")
+        from pipeline.engine.health import durations
         from pipeline.predict.detector import Detector
         from pipeline.predict.inputs import found
+        from pipeline.predict.workers import begin_early, fitting
 
+        silence = durations.parse(stall, "--stall")
+        if inline and workers:
+            raise UserError("--inline judges in this process", hint="leave --workers out")
         places = _Places.checked(form, out, html, store, as_json)
         if run is None or not named:
             what = "which run judges" if run is None else "there is nothing to judge"
             raise UserError(what, hint="item predict demo cross_generator photo.jpg folder/ @LIST")
+        if not inline:
+            begin_early()
         files = found(named, lambda: sys.stdin.buffer.read())
         detector = Detector(_meant(call, run, method, needs_dag))
         _say_run(detector.meant)
-        _deliver(call, detector.meant, _judged(detector, files, workers), places)
+        nodes = detector.meant.reading.nodes
+        count = 0 if inline else workers or fitting(nodes, len(files))
+        _deliver(call, detector.meant, _judged(detector, files, count, silence), places)
 
 
 def _parted(words: list[str]) -> tuple[tuple[str | None, str | None, list[str]], bool]:
@@ -201,22 +219,19 @@ def _say_run(meant: "Meant") -> None:
         say(f"note: {note}", err=True)
 
 
-def _judged(detector: "Detector", files: "list[File]", workers: int | None) -> _Judged:
+def _judged(
+    detector: "Detector", files: "list[File]", workers: int, stall: float | None
+) -> _Judged:
     """Ctrl-C keeps what there is."""
     import pyarrow as pa
 
-    from pipeline.engine.machine import default_workers, on_gpu
     from pipeline.predict.answer import VERDICTS
     from pipeline.predict.progress import progress
 
-    nodes = detector.meant.reading.nodes
-    if workers is None:
-        many = len(files) > _ABOVE and not on_gpu(nodes)
-        workers = min(default_workers(nodes), len(files) // _ABOVE) if many else 1
     found, whole = [VERDICTS.empty_table()], True
     try:
         with progress(len(files)) as done:
-            for table in detector.judge(files, workers, done):
+            for table in detector.judge(files, workers, done, stall):
                 found.append(table)
     except KeyboardInterrupt:
         whole = False
@@ -311,16 +326,13 @@ def _facts(meant: "Meant") -> dict[str, Any]:
 
 def _band(verdicts: "pa.Table") -> str:
     """What the verdicts go by; nothing where there are none."""
+    from pipeline.predict.verdict import band
+
     known = verdicts.filter(verdicts["verdict"].is_valid()).slice(0, 1).to_pylist()
     if not known:
         return ""
     (row,) = known
-    low, high = row["unsure_low"], row["unsure_high"]
-    sides = [
-        "no verdict real is sure" if low is None else f"surely real below {low:.3f}",
-        "no verdict fake is sure" if high is None else f"surely fake from {high:.3f} on",
-    ]
-    return f"{', '.join(sides)}; of the others likelier fake from {row['threshold']:.3f} on"
+    return band(row["unsure_low"], row["unsure_high"], row["threshold"])
 
 
 def export(

@@ -28,7 +28,8 @@ def here(tmp_path):
 
 
 def given(world, *words):
-    return ("predict", world.dag, *words, "--store", world.store)
+    """A command that judges in this process, where models are loaded already."""
+    return ("predict", world.dag, *words, "--store", world.store, "--inline")
 
 
 def test_a_table_of_verdicts_and_one_of_objects_and_exit_1_for_a_corrupt_file(
@@ -118,6 +119,8 @@ def test_a_page_goes_beside_the_answer_or_in_the_place_of_tables(world, item, he
         (["cross", "in", "--html", "STORE/x.html"], "--html would write into a store"),
         (["cross", "in", "--html", "no/x.html"], "--html is in a folder that does not exist"),
         (["cross", "in", "--out", "no/x.csv"], "--out is in a folder that does not exist"),
+        (["cross", "in", "--workers", "2"], "leave --workers out"),
+        (["cross", "in", "--stall", "10"], "'10' is no duration"),
         (["cross", "in", "--json", "--out", "x.csv"], "leave --format, --out out"),
         (["", "in"], "there is no run ''"),
         (["../../etc", "in"], "there is no run '../../etc'"),
@@ -147,7 +150,7 @@ def test_a_run_is_known_by_its_id_and_by_beginnings(world, item, here):
 
 
 def test_the_dag_of_the_folder_needs_no_name(world, item, here):
-    done = item("predict", "cross", here / "in" / "0.jpg", cwd=world.folder)
+    done = item("predict", "cross", here / "in" / "0.jpg", "--inline", cwd=world.folder)
     assert done.returncode == 0, done.stderr
 
 
@@ -157,7 +160,7 @@ def test_an_export_stands_for_dag_and_run(world, item, here):
     (place,) = here.glob("cross-*.zip")
     assert f"{place.name}: written. Next: `item predict {place.name} FILES`" in done.stdout
     own = item(*given(world, "cross", "in", "--json"), cwd=here)
-    other = item("predict", place.name, "in", "--json", cwd=here)
+    other = item("predict", place.name, "in", "--json", "--inline", cwd=here)
     assert json.loads(other.stdout)["store"] is None
     assert json.loads(other.stdout)["tables"] == json.loads(own.stdout)["tables"]
     again = item("export", world.dag, "cross", "--store", world.store, cwd=here)
@@ -180,12 +183,13 @@ def test_names_and_captions_are_never_obeyed_by_the_terminal(world, item, here):
     assert "\u202e" not in item(*given(world, "cross", "."), cwd=here).stdout
 
 
-def test_ctrl_c_keeps_what_was_judged(world, here):
+@pytest.mark.parametrize("where", ["here", "apart"])
+def test_ctrl_c_keeps_what_was_judged(world, here, where):
     for number in range(40):
         draw(here / "many" / f"{number}.jpg", 700 + number)
     code = (
         "import pipeline.predict.detector as d, os, signal, sys\n"
-        "d._CHUNK = 8\n"
+        "d._CHUNK = d._LEAST = d._MOST = 8\n"
         "old = d.Detector._verdicts\n"
         "def slow(self, files, *rest):\n"
         "    if files[0].path != first[0]: os.kill(os.getpid(), signal.SIGINT)\n"
@@ -193,10 +197,12 @@ def test_ctrl_c_keeps_what_was_judged(world, here):
         "first = ['many/0.jpg']\n"
         "d.Detector._verdicts = slow\n"
         "from pipeline.cli.app import main\n"
-        "main()\n"
+        "if __name__ == '__main__': main()\n"
     )
     words = [str(word) for word in given(world, "cross", "many", "--out", "x.csv")]
     words += ["--html", "x.html"]
+    if where == "apart":
+        words.remove("--inline")
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=here, capture_output=True, text=True, timeout=240
     )

@@ -50,7 +50,7 @@ def _image(hostile, place, item):
 
 
 def _verdicts(hostile, place, item):
-    words = ("across", "corpus", "--html", place / "verdicts.html")
+    words = ("across", "corpus", "--html", place / "verdicts.html", "--inline")
     done = item("predict", "odd.yaml", *words, cwd=hostile)
     assert done.returncode == 1, done.stderr  # one file has no caption
     return place / "verdicts.html"
