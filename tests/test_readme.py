@@ -25,13 +25,12 @@ import yaml
 from pipeline import shipped
 from pipeline.dag.experiment import Experiment, HeadConfig
 from pipeline.dag.file import Corpus, DagFile
-from pipeline.dag.graph import load, read
+from pipeline.dag.graph import read
 from pipeline.errors import UserError
 from pipeline.plugins import offered
 from pipeline.query.questions import named_queries
 from pipeline.shipped import folder
-from pipeline.store.parts import Store
-from pipeline.store.totals import totals
+from tests.helpers.demo import ROOT, whole
 from tests.helpers.readme import (
     Block,
     blocks,
@@ -41,7 +40,6 @@ from tests.helpers.readme import (
     inline_commands,
 )
 
-ROOT = folder("dags").parent
 README = ROOT / "README.md"
 RUN = [README, *(ROOT / room / "README.md" for room in ("dags", "sql", "pipeline"))]
 BLOCKS = [block for path in RUN for block in blocks(path)]
@@ -57,21 +55,6 @@ class Place:
     exact: bool
     environment: dict[str, str]
     names: dict[Path, dict[str, Any]] = field(default_factory=dict)
-
-
-def whole(store: Path) -> bool:
-    """Whether the demo is computed in full, its runs with it."""
-    dag = load("demo")
-    if not store.is_dir():
-        return False
-    try:
-        found = totals(dag, Store(store), list(dag.nodes.values()))
-    except UserError:
-        return False
-    images = sum(1 for _ in (folder("data") / "demo" / "corpus").rglob("*.jpg"))
-    done = {one.node: one.rows_ok for one in found}
-    runs = Store(store).runs()
-    return done.get("features") == images and len(runs) >= 8
 
 
 def clone(place: Path, few: bool) -> Path:

@@ -4,7 +4,7 @@ import shlex
 import signal
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,13 +18,20 @@ from pipeline.cli.models import models
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
+    InlineOption,
     JsonOption,
     LimitOption,
     MaxHoursOption,
     MemoryOption,
+    OnlyOption,
+    ReportOption,
+    SchedulerOption,
     SetOption,
     StallOption,
     StoreOption,
+    UntilOption,
+    WorkersOption,
+    complete_experiment,
     dags_here,
     is_dag,
     limited,
@@ -41,7 +48,9 @@ if TYPE_CHECKING:
     from pipeline.corpus.layouts.survey import Survey
     from pipeline.dag.experiment import Experiment
     from pipeline.dag.graph import Dag, Draft, Node
+    from pipeline.engine.run import Options
     from pipeline.engine.stop import Stop
+    from pipeline.store.parts import Store
     from pipeline.store.totals import NodeTotal
 
 app = typer.Typer(
@@ -89,32 +98,16 @@ def _load(dag: str, overrides: list[str] | None, limit: int | None = None) -> "D
 @app.command()
 def run(
     dag: DagArgument = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Stop after this node; no experiments.")
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option(metavar="NODE", help="This node alone, on what is cached.")
-    ] = None,
+    until: UntilOption = None,
+    only: OnlyOption = None,
     limit: LimitOption = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Worker processes here, those of GPUs included (default: one for each GPU and "
-            "half of the cores, or one for each core).",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
-    ] = None,
-    inline: Annotated[bool, typer.Option(help="In this process, for debugging.")] = False,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    inline: InlineOption = False,
     stall: StallOption = "10m",
     max_hours: MaxHoursOption = None,
     memory: MemoryOption = None,
-    page: Annotated[
-        bool,
-        typer.Option("--report/--no-report", help="Write STORE/reports/DAG.html at the end."),
-    ] = True,
+    page: ReportOption = True,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -130,10 +123,8 @@ def run(
     ):
         from pipeline.engine import run as runner
         from pipeline.engine.health import durations
-        from pipeline.engine.progress import Reporter
         from pipeline.head.vectors.memory import parse
         from pipeline.store.parts import Store
-        from pipeline.store.upkeep import lost_lock
 
         if inline and (scheduler or workers):
             hint = "leave --scheduler, --workers out"
@@ -142,20 +133,11 @@ def run(
         silence = durations.parse(stall, "--stall")
         graph, cache = _load(call.dag, overrides, limit), Store(store)
         nodes = _nodes(graph, until, only)
-        lost_lock.check(graph, cache)
         names = [] if until or only else list(graph.experiments)
-        surveyed: list[Survey] = []
-        with Reporter() as reporter:
-            options = runner.Options(inline, scheduler, workers, silence, stop)
-            if names:
-                options = replace(options, bind=lambda dag, new: bind_experiments(dag, cache, new))
-            if as_json:
-                options = replace(options, mapped=surveyed.append)
-            totals = runner.run(graph, cache, nodes, options, reporter)
-        if not as_json:
-            print_totals(totals)
-        lacking = _lacking(graph, totals)
-        if lacking and not stop.why:
+        options = runner.Options(inline, scheduler, workers, silence, stop)
+        totals, surveyed = _computed(graph, cache, nodes, options, names, quiet=as_json)
+        lacking = None if stop.why else _lacking(graph, totals)
+        if lacking:
             say(call.addressed(lacking), err=True)
         measured = run_experiments(
             graph, cache, names, allowed, again=False, quiet=as_json, stop=stop
@@ -164,13 +146,42 @@ def run(
         go_on = _go_on(stop) if stop.why else None
         wanted = page and not only and not stop.why
         written = at_the_end(graph, cache, call, quiet=as_json) if wanted else None
-        code = FAILED_ROWS if lacking and not stop.why else 0
+        code = FAILED_ROWS if lacking else 0
         if as_json:
-            layout, mapped = as_tables(surveyed[0].plain() if surveyed else None)
+            layout, mapped = as_tables(surveyed)
             tables = {"nodes": list(map(vars, totals)), **mapped, **measured, "audit": audited}
             call.answer(tables, code, layout=layout, go_on=go_on, report=written)
         if code:
             raise typer.Exit(code)
+
+
+def _computed(
+    graph: "Dag",
+    cache: "Store",
+    nodes: "list[Node]",
+    options: "Options",
+    names: list[str],
+    quiet: bool,
+) -> "tuple[list[NodeTotal], dict[str, Any] | None]":
+    """(the totals of the nodes, how the paths were read); what experiments select is checked first.
+
+    Prints the totals, or, when `quiet`, has the survey of the paths returned instead of said.
+    """
+    from pipeline.engine import run as runner
+    from pipeline.engine.progress import Reporter
+    from pipeline.store.upkeep import lost_lock
+
+    lost_lock.check(graph, cache)
+    surveyed: list[Survey] = []
+    if names:
+        options = replace(options, bind=lambda dag, new: bind_experiments(dag, cache, new))
+    if quiet:
+        options = replace(options, mapped=surveyed.append)
+    with Reporter() as reporter:
+        totals = runner.run(graph, cache, nodes, options, reporter)
+    if not quiet:
+        print_totals(totals)
+    return totals, surveyed[0].plain() if surveyed else None
 
 
 def _nodes(graph: "Dag", until: str | None, only: str | None) -> "list[Node]":
@@ -292,7 +303,10 @@ app.command()(export)
 def train(
     dag: DagArgument = None,
     experiment: Annotated[
-        str | None, typer.Argument(help="One experiment of the DAG (default: all).")
+        str | None,
+        typer.Argument(
+            help="One experiment of the DAG (default: all).", autocompletion=complete_experiment
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Go on without images that are not computed yet.")

@@ -1,6 +1,7 @@
 """Arguments and options that several commands of `item` share."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,59 @@ _SECTIONS = ("corpus", "nodes")  # every DAG file has them, and hardly any other
 _KEYS = [re.compile(rf"^['\"]?{name}['\"]?\s*:", re.M) for name in _SECTIONS]
 
 
-def complete_dag(incomplete: str) -> list[str]:
-    """The DAG files of the current folder, and the shipped names, that begin so."""
-    return [name for name in [*dags_here(), *shipped()] if name.startswith(incomplete)]
+def complete_dag(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The DAG files of the current folder, and the shipped names, that begin so.
+
+    Where a command's DAG may be left out, what would come after it as well.
+    """
+    here = dags_here()
+    after = _AFTER_DAG.get(ctx.info_name or "") if here else None
+    return [*_begin([*here, *shipped()], incomplete), *(after(ctx, incomplete) if after else [])]
+
+
+def complete_query(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The named queries that begin so."""
+    return _begin(sorted(p.stem for p in (folder("sql") / "queries").glob("*.sql")), incomplete)
+
+
+def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The nodes of the command's DAG that begin so."""
+    return _begin([*_IMPLICIT, *_keys(ctx, "nodes")], incomplete)
+
+
+def complete_experiment(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The experiments of the command's DAG that begin so."""
+    return _begin(_keys(ctx, "experiments"), incomplete)
+
+
+_IMPLICIT = ("listing", "images")
+_AFTER_DAG = {
+    "query": complete_query,
+    **dict.fromkeys(("train", "predict", "export"), complete_experiment),
+}
+
+
+def _begin(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _keys(ctx: typer.Context, section: str) -> list[str]:
+    """The names in a section of a DAG file, as far as it can be read: shells wait for this."""
+    import yaml
+
+    # before an option that lacks its value yet, words are not told apart
+    given = ctx.params.get("dag") or next(iter(ctx.args), None)
+    dags = [given] if given else dags_here()
+    if len(dags) != 1:
+        return []
+    name = dags[0]
+    path = folder("dags") / f"{name}.yaml" if name in shipped() else Path(name).expanduser()
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    found = raw.get(section) if isinstance(raw, dict) else None
+    return list(map(str, found)) if isinstance(found, dict) else []
 
 
 DagArgument = Annotated[
@@ -30,6 +81,37 @@ StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the Parque
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. captions.num_beams=1."),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NODE",
+        help="Stop after this node; no experiments.",
+        autocompletion=complete_node,
+    ),
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NODE",
+        help="This node alone, on what is cached.",
+        autocompletion=complete_node,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Worker processes here, those of GPUs included (default: one for each GPU and "
+        "half of the cores, or one for each core).",
+    ),
+]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler.")
+]
+InlineOption = Annotated[bool, typer.Option(help="In this process, for debugging.")]
+ReportOption = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write STORE/reports/DAG.html at the end.")
 ]
 LimitOption = Annotated[
     int | None,

@@ -16,6 +16,7 @@ from pipeline.cli.options import (
     LimitOption,
     SetOption,
     StoreOption,
+    complete_experiment,
     dags_here,
     limited,
 )
@@ -35,7 +36,11 @@ def report(
     ] = None,
     experiment: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Show this experiment alone (default: all)."),
+        typer.Option(
+            metavar="NAME",
+            help="Show this experiment alone (default: all).",
+            autocompletion=complete_experiment,
+        ),
     ] = None,
     limit: LimitOption = None,
     overrides: SetOption = None,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,11 @@ from pipeline.cli.call import FAILED_ROWS, INTERRUPTED, Call, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
+    InlineOption,
     JsonOption,
     SetOption,
     StoreOption,
+    complete_experiment,
     is_dag,
 )
 from pipeline.errors import UserError
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 _SHOWN = ("path", "verdict", "probability", "percentile", "caption")
 _OBJECTS_SHOWN = ("path", "phrase", "cosine", "distance", "percentile", "x0", "y0", "x1", "y1")
 _OF_ALL = ("threshold", "unsure_low", "unsure_high", "uncalibrated")  # said below the table
-_ABOVE = 64  # files for each process: its models are loaded meanwhile by one that has begun
 
 MethodOption = Annotated[
     str | None,
@@ -35,48 +37,116 @@ MethodOption = Annotated[
 ]
 
 
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="A run's id, its experiment's name (the newest run of this DAG), or the beginning "
+        "of either. In the place of DAG and RUN: what `item export` wrote.",
+        autocompletion=complete_experiment,
+        show_default=False,
+    ),
+]
+ImagesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE|FOLDER|@LIST|-…",
+        help="Image files, folders, .zip, .tar or .parquet of them, addresses. @LIST: a text "
+        "file with one a line; -: the same from stdin.",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes (default: for many files one for each core, else one)."),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="table|csv|json|md|parquet",
+        help="Of the answer (default: by the suffix of --out; tables).",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the verdicts, a row an image with its objects in a column, to this file: "
+        ".csv, .json, .md, .parquet, .txt.",
+    ),
+]
+StallOption = Annotated[
+    str,
+    typer.Option(
+        "--stall",
+        metavar="TIME",
+        help="A process without a sign of life for so long (30s, 10m, 2h; off) hangs: it is ended, "
+        "and the image at fault found, which could not be judged.",
+    ),
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write a page: the images with their boxes, and a table."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where verdicts go: in a `format` to `out` or the terminal, and as a page to `html`."""
+
+    format: str
+    out: Path | None
+    html: Path | None
+
+    @classmethod
+    def checked(
+        cls, form: str | None, out: Path | None, html: Path | None, store: Path, as_json: bool
+    ) -> "_Places":
+        """UserError before anything is computed for what could not be written in the end."""
+        from pipeline.output import formats
+        from pipeline.store.outside import check_outside
+
+        if as_json and (form or out):
+            raise UserError("--json is the answer of the command", hint="leave --format, --out out")
+        found = cls(formats.chosen(form, out), out, html)
+        for option, place in (("--out", out), ("--html", html)):
+            check_outside(place, store, option)
+            if place is not None and not place.absolute().parent.is_dir():
+                raise UserError(f"{option} is in a folder that does not exist", str(place))
+        return found
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The `verdicts` of `files`, unless it is `whole` only of the first."""
+
+    files: "list[File]"
+    verdicts: "pa.Table"
+    whole: bool
+
+    @property
+    def failed(self) -> int:
+        return self.verdicts["verdict"].null_count
+
+    @property
+    def code(self) -> int:
+        """The exit code of the command."""
+        return (FAILED_ROWS if self.failed else 0) if self.whole else INTERRUPTED
+
+
 def predict(
     dag: DagArgument = None,
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            help="A run's id, its experiment's name (the newest run of this DAG), or the beginning "
-            "of either. In the place of DAG and RUN: what `item export` wrote.",
-            show_default=False,
-        ),
-    ] = None,
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE|FOLDER|@LIST|-…",
-            help="Image files, folders, .zip, .tar or .parquet of them, addresses. @LIST: a text "
-            "file with one a line; -: the same from stdin.",
-            show_default=False,
-        ),
-    ] = None,
+    run: RunArgument = None,
+    images: ImagesArgument = None,
     method: MethodOption = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processes (default: for many files one for each core, beside a GPU one)."
-        ),
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="table|csv|json|md|parquet",
-            help="Of the answer (default: by the suffix of --out; tables).",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the verdicts, a row an image with its objects in a column, to this file: "
-            ".csv, .json, .md, .parquet, .txt.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
+    inline: InlineOption = False,
+    stall: StallOption = "10m",
+    form: FormatOption = None,
+    out: OutOption = None,
+    html: HtmlOption = None,
     overrides: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -94,26 +164,29 @@ def predict(
     cached = store if needs_dag else None
     with reported("predict", dag, overrides, None, cached, as_json, needs_dag) as call:
         from pipeline.engine.machine import THREAD_VARIABLES
-        from pipeline.output import formats
 
         for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
             os.environ.setdefault(name, "1")
+        from pipeline.engine.health import durations
         from pipeline.predict.detector import Detector
         from pipeline.predict.inputs import found
-        from pipeline.store.outside import check_outside
+        from pipeline.predict.workers import begin_early, fitting
 
-        if as_json and (form or out):
-            raise UserError("--json is the answer of the command", hint="leave --format, --out out")
-        format = formats.chosen(form, out)
-        check_outside(out, store)
+        silence = durations.parse(stall, "--stall")
+        if inline and workers:
+            raise UserError("--inline judges in this process", hint="leave --workers out")
+        places = _Places.checked(form, out, html, store, as_json)
         if run is None or not named:
             what = "which run judges" if run is None else "there is nothing to judge"
             raise UserError(what, hint="item predict demo cross_generator photo.jpg folder/ @LIST")
+        if not inline:
+            begin_early()
         files = found(named, lambda: sys.stdin.buffer.read())
         detector = Detector(_meant(call, run, method, needs_dag))
         _say_run(detector.meant)
-        tables, whole = _judged(detector, files, workers)
-        _deliver(call, detector.meant, tables, (len(files), whole), format, out)
+        nodes = detector.meant.reading.nodes
+        count = 0 if inline else workers or fitting(nodes, len(files))
+        _deliver(call, detector.meant, _judged(detector, files, count, silence), places)
 
 
 def _parted(words: list[str]) -> tuple[tuple[str | None, str | None, list[str]], bool]:
@@ -147,71 +220,98 @@ def _say_run(meant: "Meant") -> None:
 
 
 def _judged(
-    detector: "Detector", files: "list[File]", workers: int | None
-) -> "tuple[pa.Table, bool]":
-    """(the verdicts, whether they are of all files): Ctrl-C keeps what there is."""
+    detector: "Detector", files: "list[File]", workers: int, stall: float | None
+) -> _Judged:
+    """Ctrl-C keeps what there is."""
     import pyarrow as pa
 
-    from pipeline.engine.machine import default_workers, on_gpu
     from pipeline.predict.answer import VERDICTS
     from pipeline.predict.progress import progress
 
-    nodes = detector.meant.reading.nodes
-    if workers is None:
-        many = len(files) > _ABOVE and not on_gpu(nodes)
-        workers = min(default_workers(nodes), len(files) // _ABOVE) if many else 1
     found, whole = [VERDICTS.empty_table()], True
     try:
         with progress(len(files)) as done:
-            for table in detector.judge(files, workers, done):
+            for table in detector.judge(files, workers, done, stall):
                 found.append(table)
     except KeyboardInterrupt:
         whole = False
-    return pa.concat_tables(found), whole
+    return _Judged(files, pa.concat_tables(found), whole)
 
 
-def _deliver(
-    call: Call,
-    meant: "Meant",
-    verdicts: "pa.Table",
-    known: tuple[int, bool],
-    format: str,
-    out: Path | None,
-) -> None:
+def _deliver(call: Call, meant: "Meant", judged: _Judged, places: _Places) -> None:
     """Shows or writes the verdicts; ends with 1 where some failed, with 130 where some lack."""
     from pipeline.output import formats
-    from pipeline.output.table import show
-    from pipeline.predict.answer import objects_of
 
-    count, whole = known
-    failed = len(verdicts) - verdicts["verdict"].is_valid().to_pylist().count(True)
-    code = FAILED_ROWS if failed else 0
-    if not whole:
-        code = INTERRUPTED
-        said = f"interrupted: {len(verdicts):,} of {count:,} images were judged"
+    verdicts, code = judged.verdicts, judged.code
+    if not judged.whole:
+        said = f"interrupted: {len(verdicts):,} of {len(judged.files):,} images were judged"
         say(f"\n{said}", err=True)
         if not len(verdicts):
             if call.as_json:
                 call.answer(exit=code, error=UserError(said))
             raise typer.Exit(code)
+    if places.html is not None:
+        _write_page(meant, judged, places.html)
     if call.as_json:
-        tables = {"verdicts": verdicts.drop_columns("objects"), "objects": objects_of(verdicts)}
-        facts = {**_facts(meant), "images": count, "judged": len(verdicts), "failed": failed}
-        call.answer(tables, code, **facts)
-    elif out is not None or format != "table":
-        formats.deliver(verdicts, format, out)
-    else:
-        objects = objects_of(verdicts)
-        first = (*_SHOWN[:2], *(["error"] if failed else []), *_SHOWN[2:])
-        show(verdicts.drop_columns(["objects", *_OF_ALL]), sys.stdout, first)
-        if len(objects):
-            say()
-            show(objects, sys.stdout, _OBJECTS_SHOWN)
-        _say_band(verdicts)
-    if failed:
-        say(f"{failed:,} of {len(verdicts):,} could not be judged: see `error`", err=True)
+        _answer(call, meant, judged, places.html)
+    elif places.out is not None or places.format != "table":
+        formats.deliver(verdicts, places.format, places.out)
+    elif places.html is None:
+        _show(judged)
+    if places.html is not None and not call.as_json:
+        size = places.html.stat().st_size / 1e3
+        say(f"{places.html}: {size:,.0f} kB", err=places.format != "table")
+    if judged.failed:
+        said = f"{judged.failed:,} of {len(verdicts):,} could not be judged: see `error`"
+        say(said if places.html is None else said.partition(":")[0], err=True)
     if code:
         raise typer.Exit(code)
+
+
+def _answer(call: Call, meant: "Meant", judged: _Judged, html: Path | None) -> None:
+    from pipeline.predict.answer import objects_of
+
+    verdicts = judged.verdicts
+    tables = {"verdicts": verdicts.drop_columns("objects"), "objects": objects_of(verdicts)}
+    counts = {"images": len(judged.files), "judged": len(verdicts), "failed": judged.failed}
+    page = None if html is None else str(html)
+    call.answer(tables, judged.code, **_facts(meant), **counts, html=page)
+
+
+def _show(judged: _Judged) -> None:
+    """The tables for people, and what the verdicts go by."""
+    from pipeline.output.table import show
+    from pipeline.predict.answer import objects_of
+
+    verdicts = judged.verdicts
+    objects = objects_of(verdicts)
+    first = (*_SHOWN[:2], *(["error"] if judged.failed else []), *_SHOWN[2:])
+    show(verdicts.drop_columns(["objects", *_OF_ALL]), sys.stdout, first)
+    if len(objects):
+        say()
+        show(objects, sys.stdout, _OBJECTS_SHOWN)
+    if len(verdicts) > judged.failed:
+        say(_band(verdicts))
+
+
+def _write_page(meant: "Meant", judged: _Judged, html: Path) -> None:
+    from pipeline.pages.verdicts import page
+    from pipeline.store.outside import write_text
+
+    trained, method = meant.trained, meant.reading.method
+    notes, verdicts = list(meant.notes), judged.verdicts
+    if not judged.whole:
+        notes.append(f"Interrupted: {len(verdicts):,} of {len(judged.files):,} were judged.")
+    by = [
+        ("run", f"{trained.name}/{trained.run_id}"),
+        ("method", f"{method} (validation AP {trained.choices[method].validation_ap:.3f})"),
+    ]
+    variant = trained.experiment.variant
+    if variant != "clean":
+        by.append(("judged as", variant))
+    uris = [file.uri for file in judged.files[: len(verdicts)]]
+    text = page(verdicts, uris, by, _band(verdicts), notes, meant.reading.taken.limits)
+    write_text(html, text, "--html")
 
 
 def _facts(meant: "Meant") -> dict[str, Any]:
@@ -224,24 +324,26 @@ def _facts(meant: "Meant") -> dict[str, Any]:
     }
 
 
-def _say_band(verdicts: "pa.Table") -> None:
-    """What the verdicts go by."""
-    row = next((one for one in verdicts.to_pylist() if one["verdict"]), None)
-    if row is None:
-        return
-    low, high = row["unsure_low"], row["unsure_high"]
-    sides = [
-        "no verdict real is sure" if low is None else f"surely real below {low:.3f}",
-        "no verdict fake is sure" if high is None else f"surely fake from {high:.3f} on",
-    ]
-    say(f"{', '.join(sides)}; of the others likelier fake from {row['threshold']:.3f} on")
+def _band(verdicts: "pa.Table") -> str:
+    """What the verdicts go by; nothing where there are none."""
+    from pipeline.predict.verdict import band
+
+    known = verdicts.filter(verdicts["verdict"].is_valid()).slice(0, 1).to_pylist()
+    if not known:
+        return ""
+    (row,) = known
+    return band(row["unsure_low"], row["unsure_high"], row["threshold"])
 
 
 def export(
     dag: DagArgument = None,
     run: Annotated[
         str | None,
-        typer.Argument(help="As for `item predict`.", show_default=False),
+        typer.Argument(
+            help="As for `item predict`.",
+            autocompletion=complete_experiment,
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,

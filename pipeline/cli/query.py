@@ -17,21 +17,16 @@ from pipeline.cli.options import (
     LimitOption,
     SetOption,
     StoreOption,
+    complete_query,
     is_dag,
     limited,
 )
 from pipeline.errors import UserError
-from pipeline.shipped import folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _STDIN = "-"
-
-
-def _complete_query(incomplete: str) -> list[str]:
-    names = sorted(path.stem for path in (folder("sql") / "queries").glob("*.sql"))
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def query(
@@ -41,7 +36,7 @@ def query(
         typer.Argument(
             metavar="NAME|SQL|-",
             help="A named query, or one SELECT; - reads it from stdin.",
-            autocompletion=_complete_query,
+            autocompletion=complete_query,
             show_default=False,
         ),
     ] = None,

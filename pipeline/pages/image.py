@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pipeline.pages.blocks import Block, Facts, Pictures, Rows, Section, Words
+from pipeline.pages.blocks import Block, Facts, Figures, Pictures, Rows, Section, Words
+from pipeline.pages.figures.standing import standing
 from pipeline.pages.gallery import Said, pictures, short_path
 from pipeline.pages.page import render
 from pipeline.pages.picture import LARGE, SIDE
@@ -41,6 +42,39 @@ _VARIANTS = """
     where images.content_id = $image
     group by images.variant
     order by severity(images.variant)
+"""
+# bins of a level by Rice's rule: they show a shape, and no noise
+_BINS = """
+    with source as materialized (
+        select level, label, step, images from cosine_steps('clean') where step is not null
+    ),
+    edges as (
+        select
+            level, min(step) as lowest, max(step) - min(step) as reach,
+            least(40, greatest(10, round(2 * cbrt(sum(images)))))::bigint as bins
+        from source group by level
+    ),
+    counted as (
+        select
+            level,
+            least(floor((step - lowest) * bins / greatest(reach, 1))::bigint, bins - 1) as bin,
+            any_value(lowest) as lowest,
+            any_value(greatest(reach, 1) / bins) as width,
+            coalesce(sum(images) filter (where label = 0), 0)::bigint as reals,
+            coalesce(sum(images) filter (where label = 1), 0)::bigint as fakes
+        from source inner join edges using (level)
+        group by level, bin
+    )
+    select
+        level,
+        (lowest + bin * width) / 65536 as bin_from,
+        (lowest + (bin + 1) * width) / 65536 as bin_to,
+        reals,
+        fakes,
+        reals / nullif(sum(reals) over (partition by level), 0) as real_share,
+        fakes / nullif(sum(fakes) over (partition by level), 0) as fake_share
+    from counted
+    order by level, bin
 """
 # what the tables of an image are, in words
 TITLES = {
@@ -101,11 +135,11 @@ def page(connection: "DuckDBPyConnection", dag: "Dag", one: Known) -> str:
     said = Said(one.image_id, one.about["caption"], _facts(one), one.about["label"] or "")
     picture: list[Block] = [Pictures(pictures(connection, root, [said], LARGE), large=True)]
     if one.about["failure"]:
-        picture.append(Words(f"It failed: {one.about['error']}", "warning"))
+        picture.append(Words(f"It failed: {one.about['failure']}", "warning"))
     sections = [
         Section("picture", "The image", picture),
         Section("file", TITLES["files"], _files(tables["files"], root)),
-        Section("cosines", TITLES["ranks"], _ranks(tables["ranks"])),
+        Section("cosines", TITLES["ranks"], _ranks(connection, tables["ranks"])),
         Section("verdicts", TITLES["verdicts"].partition(":")[0], _verdicts(tables["verdicts"])),
         Section("neighbours", TITLES["neighbours"], _neighbours(connection, root, tables)),
         Section("variants", TITLES["variants"], _variants(tables["variants"])),
@@ -139,7 +173,7 @@ def _files(files: pa.Table, root: str) -> list[Block]:
     return blocks
 
 
-def _ranks(ranks: pa.Table) -> list[Block]:
+def _ranks(connection: "DuckDBPyConnection", ranks: pa.Table) -> list[Block]:
     if not ranks.num_rows:
         return [Words("No cosine of it is computed.", "quiet")]
     columns = {
@@ -154,7 +188,10 @@ def _ranks(ranks: pa.Table) -> list[Block]:
     }
     shares = dict.fromkeys(("among_reals", "among_fakes"), _percent)
     about = "an object is compared with all objects; global and local with images"
-    return [Rows(table_of(ranks, about, columns, shares))]
+    blocks: list[Block] = [Rows(table_of(ranks, about, columns, shares))]
+    bins = connection.sql(_BINS).to_arrow_table()
+    own = {row["level"]: row for row in ranks.to_pylist() if row["level"] != "object"}
+    return [*blocks, Figures([standing(bins, own)])] if bins.num_rows and own else blocks
 
 
 def _percent(share: float) -> str:

@@ -21,7 +21,7 @@ _QUALITY = 80  # JPEG: some 15 kB of a photograph at 320 pixels
 class Box:
     """An object: the `phrase` of the caption, its cosine, and where (shares of width and height).
 
-    Without a place (`x0` None) it is named, and not drawn.
+    Without a place (`x0` None) it is named, and not drawn. `said`: stands in the cosine's place.
     """
 
     phrase: str
@@ -30,6 +30,7 @@ class Box:
     y0: float | None = None
     x1: float | None = None
     y1: float | None = None
+    said: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Picture:
     """An image with what is said of it.
 
     `name`: its path. `facts`: short texts, such as `P(fake) 0.93`. Where there is no `thumbnail`,
-    `problem` says why. `tone`: real or fake, or neither.
+    `problem` says why. `tone`: real, fake or unsure, or nothing.
     """
 
     name: str

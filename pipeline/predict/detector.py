@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from PIL import Image, ImageOps
 
+from pipeline.engine.machine import on_gpu
 from pipeline.errors import UserError
 from pipeline.predict import answer
 from pipeline.predict.applied import Reading
@@ -92,7 +93,9 @@ class Detector:
         Each is a path (a folder, an archive or an `@LIST` is all of its images), a file's content
         as bytes, or a PIL image. An image that cannot be judged has an `error`, and no verdict.
         Numbers are float64 but for `cosine`, `distance`, boxes and scores, float32; `objects` are
-        lists of structs. Raises UserError for what no image is to blame for.
+        lists of structs. All is computed in this process, which an image that crashes a decoder
+        takes with it: `judge` does it in others. Raises UserError for what no image is to blame
+        for.
         """
         one = isinstance(images, str | os.PathLike | bytes | Image.Image)
         given: Iterable[Picture] = [images] if one else images  # type: ignore[list-item, assignment]
@@ -105,21 +108,25 @@ class Detector:
     def judge(
         self,
         files: Sequence[File],
-        workers: int = 1,
+        workers: int = 0,
         done: Callable[[int], None] = _unheard,
+        stall: float | None = None,
     ) -> Iterator[pa.Table]:
         """VERDICTS of files (`pipeline.predict.inputs.found`), some at a time, in their order.
 
-        `workers`: processes that compute, each with models of its own; 1: this one. `done` hears
-        how many more files were judged.
+        `workers`: processes that compute, each with models of its own, and one that an image kills,
+        or that gives no sign of life for `stall` seconds, costs that image alone; 0: this one.
+        `done` hears how many more files were judged.
         """
-        size = max(_LEAST, min(_MOST, len(files) // (4 * workers))) if workers > 1 else _CHUNK
+        size = _CHUNK
+        if workers and not on_gpu(self._reading.nodes):
+            size = max(_LEAST, min(_MOST, len(files) // (4 * workers)))
         chunks = [files[start : start + size] for start in range(0, len(files), size)]
         given = [table([file for file in some if file.problem is None]) for some in chunks]
         made: Iterator[tuple[pa.Table, Tables]]
         with ExitStack() as stack:
-            if workers > 1:
-                pool = stack.enter_context(Workers(*self._given, workers))
+            if workers:
+                pool = stack.enter_context(Workers(*self._given, workers, stall))
                 made = pool.map(given, done)
             else:
                 made = (self._memory.of_files(one, done) for one in given)

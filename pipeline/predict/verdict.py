@@ -48,3 +48,12 @@ def judged(probability: np.ndarray, choice: Choice) -> Verdicts:
         at_temperature(choice.unsure_low),
         at_temperature(choice.unsure_high),
     )
+
+
+def band(low: float | None, high: float | None, threshold: float) -> str:
+    """What verdicts go by, in words: the `unsure_low`, `unsure_high` and `threshold` of a row."""
+    sides = [
+        "no verdict real is sure" if low is None else f"surely real below {low:.3f}",
+        "no verdict fake is sure" if high is None else f"surely fake from {high:.3f} on",
+    ]
+    return f"{', '.join(sides)}; of the others likelier fake from {threshold:.3f} on"

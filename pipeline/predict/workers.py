@@ -1,38 +1,69 @@
-"""Processes that compute files' tables beside each other, where one process leaves cores idle.
+"""Processes that compute files' tables, apart from this one: an image may kill them, or hang them.
 
-An image that kills its process costs no other: what was under way is computed again in children
-that find it (`pipeline.engine.poison`).
+It costs no other image: what was under way is computed again in children that find it
+(`pipeline.engine.poison`).
 """
 
+import faulthandler
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from threading import current_thread, main_thread
+from pathlib import Path
+from threading import Thread, current_thread, main_thread
+from time import sleep
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline import pulse
 from pipeline.corpus import decoders
 from pipeline.dag.graph import Node
+from pipeline.engine.machine import default_workers, on_gpu
 from pipeline.plugins import offered
 from pipeline.predict.in_memory import InMemory, Tables
 from pipeline.stages.listing import Listing
 
 _AHEAD = 2  # chunks for each process, under way or waiting
+_ABOVE = 64  # files for each process: its models are loaded meanwhile by one that has begun
+_LOOK = 0.5  # seconds between two looks at the signs of life
 _own: InMemory | None = None  # of a process of `Workers`
+
+
+def begin_early() -> None:
+    """Begins what processes come from, beside all that is done until they are needed."""
+    decoders.served(__name__)
+
+
+def fitting(nodes: Sequence[Node], files: int) -> int:
+    """How many processes judge so many files: one beside a GPU, elsewhere one for each core.
+
+    For few files one, since each loads the models.
+    """
+    if files <= _ABOVE or on_gpu(nodes):
+        return 1
+    return max(1, min(default_workers(nodes), files // _ABOVE))
 
 
 class Workers:
     """`count` processes, each with models of its own, on one thread. Use as a context manager.
 
-    They import what the main module of this program is, as all of Python's own do: a script that
-    asks for them needs `if __name__ == "__main__":`.
+    One that gives no sign of life for `stall` seconds is ended. They import what the main module of
+    this program is, as all of Python's own do: a script that asks for them needs
+    `if __name__ == "__main__":`.
     """
 
-    def __init__(self, nodes: Sequence[Node], variant: str, taken: Listing, count: int):
-        self._given, self._count = (tuple(nodes), variant, taken), count
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        variant: str,
+        taken: Listing,
+        count: int,
+        stall: float | None = None,
+    ):
+        self._given, self._count, self._stall = (tuple(nodes), variant, taken), count, stall
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Workers":
@@ -59,7 +90,7 @@ class Workers:
                 self._close()
                 others = list(waiting)[1:]
                 waiting = deque([waiting[0], *(self._again(one, f) for one, f in others)])
-                found = InMemory(*self._given, careful=True).of_files(chunk)
+                found = InMemory(*self._given, careful=True, stall=self._stall).of_files(chunk)
             waiting.popleft()
             done(len(chunk))
             yield found
@@ -72,7 +103,7 @@ class Workers:
     def _submit(self, chunk: pa.Table) -> "Future[Any]":
         if self._pool is None:
             context = decoders.served(__name__)
-            given = (*self._given, offered.places())
+            given = (*self._given, self._stall, offered.places())
             self._pool = ProcessPoolExecutor(self._count, context, _begin, given)
         try:
             with _uninterrupted():  # a process that is half begun ends with a traceback
@@ -108,14 +139,43 @@ def _uninterrupted() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-def _begin(nodes: tuple[Node, ...], variant: str, taken: Listing, plugins: tuple[str, ...]) -> None:
+def _begin(
+    nodes: tuple[Node, ...],
+    variant: str,
+    taken: Listing,
+    stall: float | None,
+    plugins: Sequence[str],
+) -> None:
     global _own
     offered.use(plugins)
     decoders.begin()
+    if stall is not None:
+        Thread(target=_end_in_silence, args=(stall,), daemon=True).start()
     _own = InMemory(nodes, variant, taken)
+
+
+def _end_in_silence(stall: float) -> None:
+    """Ends this process when what it computes gives no sign of life for so many seconds.
+
+    The clock is faulthandler's, which runs while a decoder holds the interpreter's lock, as this
+    thread does not.
+    """
+    with Path(os.devnull).open("w") as nowhere:
+        marked: dict[str, pulse.Sign] = {}
+        while True:
+            signs = pulse.signs()
+            if not signs:
+                faulthandler.cancel_dump_traceback_later()
+            elif signs != marked:
+                loading = any(loads for _, _, loads in signs.values())
+                wait = max(stall, pulse.LOADING_WAIT) if loading else stall
+                faulthandler.dump_traceback_later(wait, exit=True, file=nowhere)
+            marked = signs
+            sleep(_LOOK)
 
 
 def _work(files: pa.Table) -> tuple[pa.Table, Tables]:
     if _own is None:
         raise RuntimeError("this process was not begun")
-    return _own.of_files(files)
+    with pulse.task("images"):
+        return _own.of_files(files)

@@ -12,14 +12,7 @@ import pytest
 
 import pipeline
 from tests.conftest import rows
-
-# of the demo's experiments: what they print, in a tenth of the time
-QUICK = [
-    word
-    for name in ("cross_generator", "each_generator", "figure5")
-    for key in ("head.epochs=2", "bootstrap=40")
-    for word in ("--set", f"experiments.{name}.{key}")
-]
+from tests.helpers.demo import QUICK
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ def here(tmp_path):
 
 
 def given(world, *words):
-    return ("predict", world.dag, *words, "--store", world.store)
+    """A command that judges in this process, where models are loaded already."""
+    return ("predict", world.dag, *words, "--store", world.store, "--inline")
 
 
 def test_a_table_of_verdicts_and_one_of_objects_and_exit_1_for_a_corrupt_file(
@@ -65,7 +66,7 @@ def test_json_has_the_shape_of_every_command(world, item, here):
     ]
     assert {one["path"] for one in objects} <= {one["path"] for one in verdicts}
     assert all(0 <= one["x0"] <= one["x1"] <= 1 for one in objects if one["error"] is None)
-    assert set(found["facts"]) == {"experiment", "run_id", "method", "reals", *COUNTS}
+    assert set(found["facts"]) == {"experiment", "run_id", "method", "reals", "html", *COUNTS}
     assert (found["facts"]["images"], found["facts"]["failed"]) == (4, 1)
 
 
@@ -85,6 +86,26 @@ def test_files_by_their_suffix_hold_everything(world, item, here):
     assert done.stdout == (here / "x.csv").read_text()
 
 
+def test_a_page_goes_beside_the_answer_or_in_the_place_of_tables(world, item, here):
+    alone = item(*given(world, "cross", "in", "--html", "v.html"), cwd=here)
+    assert alone.returncode == 1
+    size = (here / "v.html").stat().st_size / 1e3
+    assert alone.stdout == f"v.html: {size:,.0f} kB\n"
+    assert alone.stderr.splitlines()[-1] == "1 of 4 could not be judged"
+    text = (here / "v.html").read_text()
+    assert text.count("<img ") == 3
+    assert "percentile" in text and "in/bad.jpg" in text
+    (run,) = os.listdir(world.store / "runs" / "cross")
+    assert f"cross/{run}" in text
+    done = item(*given(world, "cross", "in", "--html", "w.html", "--json"), cwd=here)
+    assert json.loads(done.stdout)["facts"]["html"] == "w.html"
+    words = ("--html", "x.html", "--out", "x.csv")
+    done = item(*given(world, "cross", "in/0.jpg", *words), cwd=here)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert len((here / "x.csv").read_text().splitlines()) == 2
+    assert (here / "w.html").is_file() and (here / "x.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -95,6 +116,11 @@ def test_files_by_their_suffix_hold_everything(world, item, here):
         (["cross", "in", "--set", "captions.num_beams=1"], "the run was made from"),
         (["cross", "in", "--out", "x.jpg"], "names no format"),
         (["cross", "in", "--out", "STORE/x.csv"], "would write into a store"),
+        (["cross", "in", "--html", "STORE/x.html"], "--html would write into a store"),
+        (["cross", "in", "--html", "no/x.html"], "--html is in a folder that does not exist"),
+        (["cross", "in", "--out", "no/x.csv"], "--out is in a folder that does not exist"),
+        (["cross", "in", "--workers", "2"], "leave --workers out"),
+        (["cross", "in", "--stall", "10"], "'10' is no duration"),
         (["cross", "in", "--json", "--out", "x.csv"], "leave --format, --out out"),
         (["", "in"], "there is no run ''"),
         (["../../etc", "in"], "there is no run '../../etc'"),
@@ -124,7 +150,7 @@ def test_a_run_is_known_by_its_id_and_by_beginnings(world, item, here):
 
 
 def test_the_dag_of_the_folder_needs_no_name(world, item, here):
-    done = item("predict", "cross", here / "in" / "0.jpg", cwd=world.folder)
+    done = item("predict", "cross", here / "in" / "0.jpg", "--inline", cwd=world.folder)
     assert done.returncode == 0, done.stderr
 
 
@@ -134,7 +160,7 @@ def test_an_export_stands_for_dag_and_run(world, item, here):
     (place,) = here.glob("cross-*.zip")
     assert f"{place.name}: written. Next: `item predict {place.name} FILES`" in done.stdout
     own = item(*given(world, "cross", "in", "--json"), cwd=here)
-    other = item("predict", place.name, "in", "--json", cwd=here)
+    other = item("predict", place.name, "in", "--json", "--inline", cwd=here)
     assert json.loads(other.stdout)["store"] is None
     assert json.loads(other.stdout)["tables"] == json.loads(own.stdout)["tables"]
     again = item("export", world.dag, "cross", "--store", world.store, cwd=here)
@@ -157,12 +183,13 @@ def test_names_and_captions_are_never_obeyed_by_the_terminal(world, item, here):
     assert "\u202e" not in item(*given(world, "cross", "."), cwd=here).stdout
 
 
-def test_ctrl_c_keeps_what_was_judged(world, here):
+@pytest.mark.parametrize("where", ["here", "apart"])
+def test_ctrl_c_keeps_what_was_judged(world, here, where):
     for number in range(40):
         draw(here / "many" / f"{number}.jpg", 700 + number)
     code = (
         "import pipeline.predict.detector as d, os, signal, sys\n"
-        "d._CHUNK = 8\n"
+        "d._CHUNK = d._LEAST = d._MOST = 8\n"
         "old = d.Detector._verdicts\n"
         "def slow(self, files, *rest):\n"
         "    if files[0].path != first[0]: os.kill(os.getpid(), signal.SIGINT)\n"
@@ -170,9 +197,12 @@ def test_ctrl_c_keeps_what_was_judged(world, here):
         "first = ['many/0.jpg']\n"
         "d.Detector._verdicts = slow\n"
         "from pipeline.cli.app import main\n"
-        "main()\n"
+        "if __name__ == '__main__': main()\n"
     )
     words = [str(word) for word in given(world, "cross", "many", "--out", "x.csv")]
+    words += ["--html", "x.html"]
+    if where == "apart":
+        words.remove("--inline")
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=here, capture_output=True, text=True, timeout=240
     )
@@ -180,3 +210,4 @@ def test_ctrl_c_keeps_what_was_judged(world, here):
     assert "interrupted: 8 of 40 images were judged" in done.stderr
     assert "Traceback" not in done.stderr
     assert len((here / "x.csv").read_text().splitlines()) == 9
+    assert "Interrupted: 8 of 40 were judged." in (here / "x.html").read_text()

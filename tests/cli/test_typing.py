@@ -1,6 +1,7 @@
 """What a person types: --version, -h, completion, no DAG, SQL from files and pipes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,28 @@ def test_every_command_knows_h(item, tmp_path):
             assert "Usage" in short.stdout
 
 
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """The environment of a shell that finds `item`, and whose home is a folder of its own."""
+    folder = tmp_path_factory.mktemp("shell")
+    root = str(Path(pipeline.__file__).parents[1])
+    code = "from pipeline.cli.app import app; app(prog_name='item')"
+    script = folder / "item"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n')
+    script.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PYTHONPATH": root, "PATH": path, "HOME": str(folder)}
+
+
+def completed(line, here, shell):
+    """What bash is told of a line; of one that ends in a blank, of the word to come."""
+    number = len(line.split()) - (not line.endswith(" "))
+    asked = {"_ITEM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(number)}
+    done = subprocess.run(["item"], cwd=here, env=shell | asked, capture_output=True, text=True)
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -48,18 +71,42 @@ def test_every_command_knows_h(item, tmp_path):
         ("item plan gen", {"genimage"}),
         ("item plan sm", {"small.yaml"}),
         ("item query demo by_gen", {"by_generator"}),
+        ("item query by_gen", {"by_generator"}),
         ("item gc sma", {"small.yaml"}),
+        ("item run demo --until cap", {"captions"}),
+        ("item run --only im", {"images", "image_embeddings"}),
+        ("item run none.yaml --only im", {"images"}),
+        ("item train demo ", {"cross_generator", "each_generator", "figure5"}),
+        ("item train cross", {"cross_in_this_folder"}),
+        ("item train broken.yml ", set()),
+        ("item predict demo fig", {"figure5"}),
+        ("item export demo fig", {"figure5"}),
+        ("item report demo --experiment e", {"each_generator"}),
     ],
 )
-def test_shells_complete(here, line, expected):
-    root = str(Path(pipeline.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root, "_ITEM_COMPLETE": "complete_bash"}
-    environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
-    code = "from pipeline.cli.app import app; app(prog_name='item')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, env=environment, capture_output=True, text=True
+def test_shells_complete(here, shell, line, expected, tmp_path):
+    for name in ("small.yaml", "broken.yml"):
+        (tmp_path / name).write_text((here / name).read_text())
+    with (tmp_path / "small.yaml").open("a") as stream:
+        stream.write("experiments: {cross_in_this_folder: {}}\n")
+    assert completed(line, tmp_path, shell) == expected
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_completion_is_installed_and_bash_takes_it(here, shell):
+    # which shell asks is found out by its process, and here that is no shell
+    given = shell | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    words = ["item", "--install-completion", "bash"]
+    done = subprocess.run(words, cwd=here, env=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    asked = (
+        "source ~/.bashrc; COMP_WORDS=(item run demo --until cap); COMP_CWORD=4; "
+        "_item_completion item; echo ${COMPREPLY[@]}"
     )
-    assert set(done.stdout.split()) == expected, done.stderr
+    done = subprocess.run(
+        ["bash", "-c", asked], cwd=here, env=shell, capture_output=True, text=True
+    )
+    assert done.stdout == "captions\n", done.stderr
 
 
 def test_one_dag_file_needs_no_name(here, item):

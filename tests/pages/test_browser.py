@@ -1,9 +1,19 @@
 """Pages in a real browser: nothing fails, nothing is fetched, tables sort, nothing overflows."""
 
+import base64
 import json
+import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.conftest import make_dag
+from tests.helpers import demo
+
+PHOTOS = os.environ.get("ITEM_TEST_PHOTOS")  # a folder of photographs; without it there are none
 
 chromium = shutil.which("chromium") or shutil.which("chromium-browser")
 driver_path = shutil.which("chromedriver")
@@ -28,22 +38,64 @@ def browser():
     found.quit()
 
 
-@pytest.fixture(scope="module", params=["report", "image"])
-def page(request, hostile, item, browser):
-    """The report of the hostile corpus, and one of its images: (its uri, what it logged)."""
-    path = hostile / "store" / "reports" / "odd.html"
-    if request.param == "image":
-        path = hostile / "one.html"
-        name = '0_real/"><img src=x onerror=alert(2)>0.jpg'
-        done = item("show", "odd.yaml", name, "--html", path, cwd=hostile)
-        assert done.returncode == 0, done.stderr
+def _report(hostile, place, item):
+    return hostile / "store" / "reports" / "odd.html"
+
+
+def _image(hostile, place, item):
+    name = '0_real/"><img src=x onerror=alert(2)>0.jpg'
+    done = item("show", "odd.yaml", name, "--html", place / "one.html", cwd=hostile)
+    assert done.returncode == 0, done.stderr
+    return place / "one.html"
+
+
+def _verdicts(hostile, place, item):
+    words = ("across", "corpus", "--html", place / "verdicts.html", "--inline")
+    done = item("predict", "odd.yaml", *words, cwd=hostile)
+    assert done.returncode == 1, done.stderr  # one file has no caption
+    return place / "verdicts.html"
+
+
+def _demo(hostile, place, item):
+    return demo.report(place, item)
+
+
+def _photos(hostile, place, item):
+    """Of photographs, by the bundled models, which know nothing of such."""
+    make_dag(place / "photos.yaml", Path(PHOTOS), part_size=60, name="photos")
+    raw = yaml.safe_load((place / "photos.yaml").read_text())
+    raw["corpus"] |= {"layout": "auto", "limit": 120}
+    half = {"train": "image_id < '8'", "test": "image_id >= '8'", "allow_overlap": True}
+    raw["experiments"] = {"half": {**half, "head": {"epochs": 2}, "bootstrap": 40}}
+    (place / "photos.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    done = item("run", "photos.yaml", "--inline", cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place / "store" / "reports" / "photos.html"
+
+
+MARKUP = '"><img src=x onerror=alert(2)>'  # in names
+# how each page is made, and a text that it shows
+PAGES = {
+    "report": (_report, MARKUP),
+    "image": (_image, MARKUP),
+    "verdicts": (_verdicts, MARKUP),
+    "demo": (_demo, "cross_generator"),
+    **({"photos": (_photos, "of 120 distinct contents")} if PHOTOS else {}),
+}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, hostile, item, browser, tmp_path_factory):
+    """A page that is open: (its uri, what it logged, what it did, a text that it shows)."""
+    make, shown = PAGES[request.param]
+    path = make(hostile, tmp_path_factory.mktemp(request.param), item)
     browser.get_log("performance")
     browser.get(path.as_uri())
-    return path.as_uri(), browser.get_log("browser"), browser.get_log("performance")
+    return path.as_uri(), browser.get_log("browser"), browser.get_log("performance"), shown
 
 
 def test_no_error_no_request_and_no_alert(page, browser):
-    uri, said, events = page
+    uri, said, events, _ = page
     assert said == []
     messages = [json.loads(event["message"])["message"] for event in events]
     asked = [
@@ -57,7 +109,7 @@ def test_no_error_no_request_and_no_alert(page, browser):
 
 def test_names_show_as_text(page, browser):
     text = browser.execute_script("return document.body.innerText")
-    assert '"><img src=x onerror=alert(2)>' in text
+    assert page[-1] in text
     made = "return [...document.images].filter(i => !i.src.startsWith('data:')).length"
     assert browser.execute_script(made) == 0
     assert browser.execute_script("return document.scripts.length") == 1
@@ -123,3 +175,71 @@ def test_dark_is_dark_and_ink_is_read_on_it(page, browser):
         assert abs(shades[0] - shades[1]) > 450
         assert (shades[0] < shades[1]) == (scheme == "dark")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+A4 = 688  # CSS pixels between the margins
+TEXTS = ("ink", "quiet", "link", "real", "fake", "ok", "look", "leak")
+LINES = tuple(f"line-{number}" for number in range(8))
+
+
+@pytest.fixture
+def printed(page, browser):
+    """The page as it is laid out on paper, where the screen is dark."""
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": [dark]})
+    metrics = {"width": A4, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    yield browser
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def test_it_prints_on_pages(page, browser):
+    pdf = base64.b64decode(browser.print_page())
+    assert pdf.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 1
+
+
+def test_tables_are_whole_on_paper(printed):
+    found = printed.execute_script(
+        "return [...document.querySelectorAll('table')].map(table => {"
+        "const cells = [...table.querySelectorAll('th, td')];"
+        "return [table.getBoundingClientRect().right, "
+        "Math.max(...cells.map(one => one.scrollWidth - one.clientWidth)), "
+        "getComputedStyle(table.parentElement).overflowX, "
+        "getComputedStyle(table.querySelector('button')).display, "
+        "table.innerText, cells.map(one => one.textContent)]})"
+    )
+    assert len(found) > 1
+    for right, beyond, overflow, button, text, cells in found:
+        assert right <= A4 + 1 and beyond <= 1
+        assert (overflow, button) == ("visible", "contents")
+        text = "".join(text.split())
+        assert all("".join(cell.split()) in text for cell in cells)
+
+
+def contrast(one, other):
+    """Of two colours, as WCAG has it: 1 to 21."""
+
+    def light(colour):
+        shades = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        shades = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shades]
+        return sum(share * s for share, s in zip((0.2126, 0.7152, 0.0722), shades, strict=True))
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_of_known_colours():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_colours_are_read_on_white_paper(printed):
+    script = "return getComputedStyle(document.documentElement).getPropertyValue(arguments[0])"
+    for names, least in ((TEXTS, 4.5), (LINES, 3)):
+        for name in names:
+            colour = printed.execute_script(script, f"--{name}").strip()
+            colour = colour if len(colour) == 7 else "#" + "".join(2 * c for c in colour[1:])
+            assert contrast(colour, "#ffffff") >= least, name
+    white = "return getComputedStyle(document.body).backgroundColor"
+    assert printed.execute_script(white) == "rgb(255, 255, 255)"

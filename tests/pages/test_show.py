@@ -1,12 +1,17 @@
 """`item show`: which image is meant, and what is said of it."""
 
+import base64
+import csv
+import io
 import json
+import re
 import shutil
 
 import pytest
 
 from pipeline.pages.gallery import short_path
 from tests.conftest import draw
+from tests.pages.conftest import SCRIPT
 
 NAME = 'plain/0_real/"><img src=x onerror=alert(2)>200.jpg'
 
@@ -101,6 +106,42 @@ def test_a_page_goes_nowhere_but_where_it_was_said(hostile, item, tmp_path):
     text = (tmp_path / "x.html").read_text()
     assert "onerror=alert(2)&gt;" in text
     assert "<img src=x" not in text
+
+
+def figures(path):
+    """(What stands for it in words, its data) of each figure of a page."""
+    text = path.read_text()
+    alts = re.findall(r'<svg viewBox="[^"]*" role="img" aria-label="([^"]*)"', text)
+    links = re.findall(r'href="data:text/csv;base64,([^"]*)"', text)
+    rows = [csv.DictReader(io.StringIO(base64.b64decode(link).decode())) for link in links]
+    return list(zip(alts, map(list, rows), strict=True))
+
+
+def test_its_cosines_are_marked_in_the_distributions_of_all(shown, hostile, item, tmp_path):
+    done = item("show", "odd.yaml", NAME, "--html", tmp_path / "x.html", cwd=hostile)
+    assert done.returncode == 0, done.stderr
+    ((alt, rows),) = figures(tmp_path / "x.html")
+    ranks = {row["level"]: row for row in shown["tables"]["ranks"] if row["level"] != "object"}
+    for level, rank in ranks.items():
+        said = f"{level} cosine {rank['cosine']:.3f} (distance {rank['distance']:.3f})"
+        assert f"{said}, above that of {rank['among_reals']:.1%} of the reals" in alt
+        own = [row for row in rows if row["level"] == level]
+        assert sum(int(row["reals"]) for row in own) == rank["reals"] + 1  # itself is one of them
+        assert sum(int(row["fakes"]) for row in own) == rank["fakes"]
+        assert sum(float(row["real_share"]) for row in own) == pytest.approx(1)
+        edges = [float(row[name]) for row in own for name in ("bin_from", "bin_to")]
+        assert min(edges) - 1e-4 <= rank["cosine"] <= max(edges) + 1e-4
+        (marked,) = {float(row["cosine_of_image"]) for row in own}
+        assert marked == pytest.approx(rank["cosine"])
+
+
+def test_one_that_failed_says_why_and_has_no_figure(hostile, item, tmp_path):
+    done = item("show", "odd.yaml", SCRIPT, "--html", tmp_path / "x.html", cwd=hostile)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "x.html").read_text()
+    assert "It failed: " in text
+    assert "No cosine of it is computed." in text
+    assert figures(tmp_path / "x.html") == []
 
 
 def test_short_path():

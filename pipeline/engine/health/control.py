@@ -17,7 +17,7 @@ _CAPTION = "a ball on a table"
 def answer(
     inputs: Mapping[str, pa.Table], run: Callable[[Mapping[str, pa.Table]], pa.Table]
 ) -> pa.Table | None:
-    """What `run` gives of `inputs`, one image's rows, with a plain picture and caption in them.
+    """What `run` gives of `inputs`, one image's or file's rows, with a plain picture and caption.
 
     None where they have neither: then nothing can be said of the stage. Raises what `run` raises.
     """
@@ -33,14 +33,12 @@ def answer(
 
 
 def _with(table: pa.Table, facts: Mapping[str, Any]) -> pa.Table:
-    """`table` with `facts` of an image in their columns, or the plain caption in its own."""
+    """`table` with `facts` of an image, or of a file, in their columns, and the plain caption."""
     columns = set(table.column_names)
-    if "caption" in columns:
-        facts = {"caption": _CAPTION}
-    elif not {"uri", "sha256"} <= columns:
-        return table
-    for name in columns & set(facts):
+    known = dict(facts) if "uri" in columns and columns & {"sha256", "path"} else {}
+    known["caption"] = _CAPTION
+    for name in columns & set(known):
         place, kind = table.column_names.index(name), table.schema.field(name)
-        values = pa.array([facts[name]] * len(table), kind.type)
+        values = pa.array([known[name]] * len(table), kind.type)
         table = table.set_column(place, kind, values)
     return table

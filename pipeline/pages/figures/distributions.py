@@ -8,6 +8,7 @@ from pipeline.pages.figures.plot import Figure
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from matplotlib.axes import Axes
 
 LEVELS = {"global": "image and caption", "local": "objects, mean of an image"}
 
@@ -23,15 +24,7 @@ def distribution(bins: "pa.Table", generator: str | None, number: int, verdict: 
     levels = [level for level in LEVELS if any(row["level"] == level for row in rows)]
     with plot.drawing(len(levels), height=1.75 * len(levels)) as (found, all_):
         for level, axes in zip(levels, all_, strict=True):
-            own = [row for row in rows if row["level"] == level]
-            for kind, colour in (("real_share", plot.REAL), ("fake_share", plot.FAKE)):
-                x, y = _steps(own, kind)
-                axes.fill_between(x, y, step="post", color=colour, alpha=0.16, linewidth=0)
-                axes.step(x, y, where="post", color=colour, linewidth=1.3)
-            axes.set_xlabel(f"cosine, {level}: {LEVELS[level]}")
-            axes.set_ylim(bottom=0)
-            axes.set_yticks([])
-            axes.spines["left"].set_visible(False)
+            histogram(axes, [row for row in rows if row["level"] == level], level)
         alt = f"Distributions of cosines, {title}. {_means(rows, levels)} {verdict}"
         drawing = plot.svg(found, f"distribution-{number}", alt)
     own = next((row["against"] for row in rows), "own")
@@ -48,6 +41,18 @@ def distribution(bins: "pa.Table", generator: str | None, number: int, verdict: 
             plot.mark(f"fakes ({_count(rows, 'fakes'):,})", plot.FAKE),
         ],
     )
+
+
+def histogram(axes: "Axes", rows: Sequence[Mapping[str, Any]], level: str) -> None:
+    """Draws the shares of reals and fakes: `rows` are the bins of one level, in their order."""
+    for kind, colour in (("real_share", plot.REAL), ("fake_share", plot.FAKE)):
+        x, y = _steps(rows, kind)
+        axes.fill_between(x, y, step="post", color=colour, alpha=0.16, linewidth=0)
+        axes.step(x, y, where="post", color=colour, linewidth=1.3)
+    axes.set_xlabel(f"cosine, {level}: {LEVELS[level]}")
+    axes.set_ylim(bottom=0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
 
 
 def _steps(rows: Sequence[Mapping[str, Any]], kind: str) -> tuple[list[float], list[float]]:

@@ -10,6 +10,7 @@ from pipeline.pages.figures import curves
 from pipeline.pages.figures.distributions import distribution
 from pipeline.pages.figures.global_local import global_local
 from pipeline.pages.figures.robustness import robustness
+from pipeline.pages.figures.standing import standing
 
 
 def data(figure):
@@ -83,3 +84,31 @@ def test_a_histogram_falls_to_zero_where_no_image_is():
     assert figure.caption.endswith("all of the DAG.")
     assert "global mean of 4 reals 0.125" in figure.alt
     assert "global mean of 2 fakes 0.450" in figure.alt
+
+
+def test_an_image_stands_among_all_by_level():
+    bins = pa.table(
+        {
+            "level": ["global", "global", "local"],
+            "bin_from": [0.0, 0.5, 0.25],
+            "bin_to": [0.5, 1.0, 0.75],
+            "reals": [1, 3, 4],
+            "fakes": [0, 0, 0],
+            "real_share": [0.25, 0.75, 1.0],
+            "fake_share": [None, None, None],
+        }
+    )
+    ranks = {"cosine": 0.625, "distance": 0.75, "among_reals": 0.5, "among_fakes": None}
+    own = {"global": {**ranks, "reals": 4, "fakes": 0}}
+    figure = standing(bins, own)
+    said = "global cosine 0.625 (distance 0.750), above that of 50.0% of the reals."
+    assert figure.alt.endswith(f"with those of this image: {said}")
+    assert figure.caption.endswith(said)
+    assert [mark.text for mark in figure.legend] == ["reals (4)", "fakes (0)", "this image"]
+    assert ">0.625<" in figure.svg
+    assert "local" not in figure.svg  # it has no objects
+    assert [(one["bin_to"], one["cosine_of_image"]) for one in data(figure)] == [
+        ("0.5", "0.625"),
+        ("1.0", "0.625"),
+        ("0.75", ""),
+    ]
