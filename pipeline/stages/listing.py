@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field
 
 from pipeline import pulse, tables
-from pipeline.corpus.file_facts import describe
+from pipeline.corpus.file_facts import Facts, describe
 from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
@@ -22,24 +22,11 @@ from pipeline.corpus.sources.source import AUTO
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
 
-_FACTS = (
-    "bytes",
-    "width",
-    "height",
-    "format",
-    "mode",
-    "orientation",
-    "jpeg_quality",
-    "jpeg_tables",
-    "has_exif",
-    "decode_bytes",
-    "sha256",
-    "error",
-)
 _REFUSED_BY = ("format", "width", "height", "decode_bytes")
 _LABELS = ("label", "generator", "dataset", "split", "class_name")
 
 
+_NONE = (None,) * (len(Facts._fields) - 1)
 _FEW = 16  # files that a thread takes at a time: handing over costs as much as a small file
 
 
@@ -86,11 +73,14 @@ def run(
     with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
         rows = list(zip(*named, strict=True))
         few = [rows[start : start + step] for start in range(0, len(rows), step)]
-        facts = []
+        facts: list[tuple[Any, ...]] = []
         for some in pool.map(_facts_of, few):  # the bytes stay in the threads
             facts += some
             pulse.beat()
-    columns = {name: [fact.get(name) for fact in facts] for name in ("image_id", *_FACTS)}
+    columns: dict[str, Any] = {
+        name: [fact[number] for fact in facts] for number, name in enumerate(Facts._fields)
+    }
+    columns["image_id"] = [sha256 and sha256[:32] for sha256 in columns["sha256"]]
     columns |= {"uri": files["uri"], "stamp": files["stamp"], "given_caption": files["caption"]}
     said = labelled(files, _errors(columns, parameters), parameters)
     columns |= {name: [row[name] for row in said] for name in (*_LABELS, "error")}
@@ -119,20 +109,20 @@ def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str
     return errors
 
 
-def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[dict[str, Any]]:
+def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[tuple[Any, ...]]:
     return [_facts(*row) for row in rows]
 
 
-def _facts(uri: str, path: str, problem: str | None) -> dict[str, Any]:
+def _facts(uri: str, path: str, problem: str | None) -> tuple[Any, ...]:
+    """Those of `Facts`, whose last is the error."""
     if path.endswith("/"):
-        return {"error": problem}
+        return *_NONE, problem
     try:
-        facts = describe(read_bytes(uri))
+        return describe(read_bytes(uri))
     except OSError as error:
-        return {"error": transient(f"file cannot be read: {reason(error)}")}
+        return *_NONE, transient(f"file cannot be read: {reason(error)}")
     except MemoryError as error:
-        return {"error": reason_of(error)}
-    return {"image_id": facts.sha256[:32], **{name: getattr(facts, name) for name in _FACTS}}
+        return *_NONE, reason_of(error)
 
 
 def labelled(
