@@ -17,7 +17,7 @@ from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.limits import Limits, check_formats, refusal
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.packed.parquet import forget
-from pipeline.corpus.sources.read import CONNECTIONS, is_here, read_bytes
+from pipeline.corpus.sources.read import CONNECTIONS, Reader, is_here
 from pipeline.corpus.sources.source import AUTO
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
@@ -27,7 +27,7 @@ _LABELS = ("label", "generator", "dataset", "split", "class_name")
 
 
 _NONE = (None,) * (len(Facts._fields) - 1)
-_FEW = 16  # files that a thread takes at a time: handing over costs as much as a small file
+_FEW = 64  # files that a thread takes at a time: handing over costs as much as a small file
 
 
 class Listing(Parameters):
@@ -110,15 +110,16 @@ def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str
 
 
 def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[tuple[Any, ...]]:
-    return [_facts(*row) for row in rows]
+    with Reader() as reader:
+        return [_facts(reader, *row) for row in rows]
 
 
-def _facts(uri: str, path: str, problem: str | None) -> tuple[Any, ...]:
+def _facts(reader: Reader, uri: str, path: str, problem: str | None) -> tuple[Any, ...]:
     """Those of `Facts`, whose last is the error."""
     if path.endswith("/"):
         return *_NONE, problem
     try:
-        return describe(read_bytes(uri))
+        return describe(reader.read(uri))
     except OSError as error:
         return *_NONE, transient(f"file cannot be read: {reason(error)}")
     except MemoryError as error:
