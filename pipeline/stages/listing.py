@@ -15,9 +15,10 @@ from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.limits import Limits, check_formats, refusal
+from pipeline.corpus.sources.extent import all_here
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.packed.parquet import forget
-from pipeline.corpus.sources.read import CONNECTIONS, Reader, is_here
+from pipeline.corpus.sources.read import CONNECTIONS, Reader
 from pipeline.corpus.sources.source import AUTO
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
@@ -68,7 +69,7 @@ def run(
     files = inputs["files"]
     forget()  # what is kept of files that may have changed since
     named = [files[name].to_pylist() for name in ("uri", "path", "problem")]
-    here = all(map(is_here, named[0]))
+    here = all_here(files)
     threads, step = (parameters.threads, _FEW) if here else (parameters.connections, 1)
     with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
         rows = list(zip(*named, strict=True))
