@@ -98,7 +98,7 @@ def test_the_stack_shows_the_threads_that_decode_beside_the_task(monkeypatch):
     found = pulse.stack("one")
     over.set()
     thread.join()
-    assert "read_bytes" in found
+    assert "_read_local" in found
 
 
 def test_a_beat_costs_less_than_a_microsecond_or_so():

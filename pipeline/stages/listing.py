@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -83,8 +84,7 @@ def run(
     }
     columns["image_id"] = [sha256 and sha256[:32] for sha256 in columns["sha256"]]
     columns |= {"uri": files["uri"], "stamp": files["stamp"], "given_caption": files["caption"]}
-    said = labelled(files, _errors(columns, parameters), parameters)
-    columns |= {name: [row[name] for row in said] for name in (*_LABELS, "error")}
+    columns |= labelled(files, _errors(columns, parameters), parameters)
     return tables.build("listing", columns)
 
 
@@ -92,22 +92,17 @@ def relabelled(rows: pa.Table, files: pa.Table, parameters: Listing) -> pa.Table
     """Rows of another listing of the same files as this one's: with the labels that it reads."""
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
     facts = {name: rows[name].to_pylist() for name in (*_REFUSED_BY, "error")}
-    found = labelled(files, _errors(facts, parameters), parameters)
-    for name in (*_LABELS, "error"):
-        columns[name] = [one[name] for one in found]
+    columns |= labelled(files, _errors(facts, parameters), parameters)
     columns["given_caption"] = files["caption"]
     return tables.build("listing", columns)
 
 
 def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str | None]:
     """Of each file what is wrong with its content, else why the corpus does not take it."""
-    errors = []
-    for error, *of in zip(*(facts[name] for name in ("error", *_REFUSED_BY)), strict=True):
-        known = (
-            of[1] is not None
-        )  # the width: then an error was another corpus's refusal, or labels
-        errors.append(refusal(*of, parameters.formats, parameters.limits) if known else error)
-    return errors
+    refused = cache(partial(refusal, formats=parameters.formats, limits=parameters.limits))
+    rows = zip(*(facts[name] for name in ("error", *_REFUSED_BY)), strict=True)
+    # of what has a width an error was another corpus's refusal, or the labels'
+    return [error if of[1] is None else refused(*of) for error, *of in rows]
 
 
 def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[tuple[Any, ...]]:
@@ -129,15 +124,19 @@ def _facts(reader: Reader, uri: str, path: str, problem: str | None) -> tuple[An
 
 def labelled(
     files: pa.Table, errors: Sequence[str | None], parameters: Listing
-) -> list[dict[str, Any]]:
-    """The labels of each file, and the row's error: the content's, else why it has no labels."""
-    rows = []
-    for found, error in zip(labels_of(parameters.reading, files), errors, strict=True):
-        labels = found
-        if isinstance(labels, Misfit):
-            labels, error = Labels(dataset=parameters.dataset), error or str(found)
-        rows.append({"error": error, **{name: getattr(labels, name) for name in _LABELS}})
-    return rows
+) -> dict[str, list[Any]]:
+    """The labels of the files, and the rows' errors: the contents', else why there are no labels.
+
+    By column.
+    """
+    found = labels_of(parameters.reading, files)
+    none = Labels(dataset=parameters.dataset)
+    labels = [none if isinstance(one, Misfit) else one for one in found]
+    why = [
+        error or (str(one) if isinstance(one, Misfit) else None)
+        for one, error in zip(found, errors, strict=True)
+    ]
+    return {"error": why} | {name: [getattr(one, name) for one in labels] for name in _LABELS}
 
 
 STAGE = Stage(
