@@ -1,18 +1,26 @@
 """What can be said of an image file without decoding its pixels."""
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pipeline.corpus import budget
 from pipeline.corpus.formats import jxl
-from pipeline.corpus.opened import ImageError, open_image, orientation, stripped
+from pipeline.corpus.opened import (
+    ImageError,
+    open_image,
+    opened_head,
+    orientation,
+    stripped,
+    stripped_head,
+)
 
 _EXIF_IFD = 0x8769  # where a TIFF keeps what other formats have a block for
 _TABLES_DIGITS = 16  # of a SHA-256
+_SHORT = 4096  # bytes of a header that may come again; those with a photograph's EXIF do not
 
 # ITU-T T.81 annex K.1, luminance, in natural order: what libjpeg scales by its quality
 _LUMINANCE = np.array(
@@ -29,8 +37,7 @@ _LUMINANCE = np.array(
 ).reshape(-1)
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """The content's identity (`sha256`, `bytes`), and the header's facts or else the `error`.
 
     width and height are in pixels as stored; orientation is EXIF's 1..8 (1 when there is none);
@@ -54,6 +61,9 @@ class Facts:
     error: str | None = None
 
 
+_Header = tuple[Any, ...]  # of Facts from `format` to `decode_bytes`
+
+
 def describe(data: bytes) -> Facts:
     """The facts of an image file's content; reads its header only, so a truncated body passes.
 
@@ -62,40 +72,42 @@ def describe(data: bytes) -> Facts:
     """
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        if size := budget.coded_size(data):
-            return _of_jxl(sha256, data, size)
-        kept = stripped(data)
-        image = open_image(kept)
-        needed = budget.needed(image, kept)
-        width, height = _stored_size(image)
-        return Facts(
-            sha256=sha256,
-            bytes=len(data),
-            decode_bytes=needed,
-            format=_format(image),
-            width=width,
-            height=height,
-            mode=image.mode,
-            orientation=orientation(image),
-            jpeg_quality=_jpeg_quality(image),
-            jpeg_tables=jpeg_tables(image),
-            has_exif=_has_exif(image),
-        )
+        return Facts(sha256, len(data), *_header(data))
     except ImageError as error:
-        return Facts(sha256=sha256, bytes=len(data), error=str(error))
+        return Facts(sha256, len(data), error=str(error))
 
 
-def _of_jxl(sha256: str, data: bytes, size: tuple[int, int]) -> Facts:
-    """By its own header: its decoder would decode it."""
-    return Facts(
-        sha256=sha256,
-        bytes=len(data),
-        format="JXL",
-        width=size[0],
-        height=size[1],
-        orientation=1,
-        has_exif=jxl.has_exif(data),
-        decode_bytes=budget.coded_peak(size),
+def _header(data: bytes) -> _Header:
+    if size := budget.coded_size(data):  # by its own header: its decoder would decode it
+        exif, needed = jxl.has_exif(data), budget.coded_peak(size)
+        return "JXL", *size, None, 1, None, None, exif, needed
+    if (head := stripped_head(data)) is not None:
+        found = _known(head) if len(head) <= _SHORT else _of_head(head)
+        if found is not None:
+            return found
+    kept = stripped(data)
+    return _of_image(open_image(kept), kept)
+
+
+def _of_head(head: bytes) -> _Header | None:
+    image = opened_head(head)
+    return None if image is None else _of_image(image, head)
+
+
+# what one program writes at one size and quality has the same header, up to the pixels
+_known = lru_cache(maxsize=4096)(_of_head)
+
+
+def _of_image(image: Image.Image, data: bytes) -> _Header:
+    return (
+        _format(image),
+        *_stored_size(image),
+        image.mode,
+        orientation(image),
+        _jpeg_quality(image),
+        jpeg_tables(image),
+        _has_exif(image),
+        budget.needed(image, data),
     )
 
 

@@ -10,7 +10,7 @@ from time import monotonic
 
 from PIL import Image
 
-from pipeline.corpus.formats.bare import bare
+from pipeline.corpus.formats.bare import bare, head
 from pipeline.corpus.formats.known import FORMATS, NOT_READ, OTHERS, PLUGINS, READABLE, has_plugin
 from pipeline.corpus.formats.tiff import MAX_STRIPS, strips
 from pipeline.errors import worded
@@ -34,6 +34,27 @@ def stripped(data: bytes) -> bytes:
         return bare(data)
     except ValueError as error:
         raise ImageError(f"image is damaged: {error}") from error
+
+
+def stripped_head(data: bytes) -> bytes | None:
+    """Of `stripped` what is read to open it, where that is known beforehand: of JPEG and PNG."""
+    try:
+        return head(data)
+    except ValueError as error:
+        raise ImageError(f"image is damaged: {error}") from error
+
+
+def opened_head(data: bytes) -> Image.Image | None:
+    """The image of a `stripped_head`; None unless it is the same as of the whole file.
+
+    It is where all was read, and nothing beyond: then no reader could have told the difference.
+    """
+    try:
+        image = open_image(data)
+    except ImageError:
+        return None
+    same = image.tile and image.fp is not None and image.fp.tell() == len(data)
+    return image if same else None
 
 
 def open_image(data: bytes, until: float | None = None) -> Image.Image:

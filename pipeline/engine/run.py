@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import randrange
 
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from pipeline.corpus.layouts.survey import Survey
 from pipeline.corpus.sources.found import Found
@@ -32,10 +32,6 @@ from pipeline.store.register import register
 from pipeline.store.sharing.claims import Claims
 from pipeline.store.snapshot import Changes, compare, drop_outdated, summary, take_over
 from pipeline.store.totals import NodeTotal, totals
-
-# bytes of files that are described in this process: starting workers would take longer
-_HERE = 2**28
-_UNSURE = 2**22  # a file that nobody says the bytes of
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ class _Sharing:
     ):
         self.claims, self.stopping, self._mapped = claims, options.stop.asked, options.mapped
         self._store, self._running, self._stop = store, running, options.stop
-        self._reporter = reporter
+        self._reporter, self._stall = reporter, options.stall
 
     def show(self, surveyed: tuple[Survey, list[str]], dag: Dag, new: bool) -> None:
         """Says how paths are read, where there are `new` ones, and the warnings."""
@@ -149,7 +145,9 @@ class _Sharing:
         shared = SharedQueue(queue, self._store, self.claims, self._stop, counter.part, say)
         with ExitStack() as stack:
             if here:
-                running = stack.enter_context(executors.executor((), True, None, None, say))
+                going, stall = self._reporter.going, self._stall
+                context = executors.executor((), True, None, None, say, stall, going=going)
+                running = stack.enter_context(context)
             else:
                 running = self._running.get()
             drive.drive(shared, running, counter.part, counter.failure)
@@ -187,15 +185,17 @@ def _index(
             unknown = take_over(dag, store, changes.new, before)
             queue = index.listing_queue(dag, store, unknown)
             if queue.total:
-                unsure = unknown["bytes"].null_count * _UNSURE
-                here = (pc.sum(unknown["bytes"]).as_py() or 0) + unsure <= _HERE
+                # what ended a run before may be a file that ends the process that describes it
+                here = index.is_quick(unknown) and not sharing.claims.took_over
                 sizes = {task.part: task.files.num_rows for task in queue.tasks}
                 sharing.drive(queue, sizes, {listing.name: ()}, here)
             reporter.say(f"the corpus has changed: {summary(dag, store, changes, before)}")
         if new and not sharing.stopping():
             register(dag, store)
     if new:
-        return compare(dag, store, found), asked(dag, store)
+        changes = compare(dag, store, found)
+        pa.default_memory_pool().release_unused()  # of a million files a quarter of a GiB
+        asked_for = asked(dag, store)
     return changes, asked_for
 
 

@@ -3,44 +3,33 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
 from pipeline import pulse, tables
-from pipeline.corpus.file_facts import describe
+from pipeline.corpus.file_facts import Facts, describe
 from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.layouts.labels import Labels, Misfit
 from pipeline.corpus.layouts.registry import Reading, check_name
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.limits import Limits, check_formats, refusal
+from pipeline.corpus.sources.extent import all_here
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.packed.parquet import forget
-from pipeline.corpus.sources.read import CONNECTIONS, is_here, read_bytes
+from pipeline.corpus.sources.read import CONNECTIONS, Reader
 from pipeline.corpus.sources.source import AUTO
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
 
-_FACTS = (
-    "bytes",
-    "width",
-    "height",
-    "format",
-    "mode",
-    "orientation",
-    "jpeg_quality",
-    "jpeg_tables",
-    "has_exif",
-    "decode_bytes",
-    "sha256",
-    "error",
-)
 _REFUSED_BY = ("format", "width", "height", "decode_bytes")
 _LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
 
 
-_FEW = 16  # files that a thread takes at a time: handing over costs as much as a small file
+_NONE = (None,) * (len(Facts._fields) - 1)
+_FEW = 64  # files that a thread takes at a time: handing over costs as much as a small file
 
 
 class Listing(Parameters):
@@ -81,19 +70,21 @@ def run(
     files = inputs["files"]
     forget()  # what is kept of files that may have changed since
     named = [files[name].to_pylist() for name in ("uri", "path", "problem")]
-    here = all(map(is_here, named[0]))
+    here = all_here(files)
     threads, step = (parameters.threads, _FEW) if here else (parameters.connections, 1)
     with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
         rows = list(zip(*named, strict=True))
         few = [rows[start : start + step] for start in range(0, len(rows), step)]
-        facts = []
+        facts: list[tuple[Any, ...]] = []
         for some in pool.map(_facts_of, few):  # the bytes stay in the threads
             facts += some
             pulse.beat()
-    columns = {name: [fact.get(name) for fact in facts] for name in ("image_id", *_FACTS)}
+    columns: dict[str, Any] = {
+        name: [fact[number] for fact in facts] for number, name in enumerate(Facts._fields)
+    }
+    columns["image_id"] = [sha256 and sha256[:32] for sha256 in columns["sha256"]]
     columns |= {"uri": files["uri"], "stamp": files["stamp"], "given_caption": files["caption"]}
-    said = labelled(files, _errors(columns, parameters), parameters)
-    columns |= {name: [row[name] for row in said] for name in (*_LABELS, "error")}
+    columns |= labelled(files, _errors(columns, parameters), parameters)
     return tables.build("listing", columns)
 
 
@@ -101,51 +92,51 @@ def relabelled(rows: pa.Table, files: pa.Table, parameters: Listing) -> pa.Table
     """Rows of another listing of the same files as this one's: with the labels that it reads."""
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
     facts = {name: rows[name].to_pylist() for name in (*_REFUSED_BY, "error")}
-    found = labelled(files, _errors(facts, parameters), parameters)
-    for name in (*_LABELS, "error"):
-        columns[name] = [one[name] for one in found]
+    columns |= labelled(files, _errors(facts, parameters), parameters)
     columns["given_caption"] = files["caption"]
     return tables.build("listing", columns)
 
 
 def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str | None]:
     """Of each file what is wrong with its content, else why the corpus does not take it."""
-    errors = []
-    for error, *of in zip(*(facts[name] for name in ("error", *_REFUSED_BY)), strict=True):
-        known = (
-            of[1] is not None
-        )  # the width: then an error was another corpus's refusal, or labels
-        errors.append(refusal(*of, parameters.formats, parameters.limits) if known else error)
-    return errors
+    refused = cache(partial(refusal, formats=parameters.formats, limits=parameters.limits))
+    rows = zip(*(facts[name] for name in ("error", *_REFUSED_BY)), strict=True)
+    # of what has a width an error was another corpus's refusal, or the labels'
+    return [error if of[1] is None else refused(*of) for error, *of in rows]
 
 
-def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[dict[str, Any]]:
-    return [_facts(*row) for row in rows]
+def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[tuple[Any, ...]]:
+    with Reader() as reader:
+        return [_facts(reader, *row) for row in rows]
 
 
-def _facts(uri: str, path: str, problem: str | None) -> dict[str, Any]:
+def _facts(reader: Reader, uri: str, path: str, problem: str | None) -> tuple[Any, ...]:
+    """Those of `Facts`, whose last is the error."""
     if path.endswith("/"):
-        return {"error": problem}
+        return *_NONE, problem
     try:
-        facts = describe(read_bytes(uri))
+        return describe(reader.read(uri))
     except OSError as error:
-        return {"error": transient(f"file cannot be read: {reason(error)}")}
+        return *_NONE, transient(f"file cannot be read: {reason(error)}")
     except MemoryError as error:
-        return {"error": reason_of(error)}
-    return {"image_id": facts.sha256[:32], **{name: getattr(facts, name) for name in _FACTS}}
+        return *_NONE, reason_of(error)
 
 
 def labelled(
     files: pa.Table, errors: Sequence[str | None], parameters: Listing
-) -> list[dict[str, Any]]:
-    """The labels of each file, and the row's error: the content's, else why it has no labels."""
-    rows = []
-    for found, error in zip(labels_of(parameters.reading, files), errors, strict=True):
-        labels = found
-        if isinstance(labels, Misfit):
-            labels, error = Labels(dataset=parameters.dataset), error or str(found)
-        rows.append({"error": error, **{name: getattr(labels, name) for name in _LABELS}})
-    return rows
+) -> dict[str, list[Any]]:
+    """The labels of the files, and the rows' errors: the contents', else why there are no labels.
+
+    By column.
+    """
+    found = labels_of(parameters.reading, files)
+    none = Labels(dataset=parameters.dataset)
+    labels = [none if isinstance(one, Misfit) else one for one in found]
+    why = [
+        error or (str(one) if isinstance(one, Misfit) else None)
+        for one, error in zip(found, errors, strict=True)
+    ]
+    return {"error": why} | {name: [getattr(one, name) for one in labels] for name in _LABELS}
 
 
 STAGE = Stage(

@@ -34,7 +34,8 @@ class ArchiveIndex:
             facts = {"key": json.dumps(key), "counts": counts}
             with suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                part_file.write(self._path(key), table.replace_schema_metadata(None), facts)
+                kept = table.replace_schema_metadata(None)
+                part_file.write(self._path(key), kept, facts, durable=False)
 
     def _path(self, key: Mapping[str, object]) -> Path:
         name = sha256(str(key["uri"]).encode()).hexdigest()[:16]

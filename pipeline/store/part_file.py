@@ -77,11 +77,12 @@ class _Hashing:
     def flush(self) -> None: ...
 
 
-def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> int:
+def write(path: Path, table: pa.Table, facts: Mapping[str, Any], durable: bool = True) -> int:
     """Writes a part durably and in one step, with its facts; returns its size in bytes.
 
-    `seconds_write` is among the facts unless it is given. OSError when it cannot be written; then
-    nothing is there.
+    `seconds_write` is among the facts unless it is given. What is not `durable` may be gone, or
+    Damaged, after a power cut: it costs no wait for the disk. OSError when it cannot be written;
+    then nothing is there.
     """
     lists = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
     scalars = [name for name in table.column_names if name not in lists]
@@ -106,7 +107,10 @@ def write(path: Path, table: pa.Table, facts: Mapping[str, Any]) -> int:
             pairs = {f"{_META}{key}": str(value) for key, value in facts.items()}
             writer.add_key_value_metadata({**pairs, f"{_META}sums": blank})
         _sum_up(temporary, blank.encode())
-        commit(temporary, path)
+        if durable:
+            commit(temporary, path)
+        else:
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path.stat().st_size

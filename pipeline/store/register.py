@@ -1,7 +1,9 @@
 """Registering contents: those that a listing names become members of parts, for good."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,23 +27,46 @@ def register(dag: Dag, store: Store) -> int:
     _mend(dag, store)
     _recover(dag, store)
     known = dict(clean_parts(dag, store))
-    everything = pa.chunked_array(list(known.values()), pa.string())
-    new = []
-    for path in store.parts(listing):
-        ids = store.read(listing.folder, path.name, ["image_id"])["image_id"]
-        if pc.any(pc.invert(pc.is_in(ids.drop_null(), value_set=everything))).as_py():
-            new.append(store.read(listing.folder, path.name))
-    if not new:
-        return 0
-    rows = described(pa.concat_tables(new))
-    rows = rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=everything)))
-    free = free_numbers(known)
-    for start in range(0, len(rows), dag.corpus.part_size):
-        some = rows.slice(start, dag.corpus.part_size).combine_chunks()
-        some = some.append_column(MADE_FROM, pa.array([0] * len(some), pa.int64()))
-        name = part_name(next(free), some["image_id"].to_pylist())
-        write_given(store, images, name, some)
-    return len(rows)
+    free, size = free_numbers(known), dag.corpus.part_size
+    waiting, count = tables.schema("images").empty_table(), 0
+    for rows in _unknown(store, listing, list(known.values())):
+        count += len(rows)
+        waiting = pa.concat_tables([waiting, rows])
+        while len(waiting) >= size:
+            _append(store, images, next(free), waiting.slice(0, size))
+            waiting = waiting.slice(size)
+    if len(waiting):
+        _append(store, images, next(free), waiting)
+    return count
+
+
+def _unknown(store: Store, listing: Node, known: list[pa.Array]) -> Iterator[pa.Table]:
+    """Rows of `images` for the listed contents that are not `known`, each at its first place.
+
+    Part by part of the listing: all of a million at once would take a gigabyte.
+    """
+    names = [path.name for path in store.parts(listing)]
+    none = pa.array([], pa.string())
+    ids = [store.read(listing.folder, name, ["image_id"])["image_id"] for name in names]
+    everything = pa.concat_arrays([none, *(one.combine_chunks() for one in ids)])
+    new = np.zeros(len(everything), bool)
+    first = pc.index_in(pc.unique(everything), value_set=everything).to_numpy()
+    new[first] = True
+    new &= pc.is_valid(everything).to_numpy(zero_copy_only=False)
+    there = pc.is_in(everything, value_set=pa.concat_arrays([none, *known]))
+    new &= ~there.to_numpy(zero_copy_only=False)
+    columns = [name for name in tables.schema("images").names if name != "variant"]
+    end = 0
+    for name, own in zip(names, ids, strict=True):
+        mine, end = new[end : end + len(own)], end + len(own)
+        if mine.any():
+            yield described(store.read(listing.folder, name, columns).filter(pa.array(mine)))
+
+
+def _append(store: Store, images: Node, number: int, rows: pa.Table) -> None:
+    rows = rows.combine_chunks()
+    rows = rows.append_column(MADE_FROM, pa.array([0] * len(rows), pa.int64()))
+    write_given(store, images, part_name(number, rows["image_id"].to_pylist()), rows)
 
 
 def _mend(dag: Dag, store: Store) -> None:

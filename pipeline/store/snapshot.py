@@ -33,6 +33,7 @@ _LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
 _KNOWN = ["uri", "bytes", "stamp", "error"]
 _SAID = ["image_id", *_LABELS]
 _SPOKEN = (*_LABELS, "given_caption")
+_ROWS = 65_536  # whose labels are in Python at a time
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ def compare(dag: Dag, store: Store, found: Found) -> Changes:
     if rows is None:
         return Changes(files, {}, 0, 0)
     at = pc.index_in(files["uri"], value_set=rows["uri"]).combine_chunks()
-    there = rows.take(at)
+    there = rows.drop_columns("uri").take(at)
     failed = transient(there)
     good = pc.and_(_unchanged(there, files), pc.invert(failed))
     other = pc.and_(good, _says_else(dag, there, files) if found.says else False)
     good = pc.and_(good, pc.invert(other))
     said = pc.sum(other).as_py() or 0
     again = pc.sum(failed).as_py() or 0
-    changed = pc.sum(pc.and_(pc.is_valid(there["uri"]), pc.invert(good))).as_py() or 0
+    changed = pc.sum(pc.and_(pc.is_valid(at), pc.invert(good))).as_py() or 0
     changed -= again + said
     true = np.zeros(len(rows), bool)
     true[at.filter(good.combine_chunks()).to_numpy()] = True
@@ -171,6 +172,14 @@ def _same(known: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Tabl
 
 def _says_else(dag: Dag, rows: pa.Table, files: pa.Table) -> pa.Array:
     """Which rows of the listing do not say what is said of the files beside them now."""
+    pieces = [pa.array([], pa.bool_())]
+    for start in range(0, len(files), _ROWS):
+        some = rows.slice(start, _ROWS), files.slice(start, _ROWS)
+        pieces.append(_say_else(dag, *some))
+    return pa.concat_arrays(pieces)
+
+
+def _say_else(dag: Dag, rows: pa.Table, files: pa.Table) -> pa.Array:
     nothing = Labels(dataset=dag.corpus.dataset)
     found = labels_of(dag.corpus.reading, files)
     now = [one if isinstance(one, Labels) else nothing for one in found]

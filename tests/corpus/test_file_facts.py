@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from pipeline.corpus import file_facts
 from pipeline.corpus.file_facts import describe
 
 
@@ -159,3 +160,33 @@ def test_decompression_bombs_are_described():
         facts = describe(png_claiming(20_000, height))
         assert (facts.error, facts.width, facts.height) == (None, 20_000, height)
         assert facts.decode_bytes == height * (8 + 4 * 20_000)
+
+
+def test_the_same_header_is_read_once(monkeypatch):
+    seen, real = [], file_facts.opened_head
+    monkeypatch.setattr(file_facts, "opened_head", lambda head: (seen.append(head), real(head))[1])
+    file_facts._known.cache_clear()
+    data = encode(picture(), "JPEG", quality=83)
+    one, other = describe(data), describe(data + b"more")
+    assert len(seen) == 1 and one[2:] == other[2:] and one.sha256 != other.sha256
+    assert (one.bytes, other.bytes) == (len(data), len(data) + 4)
+    assert describe(encode(picture(), "JPEG", quality=84)).jpeg_quality == 84 and len(seen) == 2
+    turned = describe(encode(picture(), "JPEG", quality=83, exif=exif(6)))
+    assert (turned.orientation, turned.has_exif) == (6, True) and len(seen) == 3
+
+
+def test_a_long_header_is_not_kept():
+    file_facts._known.cache_clear()
+    block = exif(8)
+    block[0x010E] = "x" * 5000
+    assert describe(encode(picture(), "JPEG", exif=block)).orientation == 8
+    assert file_facts._known.cache_info().currsize == 0
+
+
+def test_a_header_that_ends_elsewhere_for_readers_is_read_from_the_whole_file():
+    data = encode(picture(), "JPEG", quality=70)
+    # for Pillow \xff\x00 is nothing, and the comment behind it hides what looks like a scan
+    comment = b"\xff\xfe\x00\x0e" + bytes(8) + b"\xff\xda\x00\x02"
+    odd = data[:2] + b"\xff\x00\x00\x0e" + comment + data[2:]
+    facts = describe(odd)
+    assert (facts.width, facts.height, facts.jpeg_quality, facts.error) == (24, 16, 70, None)

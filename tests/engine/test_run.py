@@ -272,6 +272,37 @@ def test_an_image_that_kills_its_worker_costs_one_row(item_process, write_dag, c
     assert "ended with status -9" in error
 
 
+DEADLY = """
+import os
+from PIL import JpegImagePlugin as plugin
+opened = plugin.JpegImageFile._open
+def deadly(self):
+    opened(self)
+    if self.size == (7, 5):
+        os.kill(os.getpid(), 9)
+plugin.JpegImageFile._open = deadly
+"""
+
+
+def test_a_file_that_kills_a_run_costs_the_next_one_a_row(
+    item_process, write_dag, corpus, tmp_path
+):
+    """What is quick is described in the run's own process; after a killed run workers do it."""
+    victim = corpus / "test" / "gan" / "0_real" / "1.jpg"
+    Image.new("RGB", (7, 5)).save(victim)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(DEADLY)
+    here = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+    given = ("run", write_dag(part_size=2), "--until", "images", "--workers", "2", "--json")
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": here}}
+    assert item_process(*given, "--store", "s", **where).returncode == -signal.SIGKILL
+    answer = item_process(*given, "--store", "s", **where)
+    assert answer.returncode == 1 and "going on with what process" in answer.stderr
+    totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
+    total = totals["listing"]
+    assert (total["rows_in"], total["rows_ok"], total["rows_failed"]) == (12, 11, 1)
+
+
 def test_a_pipe_in_the_place_of_an_image_leaves_the_corpus(
     item_process, write_dag, corpus, tmp_path
 ):

@@ -8,6 +8,7 @@ from pipeline import tables
 from pipeline.corpus.file_facts import describe
 from pipeline.corpus.formats.known import FORMATS
 from pipeline.corpus.sources.found import FILES
+from pipeline.corpus.sources.read import Reader
 from pipeline.spec import output_parameters
 from pipeline.stages import listing
 from pipeline.stages.registry import get_stage
@@ -89,14 +90,14 @@ def test_nothing_is_dropped(tmp_path, monkeypatch):
     (folder / "c.png").write_bytes(b"hello")
     save(tmp_path / "stray.png", "blue")
     (tmp_path / "stray.txt.png").write_bytes(b"bye")
-    real = listing.read_bytes
+    real = Reader.read
 
-    def read_bytes(uri):
+    def read(self, uri):
         if uri.endswith("d.png"):
             raise PermissionError(13, "Permission denied", uri)
-        return real(uri)
+        return real(self, uri)
 
-    monkeypatch.setattr(listing, "read_bytes", read_bytes)
+    monkeypatch.setattr(Reader, "read", read)
     good, empty, text, locked, stray, both = run(tmp_path).to_pylist()
     assert good["error"] is None
     assert empty["error"] == "file is empty (0 bytes)"
@@ -119,8 +120,8 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
     for index in range(5):
         save(tmp_path / f"g/0_real/{index}.png")
     reads = []
-    real = listing.read_bytes
-    monkeypatch.setattr(listing, "read_bytes", lambda uri: reads.append(uri) or real(uri))
+    real = Reader.read
+    monkeypatch.setattr(Reader, "read", lambda self, uri: reads.append(uri) or real(self, uri))
     assert run(tmp_path, threads=3).num_rows == 5
     assert len(reads) == len(set(reads)) == 5
 

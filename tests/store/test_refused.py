@@ -4,9 +4,9 @@ import duckdb
 import pytest
 from PIL import Image
 
+from pipeline.corpus.sources.read import Reader
 from pipeline.dag.graph import load
 from pipeline.errors import UserError
-from pipeline.stages import listing as stage
 from pipeline.store.contents import asked, asked_sql
 from pipeline.store.parts import Store
 from tests.helpers.stores import listed
@@ -66,7 +66,7 @@ def test_a_format_that_is_not_asked_for(opened):
 def test_more_formats_take_it_and_no_file_is_opened_for_that(opened, monkeypatch):
     dag, store = opened()
     listed(dag, store)
-    monkeypatch.setattr(stage, "read_bytes", None)
+    monkeypatch.setattr(Reader, "read", None)
     wider, _ = opened(WIDER)
     listed(wider, store)
     assert said(wider, store, "a.tga")["error"] is None

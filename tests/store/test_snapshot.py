@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.corpus.sources.found import FILES
+from pipeline.corpus.sources.read import Reader
 from pipeline.dag.graph import load
 from pipeline.engine.queues.index import find, listing_queue
 from pipeline.engine.task import execute
@@ -32,8 +33,10 @@ def opened(write_dag, fake_models, tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """The uris that are read."""
-    seen, original = [], stage.read_bytes
-    monkeypatch.setattr(stage, "read_bytes", lambda uri: (seen.append(uri), original(uri))[1])
+    seen, original = [], Reader.read
+    monkeypatch.setattr(
+        Reader, "read", lambda self, uri: (seen.append(uri), original(self, uri))[1]
+    )
     return seen
 
 
@@ -100,15 +103,15 @@ def test_a_relabelled_or_renamed_file_keeps_its_content(opened, corpus):
 
 def test_a_file_that_could_not_be_read_is_tried_again(opened, corpus, monkeypatch):
     dag, store = opened()
-    original = stage.read_bytes
+    original = Reader.read
 
-    def refusing(uri):
+    def refusing(self, uri):
         if uri.endswith("gan/0_real/1.jpg"):
             raise PermissionError(13, "Permission denied", uri)
-        return original(uri)
+        return original(self, uri)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "read_bytes", refusing)
+        patch.setattr(Reader, "read", refusing)
         listed(dag, store)
     (error,) = [error for _, error in rows(dag, store, "uri", "error") if error]
     assert error.startswith("transient: file cannot be read: Permission denied")

@@ -8,9 +8,10 @@ import tarfile
 import pytest
 
 from pipeline.corpus.sources.packed import archives
+from pipeline.corpus.sources.read import Reader
 from pipeline.dag.graph import load
 from pipeline.engine.queues.index import find
-from pipeline.stages import listing as stage
+from pipeline.store import snapshot
 from pipeline.store.contents import asked
 from pipeline.store.parts import Store
 from pipeline.store.snapshot import compare
@@ -20,8 +21,10 @@ from tests.helpers.stores import listed
 @pytest.fixture
 def reads(monkeypatch):
     """The uris that are read."""
-    seen, original = [], stage.read_bytes
-    monkeypatch.setattr(stage, "read_bytes", lambda uri: (seen.append(uri), original(uri))[1])
+    seen, original = [], Reader.read
+    monkeypatch.setattr(
+        Reader, "read", lambda self, uri: (seen.append(uri), original(self, uri))[1]
+    )
     return seen
 
 
@@ -139,7 +142,11 @@ def manifest(corpus, path, changes=()):
     return path
 
 
-def test_other_words_of_a_table_open_no_image(opened, corpus, tmp_path, reads):
+@pytest.mark.parametrize("at_a_time", [65_536, 5])
+def test_other_words_of_a_table_open_no_image(
+    opened, corpus, tmp_path, reads, at_a_time, monkeypatch
+):
+    monkeypatch.setattr(snapshot, "_ROWS", at_a_time)
     path = manifest(corpus, tmp_path / "list.csv")
     dag, store = opened(path)
     listed(dag, store)

@@ -13,6 +13,7 @@ _BY_START = {
     b"II": tiff.bare,
     b"MM": tiff.bare,
 }
+_HEADS = {png.SIGNATURE: png.head, b"\xff\xd8\xff": jpeg.head}
 
 
 def bare(data: bytes) -> bytes:
@@ -21,3 +22,15 @@ def bare(data: bytes) -> bytes:
         if data.startswith(start):
             return without(data)
     return data
+
+
+def head(data: bytes) -> bytes | None:
+    """Of `bare(data)` no more than is read to open it, without a copy of its pixels.
+
+    None of formats that are not read from their beginning on, and where no pixels are found.
+    ValueError as of `png.bare`.
+    """
+    for start, of in _HEADS.items():
+        if data.startswith(start):
+            return of(data)
+    return None

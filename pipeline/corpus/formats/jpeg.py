@@ -47,14 +47,26 @@ def bare(data: bytes) -> bytes:
 
     JFIF's, EXIF's and Adobe's segments stay where they are as long as libjpeg wants them.
     """
+    kept, done, _ = _before_pixels(data)
+    return b"".join([*kept, data[done:]]) if kept else data
+
+
+def head(data: bytes) -> bytes | None:
+    """The beginning of `bare`, to the end of its first scan's header; None: there is no scan."""
+    kept, done, end = _before_pixels(data)
+    return b"".join([*kept, data[done:end]]) if end else None
+
+
+def _before_pixels(data: bytes) -> tuple[list[bytes], int, int]:
+    """(what is kept, where the rest begins, where the first scan's header ends, or 0)."""
     kept, done = [], 0
     for marker, start, end in segments(data):
         if marker in (SCAN, _END):
-            break
+            return kept, done, end if marker == SCAN else 0
         if marker == _COMMENT or (marker in _APPLICATION and not _wanted(data[start:end])):
             kept.append(data[done:start])
             done = end
-    return b"".join([*kept, data[done:]]) if kept else data
+    return kept, done, 0
 
 
 def _wanted(segment: bytes) -> bool:

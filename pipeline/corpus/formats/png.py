@@ -37,13 +37,33 @@ def bare(data: bytes) -> bytes:
     know, and that none does.
     """
     kept, done = [SIGNATURE], len(SIGNATURE)
-    for name, start, end in chunks(data):
-        if name not in _CRITICAL and not name[0] & _ANCILLARY:
-            raise ValueError(f"its chunk {name!r} cannot be left out, and is not known")
-        if name in _KEPT or (name == b"eXIf" and _is_whole(data[start:end])):
+    for name, start, end in _known(data):
+        if _is_kept(name, data, start, end):
             kept.append(data[start:end])
         done = end
     return b"".join([*kept, data[done:]])
+
+
+def head(data: bytes) -> bytes | None:
+    """The beginning of `bare`, to the first pixels; None: there are none. ValueError as of it."""
+    kept, found = [SIGNATURE], None
+    for name, start, end in _known(data):
+        if found is None and name == b"IDAT":
+            found = b"".join([*kept, data[start : start + 8]])
+        elif found is None and _is_kept(name, data, start, end):
+            kept.append(data[start:end])
+    return found
+
+
+def _known(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    for name, start, end in chunks(data):
+        if name not in _CRITICAL and not name[0] & _ANCILLARY:
+            raise ValueError(f"its chunk {name!r} cannot be left out, and is not known")
+        yield name, start, end
+
+
+def _is_kept(name: bytes, data: bytes, start: int, end: int) -> bool:
+    return name in _KEPT or (name == b"eXIf" and _is_whole(data[start:end]))
 
 
 def _is_whole(chunk: bytes) -> bool:

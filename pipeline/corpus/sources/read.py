@@ -17,6 +17,7 @@ from pipeline.corpus.sources.packed.members import PARQUET, TAR, parsed
 from pipeline.errors import UserError, worded
 
 CONNECTIONS = 16  # files that a process reads at a time where they are not on this machine
+_PIECE = 2**24  # bytes
 _PAUSE = 0.25  # seconds before the second try, then twice as long each time
 
 _KINDS = {
@@ -37,28 +38,55 @@ def read_bytes(uri: str) -> bytes:
     whatever the filesystem raised, and for a local pipe, socket, device or folder, which could make
     the reader wait for ever; UserError when its package is not installed.
     """
-    if uri.startswith(("/", "file:///")):  # half the time that fsspec takes for the same
-        return _read_local(spelt.local_name(uri))
-    member = parsed(uri)
-    if member is None:
-        return _read_whole(uri)
-    if member.kind == PARQUET:
-        return _tried(partial(parquet.cell, member), member.archive)
-    if member.kind == TAR:
-        size = member.where["bytes"]
-        data = read_range(member.archive, member.where["at"], size)
-        if len(data) < size:
-            raise OSError(f"the archive ends early: {len(data)} of {size} bytes are there")
-        return data
-    return zip.unpacked(member, partial(read_range, member.archive))
+    with Reader() as reader:
+        return reader.read(uri)
 
 
-def read_range(uri: str, start: int, size: int) -> bytes:
-    """At most `size` bytes of a file from `start` on. Raises as `read_bytes` does."""
-    system, path = filesystem(uri)
-    if not is_local(system):
-        return _tried(lambda: system.cat_file(path, start=start, end=start + size), uri)
-    return _read_local(path, start, size)
+class Reader:
+    """Reads files one after the other, to be used as a context, in one thread.
+
+    An archive on this machine stays open as long as members of it are asked for.
+    """
+
+    def __init__(self) -> None:
+        self._archive, self._file, self._end = "", -1, 0
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._archive, self._file = "", -1
+
+    def read(self, uri: str) -> bytes:
+        """`read_bytes`."""
+        if uri.startswith(("/", "file:///")):  # half the time that fsspec takes for the same
+            return _read_local(spelt.local_name(uri))
+        member = parsed(uri)
+        if member is None:
+            return _read_whole(uri)
+        if member.kind == PARQUET:
+            return _tried(partial(parquet.cell, member), member.archive)
+        if member.kind == TAR:
+            size = member.where["bytes"]
+            data = self._range(member.archive, member.where["at"], size)
+            if len(data) < size:
+                raise OSError(f"the archive ends early: {len(data)} of {size} bytes are there")
+            return data
+        return zip.unpacked(member, partial(self._range, member.archive))
+
+    def _range(self, uri: str, start: int, size: int) -> bytes:
+        """At most `size` bytes of a file from `start` on."""
+        if uri != self._archive:
+            system, path = filesystem(uri)
+            if not is_local(system):
+                return _tried(lambda: system.cat_file(path, start=start, end=start + size), uri)
+            self.__exit__()
+            self._file, self._end = _opened(path)
+            self._archive = uri
+        size = min(size, self._end - start)  # an archive may announce anything
+        return os.pread(self._file, size, start) if size > 0 else b""
 
 
 def together(uris: Sequence[str], read: Callable[[int], Made]) -> list[Made]:
@@ -104,19 +132,34 @@ def _tried(read: Callable[[], bytes], uri: str) -> bytes:
     raise OSError("not read")
 
 
-def _read_local(path: str, start: int = 0, size: int = -1) -> bytes:
+def _read_local(path: str) -> bytes:
+    file, size = _opened(path)
+    try:
+        data = os.read(file, size + 1)
+        if len(data) == size:
+            return data
+        pieces = [data]  # it has another size by now, or the system reads no more at a time
+        while piece := os.read(file, _PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(file)
+
+
+def _opened(path: str) -> tuple[int, int]:
+    """A file's descriptor, to be closed, and its bytes. OSError for what is no regular file."""
     if "\0" in path:  # a table may name anything
         raise OSError(errno.EINVAL, "No name of a file", path)
     _check_regular(path, os.stat(path).st_mode)  # noqa: PTH116 (merely to open a device may act)
     # what a pipe has taken the place of since is opened without waiting for its other end
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(handle, "rb", buffering=0) as file:
-        about = os.fstat(handle)
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        about = os.fstat(file)
         _check_regular(path, about.st_mode)
-        if size < 0:
-            return file.read()
-        file.seek(start)
-        return file.read(min(size, max(0, about.st_size - start)))
+    except OSError:
+        os.close(file)
+        raise
+    return file, about.st_size
 
 
 def _check_regular(path: str, mode: int) -> None:

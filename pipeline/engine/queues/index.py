@@ -7,6 +7,7 @@ import pyarrow as pa
 from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import Survey, survey_files
 from pipeline.corpus.names import readable
+from pipeline.corpus.sources.extent import all_here, bytes_of
 from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag
@@ -16,6 +17,11 @@ from pipeline.shipped import where_bundled
 from pipeline.store.archive_index import ArchiveIndex
 from pipeline.store.layout import is_auto
 from pipeline.store.parts import Store, free_numbers, part_name
+
+# What is described in this process, by bytes and files: what takes about as long as starting
+# workers. Of what is not on this machine less: workers have connections of their own.
+_HERE, _FILE = 2**33, 2**16
+_FAR = 2**28
 
 
 @dataclass
@@ -83,6 +89,17 @@ def unlisted(found: Found) -> list[str]:
         f"{readable(first['path'])} ({first['problem'].removeprefix(TRANSIENT)}): a failed row "
         "each; what may pass is tried again by the next run, and what is known of it stays"
     ]
+
+
+def is_quick(files: pa.Table) -> bool:
+    """Whether files (schema `sources.found.FILES`) are described before workers would have started.
+
+    A file takes as long as reading and hashing 64 KiB, beside its bytes.
+    """
+    each = len(files) * _FILE
+    if each > _HERE:
+        return False
+    return bytes_of(files) + each <= _HERE if all_here(files) else bytes_of(files) <= _FAR
 
 
 def listing_queue(dag: Dag, store: Store, files: pa.Table) -> ListingQueue:

@@ -61,6 +61,11 @@ class Claims:
         """Names this run, in its claims and to its workers."""
         return self._lease.id
 
+    @property
+    def took_over(self) -> bool:
+        """Whether a claim was taken over from a run that ended without giving it back."""
+        return bool(self._mourned)
+
     def __enter__(self) -> Self:
         return self
 

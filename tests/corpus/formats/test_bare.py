@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.corpus.file_facts import describe
 from pipeline.corpus.formats.bare import bare
+from pipeline.corpus.formats.bare import head as head_of
 from pipeline.corpus.opened import ImageError
 from pipeline.corpus.upright import decode_bytes
 from tests.helpers import hostile
@@ -186,3 +187,29 @@ def test_an_orientation_that_stands_in_xmp_alone_turns_nothing(format):
         options = {"tiffinfo": {700: XMP, 274: 6}}
     turned = encode(format, exif=TURNED, **options)
     assert (decode_bytes(turned).size, describe(turned).orientation) == (SIZE[::-1], 6)
+
+
+def test_a_head_is_what_bare_begins_with_up_to_the_pixels():
+    data = encode("JPEG", comment=b"words", exif=TURNED)
+    short = head_of(data)
+    assert bare(data).startswith(short) and b"words" not in short and b"Exif" in short
+    assert short[-14:-10] == b"\xff\xda\x00\x0c" and len(short) < len(data)  # 12 bytes of it
+    data = png(before=hostile.text(5000))
+    short = head_of(data)
+    assert bare(data).startswith(short) and short.endswith(b"IDAT") and len(short) == 8 + 25 + 8
+
+
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "WEBP", "BMP"])
+def test_what_is_not_read_from_its_beginning_on_has_no_head_of(format):
+    assert head_of(encode(format)) is None
+
+
+def test_what_ends_before_its_pixels_has_no_head():
+    data = encode("JPEG")
+    assert (
+        head_of(data[: data.index(b"\xff\xda")]) is None and head_of(data[:2] + b"\xff\xd9") is None
+    )
+    data = encode("PNG")
+    assert head_of(data[: data.index(b"IDAT")]) is None and head_of(b"") is None
+    with pytest.raises(ValueError, match="cannot be left out"):
+        head_of(png(after=hostile.chunk(b"ABCD", b"zz")))

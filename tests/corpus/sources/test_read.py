@@ -1,5 +1,6 @@
 """Files that are not on this machine: tried again, several at a time, and never for ever."""
 
+import os
 import threading
 
 import fsspec
@@ -105,3 +106,33 @@ def test_an_archive_far_away_is_listed_and_read(tmp_path):
             assert uris[0].startswith("tar://0.jpg?at=512&bytes=700::memory://")
     finally:
         memory.rm("/far_tar", recursive=True)
+
+
+def test_members_of_one_archive_are_read_through_one_opened_file(tmp_path, monkeypatch):
+    members = {f"{n}.jpg": bytes([n]) * (700 + n) for n in range(5)}
+    for name in ("a", "b"):
+        tar_of(tmp_path / f"{name}.tar", members)
+    uris = found_in(str(tmp_path)).files["uri"].to_pylist()
+    seen, closed, real, close = [], [], read._opened, os.close
+    monkeypatch.setattr(read, "_opened", lambda path: (seen.append(path), real(path))[1])
+    monkeypatch.setattr(read.os, "close", lambda file: (closed.append(file), close(file)))
+    with read.Reader() as reader:
+        assert [reader.read(uri) for uri in uris] == [*members.values()] * 2
+    assert seen == [str(tmp_path / "a.tar"), str(tmp_path / "b.tar")] and len(closed) == 2
+
+
+def test_a_member_beyond_the_end_of_its_archive(tmp_path):
+    tar_of(tmp_path / "a.tar", {"a.jpg": b"abc"})
+    for where, there in (("at=512&bytes=999999", 9728), ("at=99999&bytes=3", 0)):
+        with pytest.raises(OSError, match=f"ends early: {there} of"):
+            read.read_bytes(f"tar://a.jpg?{where}::{tmp_path / 'a.tar'}")
+
+
+@pytest.mark.parametrize("off", [-9, 9, -100])
+def test_a_file_that_is_written_meanwhile_is_read_to_its_end(tmp_path, monkeypatch, off):
+    path, data = tmp_path / "a.jpg", bytes(range(256)) * 3
+    path.write_bytes(data)
+    real = read._opened
+    monkeypatch.setattr(read, "_PIECE", 100)
+    monkeypatch.setattr(read, "_opened", lambda path: (real(path)[0], len(data) + off))
+    assert read.read_bytes(str(path)) == data

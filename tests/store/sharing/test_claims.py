@@ -255,8 +255,9 @@ def test_sweeping_spares_what_a_living_run_writes(root, holder):
         assert listed(root) == [f".claim-{PART}", f".tmp-1-{PART}"]
         os.kill(holder.pid, signal.SIGKILL)
         holder.join(10)
+        assert not run.took_over
         run.sweep(NODE)
-        assert listed(root) == []
+        assert listed(root) == [] and run.took_over
         assert os.listdir(root / ".leases") == [run.id]
 
 

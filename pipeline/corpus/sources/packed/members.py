@@ -10,9 +10,13 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 TAR, ZIP, PARQUET = "tar", "zip", "parquet"
 
-_MEMBER = re.compile(r"(tar|zip|parquet)://([^?:]*)\?([^:]*)::(.+)", re.DOTALL)
+_PATTERN = r"(tar|zip|parquet)://([^?:]*)\?([^:]*)::(.+)"
+_MEMBER = re.compile(_PATTERN, re.DOTALL)
 _ENCODED = re.compile(r"[%?#:\x00-\x1f\x7f\ud800-\udfff]+")
 
 
@@ -43,6 +47,11 @@ def parsed(uri: str) -> Member | None:
     except ValueError:
         return None
     return Member(kind, _plain(name), archive, where)
+
+
+def archives_of(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The uris of the archives that members lie in; of every other uri itself."""
+    return pc.replace_substring_regex(uris, f"(?s)^{_PATTERN}$", r"\4")
 
 
 def tidy(name: str) -> str:

@@ -115,8 +115,11 @@ class _Samples:
     def add(self, item: _Item) -> None:
         """A member."""
         name = tidy(item.name)
-        item = item._replace(name=name)
-        suffix = suffix_of(name.rpartition("/")[2])
+        if name != item.name:
+            item = item._replace(name=name)
+        suffix = name[name.rfind(".") :]  # as nearly all are
+        if suffix not in IMAGE_SUFFIXES or suffix == name:
+            suffix = suffix_of(name.rpartition("/")[2])
         if item.kind == tar.DAMAGE:
             self._bad.append(item)
         elif any(part[:1] == "." or part == "__MACOSX" for part in name.split("/")):
