@@ -1,12 +1,13 @@
 """Shared fixtures: a small corpus on disk, and a DAG file whose model folders can be changed."""
 
+import gc
 import io
 import json
 import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,35 @@ from pipeline.shipped import folder
 # workers of pytest that wait for each other on two cores take ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# What a power cut leaves is nothing that a test can see; waiting for the disk took a tenth of the
+# time. Processes of their own wait.
+os.fsync = lambda handle: None
+
 DEMO_MODELS = folder("data") / "demo" / "models"
+FIRST = ("engine", "whole", "setup", "predict", "cli")  # rooms of tests that take long
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test that waits for a process leaves its core idle."""
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", len(os.sched_getaffinity(0)) + 1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What collecting makes (modules, tests, libraries) stays: never look for garbage in it."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, so that none of them is alone at the end."""
+    here = Path(__file__).parent
+    rooms = dict(zip(FIRST, range(len(FIRST)), strict=True))
+    items.sort(key=lambda item: rooms.get(item.path.relative_to(here).parts[0], len(FIRST)))
 
 
 def draw(path: Path, seed: int, size: int = 48) -> Path:

@@ -8,6 +8,8 @@ from pipeline.head.report.run_table import render
 from pipeline.head.report.study_table import plain_tables
 from pipeline.head.report.sweep_table import render_sweep, shown
 from pipeline.head.result import OVER_SEEDS, over_seeds
+from pipeline.query.questions import connect
+from tests.head.conftest import Content
 
 SWEPT = Experiment.model_validate(
     {
@@ -22,11 +24,12 @@ SWEPT = Experiment.model_validate(
 )
 
 
-@pytest.fixture
-def swept(content, store, tmp_path):
-    lines = []
-    connection = store(content(shift=1.0))
-    return run_sweep(connection, SWEPT, "swept", tmp_path / "runs", {}, lines.append), lines
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The sweep's runs and what it said, for tests that only look at them."""
+    here, lines = tmp_path_factory.mktemp("swept"), []
+    connection = connect(Content(shift=1.0).write(here / "store"))
+    return run_sweep(connection, SWEPT, "swept", here / "runs", {}, lines.append), lines
 
 
 def test_every_combination_is_a_run_of_its_own(swept):

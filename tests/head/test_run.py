@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ from pipeline.head.methods.mlp import load_head, stem_of
 from pipeline.head.report.run_table import render, summary
 from pipeline.head.run import run_experiment
 from pipeline.head.vectors.matrices import matrices
+from pipeline.query.questions import connect
+from tests.head.conftest import Content
 
 EXPERIMENT = Experiment(
     train="generator = 'gan' and split = 'train'",
@@ -39,9 +43,20 @@ NOISE = ("local", "caption text", "metadata")
 MADE_FROM = {"features": "0123456789abcdef"}
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run that most tests look at, trained once."""
+    here = tmp_path_factory.mktemp("trained")
+    connection = connect(Content().write(here / "store"))
+    return run_experiment(connection, EXPERIMENT, "cross", here / "runs", MADE_FROM)
+
+
 @pytest.fixture
-def result(content, store, tmp_path):
-    return run_experiment(store(content()), EXPERIMENT, "cross", tmp_path / "runs", MADE_FROM)
+def result(trained, tmp_path):
+    """It in this test's own `runs`, where the test may damage it and add to it."""
+    there, runs = trained.folder.parents[1], tmp_path / "runs"
+    shutil.copytree(there, runs)
+    return replace(trained, folder=runs / trained.folder.relative_to(there))
 
 
 def test_known_content_gives_the_known_table(result):

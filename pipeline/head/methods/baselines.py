@@ -59,8 +59,7 @@ def logistic(train: Side, validation: Side) -> Tuned:
     `STRENGTHS` are tried. scikit-learn's in memory, and the same problem solved over blocks
     (`pipeline.head.methods.logistic`) for what is streamed. Nothing is random.
     """
-    fits = _in_memory(train) if isinstance(train.rows, InMemory) else _over_blocks(train)
-    found = {c: fits(c) for c in STRENGTHS}
+    found = _in_memory(train) if isinstance(train.rows, InMemory) else _over_blocks(train)
     losses = {
         c: log_loss(validation.label, predict(validation.rows), labels=[0, 1])
         for c, (predict, _) in found.items()
@@ -69,15 +68,13 @@ def logistic(train: Side, validation: Side) -> Tuned:
     return Tuned(found[best][0], f"C = {best:g}", found[best][1])
 
 
-def _in_memory(train: Side) -> Callable[[float], tuple[Predict, Head]]:
+def _in_memory(train: Side) -> dict[float, tuple[Predict, Head]]:
     scaler = StandardScaler().fit(train.rows.x.numpy())
     x = scaler.transform(train.rows.x.numpy())
 
     def fit(c: float) -> tuple[Predict, Head]:
         """scikit-learn's, of one strength."""
-        model = LogisticRegression(C=c, max_iter=1000)
-        with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
-            model.fit(x, train.label)
+        model = LogisticRegression(C=c, max_iter=1000).fit(x, train.label)
 
         def logits(block: torch.Tensor) -> np.ndarray:
             """float64 [rows]."""
@@ -87,10 +84,11 @@ def _in_memory(train: Side) -> Callable[[float], tuple[Predict, Head]]:
         head = Head.linear(model.coef_[0], float(model.intercept_[0]), *standard)
         return lambda rows: expit(over_blocks(rows, logits)), head
 
-    return fit
+    with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
+        return {c: fit(c) for c in STRENGTHS}
 
 
-def _over_blocks(train: Side) -> Callable[[float], tuple[Predict, Head]]:
+def _over_blocks(train: Side) -> dict[float, tuple[Predict, Head]]:
     def fit(c: float) -> tuple[Predict, Head]:
         """The same problem over blocks, of one strength."""
         weight, mean, bias = logistic_over_blocks(train.rows, train.label, c)
@@ -100,7 +98,7 @@ def _over_blocks(train: Side) -> Callable[[float], tuple[Predict, Head]]:
 
         return predict, Head.linear(weight, bias, shift=-mean)
 
-    return fit
+    return {c: fit(c) for c in STRENGTHS}
 
 
 def nearest_neighbours(train: Side, validation: Side, experiment: Experiment) -> Tuned:
