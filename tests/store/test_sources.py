@@ -80,7 +80,7 @@ def test_unchanged_archives_are_neither_read_nor_looked_through(
     root = shards(corpus, tmp_path / "shards")
     dag, store = opened(root, layout="forensynths")
     listed(dag, store)
-    assert len(reads) == 12 and walks == ["00000.tar", "00001.tar", "00002.tar"]
+    assert len(reads) == 12 and sorted(walks) == ["00000.tar", "00001.tar", "00002.tar"]
     reads.clear(), walks.clear()
     assert not compare(dag, store, find(dag, store)) and not walks
     with tarfile.open(root / "00001.tar", "a") as archive:

@@ -20,6 +20,7 @@ from pipeline.errors import UserError, nearest, transient
 
 _VERSION = 1  # raised when the same archive is listed in another way
 _AT_ONCE = 8  # archives that are not on this machine
+_HERE = 2  # those that are: one is looked through while what another one holds is written down
 
 
 def listed(archives: Sequence[Archive], fields: Fields, index: Index) -> Found:
@@ -29,7 +30,7 @@ def listed(archives: Sequence[Archive], fields: Fields, index: Index) -> Found:
     is a row of `unlisted`, tried again by every run.
     """
     look = partial(_looked, fields=fields, index=index)
-    threads = 1 if all(is_here(one.uri) for one in archives) else _AT_ONCE
+    threads = _HERE if all(is_here(one.uri) for one in archives) else _AT_ONCE
     with ThreadPoolExecutor(threads, thread_name_prefix="archive") as pool:
         found = list(pool.map(look, archives))
     none = FILES.empty_table()
