@@ -210,17 +210,7 @@ def read(path: Path, overrides: list[str] | None = None) -> DagFile:
 
     Paths in the file are relative to the file, paths in overrides to the current folder.
     """
-    try:
-        # _Loader is a SafeLoader: it builds plain values only
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"this is not valid YAML: {error}", where=str(path)) from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("nodes"), dict):
-        raise UserError(
-            "a DAG file is a mapping with name, corpus and nodes",
-            where=str(path),
-            hint=f"start from a shipped one: {folder('dags')}",
-        )
+    raw = mapping(path)
     # each node gets its own copy: YAML anchors share one mapping, an override must not leak
     raw = {key: deepcopy(value) for key, value in raw.items()}
     raw["nodes"] = {name: deepcopy(node) for name, node in raw["nodes"].items()}
@@ -233,6 +223,22 @@ def read(path: Path, overrides: list[str] | None = None) -> DagFile:
         raise UserError(error.what, error.where or f"{path}: plugins", error.hint) from error
     with offered.visible(offers):
         return validate(DagFile, raw, base, str(path))
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """What stands in a DAG file; UserError for what is no YAML, or no mapping with nodes."""
+    try:
+        # _Loader is a SafeLoader: it builds plain values only
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"this is not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(raw, dict) or not isinstance(raw.get("nodes"), dict):
+        raise UserError(
+            "a DAG file is a mapping with name, corpus and nodes",
+            where=str(path),
+            hint=f"start from a shipped one: {folder('dags')}",
+        )
+    return raw
 
 
 def validate(model: type[Any], raw: Any, base: Path, where: str, **context: Any) -> Any:

@@ -229,15 +229,15 @@ def _meant(place: Path, folder: Path, method: str | None, overrides: list[str]) 
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT}")
-        _check_plugins(about.get("offers", {}), folder / DAG, place, overrides)
+        dag = folder / DAG
+        if not dag.is_file():
+            raise ValueError(f"{DAG} is missing")
+        _check_plugins(about.get("offers", {}), dag, place, overrides)
         trained = Trained.from_plain(about, folder)
         percentiles = _reals(about["reals"])
         best = method or about["method"]
         if best not in trained.choices:
             raise ValueError(f"it has no method {best!r}")
-        dag = folder / DAG
-        if not dag.is_file():
-            raise ValueError(f"{DAG} is missing")
     except FileNotFoundError:
         raise _damaged(place, f"{ABOUT} is missing") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -269,7 +269,8 @@ def _check_plugins(
     if any(one.startswith("plugins=") for one in overrides):
         file.read(dag, list(overrides))  # from now on the names that they offer are known
         return
-    if yaml.safe_load(dag.read_text(encoding="utf-8")).get("plugins"):
+    raw = file.mapping(dag)
+    if raw.get("plugins"):
         raise UserError("its DAG names plugins, which would run", f"{place}: {DAG}", _ADVICE)
     if offers:
         named = ", ".join(f"{name} ({digest[:16]})" for name, digest in offers.items())
