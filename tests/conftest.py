@@ -12,6 +12,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import yaml
@@ -27,6 +28,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # What a power cut leaves is nothing that a test can see; waiting for the disk took a tenth of the
 # time. Processes of their own wait.
 os.fsync = lambda handle: None
+
+# a busy machine makes no example wrong
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 DEMO_MODELS = folder("data") / "demo" / "models"
 FIRST = ("engine", "whole", "setup", "predict", "cli")  # rooms of tests that take long

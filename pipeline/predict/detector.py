@@ -170,6 +170,8 @@ def _files_of(picture: Picture, number: int, stack: ExitStack) -> list[File]:
 def _encoded(image: Image.Image) -> bytes:
     """The pixels of a PIL image, upright, without loss."""
     stream, upright = io.BytesIO(), ImageOps.exif_transpose(image)
+    if upright.mode == "YCbCr":  # of a file in it only Pillow 13 reads what it wrote
+        upright = upright.convert("RGB")
     try:
         upright.save(stream, "PNG")
     except OSError:  # a mode that PNG has not, such as CMYK

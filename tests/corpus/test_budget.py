@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -119,7 +120,13 @@ def _noise(mode):
     )
 
 
+# before Pillow 13 a TIFF in YCbCr of its own is a failed row: "image file is truncated"
+OLD = int(PIL.__version__.partition(".")[0]) < 13
+
+
 def _saved(mode, **options):
+    if mode == "YCbCr" and OLD:
+        pytest.skip("this Pillow does not read what it writes")
     stream = io.BytesIO()
     try:
         _noise(mode).save(stream, MODES[mode], **options)

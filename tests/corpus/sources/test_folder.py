@@ -207,6 +207,7 @@ def test_a_remote_folder_that_cannot_be_listed(monkeypatch):
         assert found.unlisted["path"].to_pylist() == ["x/"]
         assert "denied" in found.unlisted["problem"][0].as_py()
     finally:
+        monkeypatch.undo()
         memory.rm("/locked_test", recursive=True)
 
 
