@@ -237,7 +237,8 @@ def _of_table(raw: Mapping[str, Any], key: str) -> tuple[Stage, Mapping[str, Any
 def _reserved() -> set[str]:
     """Names that SQL needs for its own relations: a node called so could not be asked about."""
     views = {path.stem for path in (folder("sql") / "views").glob("*.sql")}
-    return (views - set(COLUMNS)) | {"nodes", "asked_dag", "parts", "receipts", "failures"}
+    own = {"nodes", "asked_dag", "asked_images", "parts", "receipts", "failures"}
+    return (views - set(COLUMNS)) | own
 
 
 def _order(wired: Mapping[str, tuple[Stage, dict[str, str], Any]], where: str) -> list[str]:

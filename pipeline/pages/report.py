@@ -1,6 +1,6 @@
 """The report of a DAG: all that the store can say of it, in one page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -45,8 +45,11 @@ def report(
     except UserError as error:
         why = str(error)
     of = _tried(lambda: trained.chosen(studies))
+    counts = _tried(lambda: computed.counts(connection))
     sections = [
-        _section("computed", "What was computed", lambda: computed.computed(connection, dag)),
+        _section(
+            "computed", "What was computed", lambda: computed.computed(connection, dag, counts)
+        ),
         _section("failures", "What failed", lambda: computed.failures(connection)),
         _section("audit", "Audit of the corpus", lambda: audited.audited(findings)),
         _section("tables", "Across generators", lambda: _tables(studies, why)),
@@ -62,7 +65,7 @@ def report(
     ]
     now = datetime.now(UTC)
     made = f"Written by item {__version__} on {now:%Y-%m-%d} at {now:%H:%M} UTC, from {store.root}."
-    lead = _lead(connection, findings, of)
+    lead = _lead(counts, findings, of)
     return render(dag.name, "Report of a DAG", lead, sections, made, marked)
 
 
@@ -90,14 +93,14 @@ def _tables(studies: dict[str, Study], why: str) -> list[Block]:
 
 
 def _lead(
-    connection: "DuckDBPyConnection", findings: "Sequence[Finding]", of: trained.Chosen | None
+    counts: Mapping[str, Any] | None, findings: "Sequence[Finding]", of: trained.Chosen | None
 ) -> list[tuple[str, str]]:
     """The few figures to read first."""
     lead = []
-    if found := _tried(lambda: computed.counts(connection)):
-        lead.append(("images", f"{found['images']:,}"))
-        labels = f"{found['reals']:,} real, {found['fakes']:,} fake"
-        lead.append(("labels", labels if found["reals"] or found["fakes"] else "none"))
+    if counts:
+        lead.append(("images", f"{counts['images']:,}"))
+        labels = f"{counts['reals']:,} real, {counts['fakes']:,} fake"
+        lead.append(("labels", labels if counts["reals"] or counts["fakes"] else "none"))
     if findings:
         lead.append(("audit", summary(findings)))
     if of is not None:

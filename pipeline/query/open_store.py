@@ -1,12 +1,13 @@
 """A DAG's part of a store, opened for SQL: which files each node's views read, and which rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.corpus.variants import CLEAN, ID_LENGTH
 from pipeline.errors import UserError
 from pipeline.query import views
-from pipeline.query.part_sql import Growing, Identity, Parts, identifier, literal
+from pipeline.query.part_sql import ASKED, Counted, Growing, Identity, Parts, identifier, literal
 from pipeline.spec import phrase_template
 from pipeline.store.contents import Share, asked_sql, outline
 from pipeline.store.upkeep import lost_lock
@@ -63,10 +64,14 @@ def connect(
     the DAG.
     """
     found = outline(graph, cache)
-    where = {} if all(one.whole for one in found) else wanted_rows(graph)
+    others = {one.variant for one in found if not one.whole}
+    whole = {one.part for one in found if one.whole}
+    clean = CLEAN in others
+    counted = wanted_rows(graph, clean, whole) if others else {}
+    asked = asked_sql(graph, others) if others else None
     files = tables(graph, cache, found)
     folders = cache.runs() if runs else []
-    return views.connect(files, folders, unsafe, where, identity(graph))
+    return views.connect(files, folders, unsafe, counted, identity(graph), asked)
 
 
 def identity(graph: "Dag") -> Identity:
@@ -74,18 +79,31 @@ def identity(graph: "Dag") -> Identity:
     return Identity(graph.name, {node.name: node.fingerprint for node in graph.nodes.values()})
 
 
-def wanted_rows(graph: "Dag") -> dict[str, str]:
-    """Of each node but the listing which rows are of what the corpus asks for, as SQL."""
-    ids = f"image_id in ({asked_sql(graph)})"
-    nodes = [node for node in graph.nodes.values() if node.name != "listing"]
-    return {n.name: _wanted_texts(n) if n.stage.key == "text_id" else ids for n in nodes}
+def wanted_rows(
+    graph: "Dag", clean: bool = True, whole: Collection[str] = ()
+) -> dict[str, Counted]:
+    """Of each node but the listing which rows are of what the corpus asks for.
+
+    In parts of clean images and of variants, or without `clean` of variants alone, but for those
+    named in `whole`, of which all rows are.
+    """
+    ids = f"image_id in (select asked.image_id from store.{ASKED} as asked)"
+    return {
+        node.name: Counted(
+            _wanted_texts(node, clean) if node.stage.key == "text_id" else ids, whole
+        )
+        for node in graph.nodes.values()
+        if node.name != "listing"
+    }
 
 
-def _wanted_texts(node: "Node") -> str:
+def _wanted_texts(node: "Node", clean: bool) -> str:
     before, after = (literal(some) for some in phrase_template(node.parameters).split("{}"))
     texts = {"captions": "caption", "objects": f"{before} || phrase || {after}"}
+    # ids of variants are longer; hashing a million clean captions takes a second
+    where = "" if clean else f" where length(image_id) > {ID_LENGTH}"
     wanted = " union all ".join(
-        f"select left(sha256({texts[input_]}), 32) from store.{identifier(name)}"
+        f"select left(sha256({texts[input_]}), 32) from store.{identifier(name)}{where}"
         for input_, name in node.inputs.items()
     )
     return f"text_id in ({wanted})"
@@ -102,4 +120,5 @@ def save(graph: "Dag", cache: "Store", out: Path) -> None:
     for name, (table, paths) in tables(graph, cache).items():
         parts: Parts = Growing(cache.pattern(graph.nodes[name]), paths[0]) if paths else []
         growing[name] = (table, parts)
-    views.save(growing, cache.runs_pattern(), out, wanted_rows(graph), identity(graph))
+    counted, asked = wanted_rows(graph), asked_sql(graph)
+    views.save(growing, cache.runs_pattern(), out, counted, identity(graph), asked)

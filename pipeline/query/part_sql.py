@@ -30,6 +30,7 @@ class Growing:
 Parts = list[Path] | Growing
 Tables = Mapping[str, tuple[str, Parts]]
 
+ASKED = "asked_images"  # in the schema `store`: the ids that rows of some parts must have to count
 _KEYS = {"listing": "uri", "text_embeddings": "text_id"}  # every other table: image_id
 _SQL_TYPES = {
     "string": "varchar",
@@ -132,15 +133,39 @@ RUN_FILES = {
 }
 
 
-def part_rows(parts: Parts, where: str | None = None) -> str:
+@dataclass(frozen=True)
+class Counted:
+    """Which rows of a node's parts count: `where`, as SQL, unless it is None; of `whole` parts all.
+
+    `whole` holds the parts' names.
+    """
+
+    where: str | None = None
+    whole: Collection[str] = ()
+
+    def split(self, parts: Parts) -> list[tuple[Parts, str | None]]:
+        """The parts of which all rows count, then those with a condition; none of an empty kind."""
+        if self.where is None or isinstance(parts, Growing):
+            return [(parts, self.where)]
+        whole, others = [], []
+        for part in parts:
+            (whole if part.name in self.whole else others).append(part)
+        return [(some, where) for some, where in ((whole, None), (others, self.where)) if some]
+
+
+ALL_ROWS = Counted()
+
+
+def part_rows(parts: Parts, counted: Counted = ALL_ROWS) -> str:
     """A node's rows as they lie in its parts, without what each was made from."""
     from pipeline.tables import MADE_FROM
 
     # Without the option a folder called `a=b` would become a column.
-    return (
+    return " union all by name ".join(
         f"select columns(lambda c: c <> '{MADE_FROM}') "
-        f"from read_parquet({file_list(parts)}, hive_partitioning = false)"
+        f"from read_parquet({file_list(some)}, hive_partitioning = false)"
         + (f" where {where}" if where else "")
+        for some, where in counted.split(parts)
     )
 
 
@@ -202,13 +227,13 @@ def run_rows(name: str, runs: Sequence[Path] | str) -> str:
 def generated(
     tables: Tables,
     canonical: Collection[str | None],
-    where: Mapping[str, str],
+    counted: Mapping[str, Counted],
     identity: Identity,
 ) -> dict[str, str]:
     """`nodes`, `parts`, `receipts` and `failures`: unions over all nodes, read when a query asks.
 
-    `canonical`: the nodes that the tables' own views read. `where`: which rows of a node count, if
-    not all of its parts' do.
+    `canonical`: the nodes that the tables' own views read. `counted`: which rows of a node count,
+    if not all of its parts' do.
     """
     prints = {node: literal(text) for node, text in identity.fingerprints.items()}
     nodes = [
@@ -221,7 +246,8 @@ def generated(
     for node, (table, parts) in tables.items():
         if parts:
             files.append(_files(node, table, parts, node in canonical))
-            receipts.append(_receipts(node, table, parts, where.get(node)))
+            own = counted.get(node, ALL_ROWS).split(parts)
+            receipts += [_receipts(node, table, some, where) for some, where in own]
         key = _KEYS.get(table, "image_id")
         number = "object_no" if table in ("objects", "regions", "object_embeddings") else "null"
         failures.append(

@@ -6,7 +6,8 @@ What a connection holds (all read-only):
 - a view per node, and one per table: `captions` is the node called `captions` or, when no node is
   called so, the only one that makes captions;
 - `nodes`, `parts` and `receipts` (a row a part: its file, and how it was made) and `failures` (a
-  row a failed row), over all nodes; `store.asked_dag`, the name of the DAG;
+  row a failed row), over all nodes; `store.asked_dag`, the name of the DAG, and, where parts have
+  rows that do not count, `store.asked_images`: the ids of those that do;
 - `store.runs`, `store.differences`, `store.predictions`, `store.curves`: metrics, their
   differences from other methods', predictions and learning curves of the store's trained runs;
 - every further file of `sql/views`, in the order of their names;
@@ -25,7 +26,10 @@ from uuid import uuid4
 
 from pipeline.errors import UserError
 from pipeline.query.part_sql import (
+    ALL_ROWS,
+    ASKED,
     RUN_FILES,
+    Counted,
     Identity,
     Tables,
     file_list,
@@ -45,19 +49,22 @@ if TYPE_CHECKING:
 
 # of a database of views: the oldest DuckDB that reads float16 in Parquet opens it
 _STORAGE = {"storage_compatibility_version": "v1.3.0"}
-GENERATED = ("nodes", "asked_dag", "parts", "receipts", "failures")
+GENERATED = ("nodes", "parts", "receipts", "failures")
+_IN_STORE = ("asked_dag", ASKED)  # beside the nodes
 
 
 def connect(
     tables: Tables,
     runs: Sequence[Path] = (),
     unsafe: bool = False,
-    where: Mapping[str, str] | None = None,
+    counted: Mapping[str, Counted] | None = None,
     identity: Identity | None = None,
+    asked: str | None = None,
 ) -> "duckdb.DuckDBPyConnection":
     """A confined in-memory connection over `tables`: node name -> (table name, part files).
 
-    `where`: node -> which of its rows count, as SQL over the relations of the nodes before it.
+    `counted`: node -> which of its rows count, in SQL over the relations of the nodes before it.
+    `asked`: the image ids that these may need, as SQL over the listing; read once.
     `identity`: of the DAG, by which its own runs are told from others. `runs`: the folders of
     trained runs, `…/<experiment>/<run id>`. A node without parts is an empty relation of its
     table's columns, and so are `runs` and `predictions` without runs. After set-up no setting can
@@ -70,7 +77,8 @@ def connect(
     connection = duckdb.connect(":memory:")
     connection.execute("set parquet_metadata_cache = true")  # a part never changes
     connection.execute("set enable_progress_bar = false")  # it would stand among the answers
-    _fill(connection, tables, runs, where or {}, identity or Identity())
+    given = f"table store.{ASKED} as {asked}" if asked else None
+    _fill(connection, tables, runs, counted or {}, identity or Identity(), given)
     if unsafe:
         return connection
     files = [part for _, parts in tables.values() for part in parts]
@@ -79,13 +87,19 @@ def connect(
 
 
 def save(
-    tables: Tables, runs: str, out: Path, where: Mapping[str, str], identity: Identity
+    tables: Tables,
+    runs: str,
+    out: Path,
+    counted: Mapping[str, Counted],
+    identity: Identity,
+    asked: str,
 ) -> None:
     """Writes the same views as a DuckDB database, complete or not at all; holds no rows.
 
-    `tables` has Growing parts, `where` and `identity` are as in `connect`, `runs` is the glob of
-    the runs' folders. What has no file yet is an empty relation for good. Who opens the database is
-    not confined to the store. Raises UserError as `connect` does, and when `out` cannot be written.
+    `tables` has Growing parts, `counted`, `identity` and `asked` are as in `connect`, `runs` is the
+    glob of the runs' folders. What has no file yet is an empty relation for good. Who opens the
+    database is not confined to the store. Raises UserError as `connect` does, and when `out` cannot
+    be written.
     """
     import duckdb
 
@@ -99,7 +113,8 @@ def save(
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.absolute().parent) as scratch:
             unfinished = Path(scratch) / out.name  # DuckDB calls a database by its file's name
             with duckdb.connect(unfinished, config=_STORAGE) as connection:
-                _fill(connection, tables, runs, where, identity)
+                given = f"view store.{ASKED} as {asked}"
+                _fill(connection, tables, runs, counted, identity, given)
             unfinished.replace(out)
     except OSError as error:
         raise UserError(
@@ -113,8 +128,9 @@ def _fill(
     connection: "duckdb.DuckDBPyConnection",
     tables: Tables,
     runs: Sequence[Path] | str,
-    where: Mapping[str, str],
+    counted: Mapping[str, Counted],
     identity: Identity,
+    asked: str | None,
 ) -> None:
     import duckdb
 
@@ -122,20 +138,22 @@ def _fill(
 
     views = {path.stem: path.read_text("utf-8") for path in _view_files()}
     views |= {table: _plugged(table) for table in _tables(tables) if table not in views}
-    _check_names(tables, set(COLUMNS), {*views, *GENERATED} - set(COLUMNS))
+    _check_names(tables, set(COLUMNS), {*views, *GENERATED, *_IN_STORE} - set(COLUMNS))
     widths = _widths(tables)
     canonical = canonical_nodes(tables)
     several = {t for t, node in canonical.items() if not node and t in dict(tables.values())}
     try:
         connection.execute("create schema store")
         for node, (table, parts) in tables.items():
-            source = part_rows(parts, where.get(node)) if parts else no_rows(table)
+            source = part_rows(parts, counted.get(node, ALL_ROWS)) if parts else no_rows(table)
             connection.execute(f"create view store.{identifier(node)} as {source}")
+            if table == "listing" and asked:
+                connection.execute(f"create {asked}")
         for table, node in canonical.items():
             if table not in tables and table not in several:
                 source = f"from store.{identifier(node)}" if node else no_rows(table)
                 connection.execute(f"create view store.{identifier(table)} as {source}")
-        for name, sql in generated(tables, set(canonical.values()), where, identity).items():
+        for name, sql in generated(tables, set(canonical.values()), counted, identity).items():
             connection.execute(f"create view {name} as {sql}")
         asked = f"select {literal(identity.dag)} as name"
         connection.execute(f"create view store.asked_dag as {asked}")

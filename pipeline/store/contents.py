@@ -7,7 +7,7 @@ answer in numbers beside the listing, and what it follows from; who finds that c
 anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 
@@ -132,19 +132,24 @@ def _in_variant(
     return pc.binary_join_element_wise(ids, variant_id("", variant), ""), files
 
 
-def asked_sql(dag: Dag) -> str:
-    """The image ids that `asked` gives, as SQL over `store.listing`, where it lies at any time."""
+def asked_sql(dag: Dag, variants: Collection[str] | None = None) -> str:
+    """The image ids that `asked` gives, as SQL over `store.listing`, where it lies at any time.
+
+    Those in `variants` alone, unless that is None.
+    """
     asked = f"image_id is not null and not coalesce(starts_with(error, '{REFUSED}'), false)"
-    selects = [f"select image_id from store.listing where {asked}"]
-    for variant, splits in dag.corpus.splits_of.items():
+    selects = []
+    for variant, splits in {CLEAN: (ALL,), **dag.corpus.splits_of}.items():
+        if variants is not None and variant not in variants:
+            continue
         where = asked
         if ALL not in splits:
             where += f" and split in ({', '.join(repr(split) for split in splits)})"
-        if dag.corpus.variant_share < 1:
+        if variant != CLEAN and dag.corpus.variant_share < 1:
             bound = least_out(dag.corpus.variant_share)
             where += f" and sha256('{CHANCE}' || image_id) < '{bound}'"
-        suffix = variant_id("", variant)
-        selects.append(f"select image_id || '{suffix}' from store.listing where {where}")
+        suffix = f" || '{tail}'" if (tail := variant_id("", variant)) else ""
+        selects.append(f"select image_id{suffix} as image_id from store.listing where {where}")
     return " union all ".join(selects)
 
 

@@ -37,7 +37,7 @@ from pipeline.shipped import folder
 from pipeline.stages import features, misalign
 from pipeline.stages.images import described
 from pipeline.stages.shared.failure_reasons import reasons
-from pipeline.store.contents import Asked, asked
+from pipeline.store.contents import Asked, asked, remember
 from pipeline.store.parts import Store, clean_part, part_name, part_number
 from pipeline.store.todo import inputs_of
 from tests.benchmarks.million_world import (
@@ -123,7 +123,9 @@ def write(
     files = images + images // REPEATED
     parts = range((files + part_size - 1) // part_size)
     _each(_write_part, [(path, store.root, n, images, width, seed) for n in parts], processes)
-    perturbed = [one for one in asked(dag, store) if one.variant != CLEAN]
+    wanted = asked(dag, store)
+    remember(dag, store, wanted)  # as a run does
+    perturbed = [one for one in wanted if one.variant != CLEAN]
     _each(_write_variant, [(path, store.root, part, width, seed) for part in perturbed], processes)
     return path
 

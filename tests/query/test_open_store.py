@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import open_store, tables
+from pipeline.corpus.variants import tag
 from pipeline.dag.graph import load
 from pipeline.errors import UserError
-from pipeline.query.open_store import save
-from pipeline.store.parts import Store, part_name
+from pipeline.query.open_store import connect, save
+from pipeline.store.parts import Store, part_name, tagged
 
 COLUMNS = {
     "listing": {"uri": ["a.jpg", "b.jpg"], "image_id": ["a", "b"]},
@@ -52,6 +53,31 @@ def test_open_store_reads_the_present_parts_and_the_runs(dag, store):
         assert connection.sql(sql).fetchall() == [("a", "a cup"), ("b", "fog")]
         assert connection.sql("select run_id, ap from runs").fetchall() == [("r1", 0.5)]
         assert connection.sql("from captions").to_arrow_table().num_rows == 2
+
+
+def test_of_variants_those_count_that_the_corpus_asks_for(dag, tmp_path):
+    """Another DAG had both images perturbed; this one asks for those of its test split."""
+    graph = load(str(dag), ["corpus.variants={test: [blur_1]}"])
+    store = Store(tmp_path / "store")
+    store.create()
+    clean = part_name(0, ["a", "b"])
+    for name, columns in COLUMNS.items():
+        node = graph.nodes[name]
+        store.open_node(node, graph.name)
+        own = columns | ({"split": ["test", "train"]} if name == "listing" else {})
+        store.write(node.folder, clean, tables.build(name, own), {"part": 0, "rows_in": 2})
+        if name != "listing":
+            own = {**columns, "image_id": ["a-blur_1", "b-blur_1"]}
+            own |= {"variant": ["blur_1"] * 2} if name == "images" else {}
+            table = tables.build(name, own)
+            store.write(node.folder, tagged(clean, tag("blur_1")), table, {"part": 0, "rows_in": 2})
+    with connect(graph, store) as connection:
+        sql = "select image_id from captions order by all"
+        assert connection.sql(sql).fetchall() == [("a",), ("a-blur_1",), ("b",)]
+        sql = "select sum(rows_in), count(*) from receipts where node = 'captions'"
+        assert connection.sql(sql).fetchall() == [(3, 2)]
+        sql = "select image_id from store.asked_images"
+        assert connection.sql(sql).fetchall() == [("a-blur_1",)]  # of the clean part all are
 
 
 def test_open_store_is_confined(dag, store, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import tables
 from pipeline.errors import UserError
+from pipeline.query.part_sql import Counted
 from pipeline.query.questions import execute, named_queries
 from pipeline.query.views import connect
 
@@ -149,6 +150,24 @@ def test_a_node_cannot_take_the_name_of_another_view(name):
     with pytest.raises(UserError, match=f"the node '{name}'") as caught:
         connect({name: ("captions", [])})
     assert "rename the node" in caught.value.hint
+
+
+def test_of_some_parts_all_rows_count_and_of_others_those_asked_for(tmp_path):
+    listing = tmp_path / "part-listing.parquet"
+    columns = {"uri": ["x", "y", "z"], "image_id": ["a", "b", "c"], "split": ["no", "yes", "yes"]}
+    pq.write_table(tables.build("listing", columns), listing)
+    whole = captions(tmp_path, "part-whole", "a", "stray")
+    other = captions(tmp_path, "part-other", "a", "b", "c", "stray")
+    asked = "image_id in (select asked.image_id from store.asked_images as asked)"
+    connection = connect(
+        {"listing": ("listing", [listing]), "captions": ("captions", [whole, other])},
+        counted={"captions": Counted(asked, {whole.name})},
+        asked="select image_id from store.listing where split = 'yes'",
+    )
+    found = rows(connection, "select image_id from captions order by all")
+    assert [row["image_id"] for row in found] == ["a", "b", "c", "stray"]
+    sql = "select rows_in, rows_ok from receipts where node = 'captions' and rows_in is not null"
+    assert rows(connection, sql) == [{"rows_in": 2, "rows_ok": 2}]  # the other has no receipt
 
 
 def test_strange_paths(tmp_path):

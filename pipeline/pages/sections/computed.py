@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 CAUSES = 50  # of failures, the most frequent first
 
 
-def computed(connection: "DuckDBPyConnection", dag: "Dag") -> list[Block]:
-    """The corpus, the nodes with their rows, rates and failures, and who made them."""
-    blocks: list[Block] = [Facts(_corpus(connection, dag)), Rows(_nodes(connection))]
+def computed(
+    connection: "DuckDBPyConnection", dag: "Dag", known: Mapping[str, Any] | None = None
+) -> list[Block]:
+    """The corpus, the nodes with their rows, rates and failures, and who made them.
+
+    `known`: what `counts` gave, if it was asked already.
+    """
+    corpus = _corpus(connection, dag, known or counts(connection))
+    blocks: list[Block] = [Facts(corpus), Rows(_nodes(connection))]
     blocks.append(
         Words(
             "rows in = ok + failed, at every node. Seconds are those of the workers, added up; "
@@ -61,8 +67,9 @@ def counts(connection: "DuckDBPyConnection") -> dict[str, Any]:
     return connection.sql(sql).to_arrow_table().to_pylist()[0]
 
 
-def _corpus(connection: "DuckDBPyConnection", dag: "Dag") -> list[tuple[str, str]]:
-    found = counts(connection)
+def _corpus(
+    connection: "DuckDBPyConnection", dag: "Dag", found: Mapping[str, Any]
+) -> list[tuple[str, str]]:
     labels = [f"{found['reals']:,} real", f"{found['fakes']:,} fake"]
     if found["unlabelled"]:
         labels.append(f"{found['unlabelled']:,} without a label")
