@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -60,6 +61,36 @@ def test_new_files_under_the_old_name_are_loaded_again():
 def test_a_model_that_changes_while_it_loads_is_an_error():
     with pytest.raises(UserError, match="changed while it was being loaded"):
         models.get(_Spec("moving"))
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_what_a_model_brings_is_not_gone_through_for_garbage(monkeypatch, collects):
+    during = []
+    monkeypatch.setattr(_Spec, "load", lambda spec: during.append(gc.isenabled()) or object())
+    monkeypatch.setattr(models, "_loaded", {})
+    (gc.enable if collects else gc.disable)()
+    try:
+        gc.unfreeze()
+        models.get(_Spec("a"))
+        assert (during, gc.isenabled()) == ([False], collects)
+        assert gc.get_freeze_count() > 0
+        models.forget()
+        assert gc.get_freeze_count() == 0
+        models.get(_Spec("a"))
+        CONTENT["a"] = "changed"
+        monkeypatch.setattr(_Spec, "load", lambda spec: during.append(gc.get_freeze_count()))
+        models.get(_Spec("a"))
+        assert during[-1] == 0  # what the old one held can be found
+    finally:
+        gc.freeze()  # as tests/conftest.py left it
+        gc.enable()
+
+
+def test_a_model_that_cannot_be_loaded_leaves_garbage_to_be_found(monkeypatch):
+    monkeypatch.setattr(_Spec, "load", lambda spec: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        models.get(_Spec("a"))
+    assert gc.isenabled()
 
 
 def test_specs_identify_without_importing_any_framework(clip_folder, captioner_folder):
