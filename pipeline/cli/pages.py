@@ -179,4 +179,4 @@ def _print(one: "Known") -> None:
         say(TITLES[name])
         show(table, sys.stdout, count=False)
     if not one.tables["verdicts"].num_rows:
-        say("\nno run of this DAG tested it")
+        say("\nno run of this DAG has it among its test images")

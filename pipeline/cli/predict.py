@@ -167,6 +167,7 @@ def predict(
 
         for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
             os.environ.setdefault(name, "1")
+        from pipeline.dag import bundled
         from pipeline.engine.health import durations
         from pipeline.predict.detector import Detector
         from pipeline.predict.inputs import found
@@ -178,12 +179,16 @@ def predict(
         places = _Places.checked(form, out, html, store, as_json)
         if run is None or not named:
             what = "which run judges" if run is None else "there is nothing to judge"
-            raise UserError(what, hint="item predict demo cross_generator photo.jpg folder/ @LIST")
+            hint = "a DAG, a run, then images: item predict demo cross_generator photo.jpg folder/ "
+            hint += "@LIST; the DAG may be left out where it is the only one of this folder"
+            raise UserError(what, " ".join(words) or None, hint)
         if not inline:
             begin_early()
         files = found(named, lambda: sys.stdin.buffer.read())
         detector = Detector(_meant(call, run, method, needs_dag))
         _say_run(detector.meant)
+        if told := bundled.note(detector.meant.reading.nodes, [one.uri or "" for one in files]):
+            say(f"note: {told}", err=True)
         nodes = detector.meant.reading.nodes
         count = 0 if inline else workers or fitting(nodes, len(files))
         _deliver(call, detector.meant, _judged(detector, files, count, silence), places)

@@ -178,7 +178,7 @@ def find(dag: str) -> Path:
         names = [p.stem for p in folder("dags").glob("*.yaml")]
         raise UserError(
             f"there is no shipped DAG '{dag}'",
-            hint=f"{nearest(dag, names)} Or give the path of a .yaml file.",
+            hint=f"{nearest(dag, names)}; or give the path of a .yaml file",
         )
     return shipped
 

@@ -5,6 +5,7 @@ blamed, when nothing has worked yet, a harmless picture is tried in its place: w
 on that too, it is no matter of poison, and the error itself is raised.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from pipeline.engine.child import Patience
 from pipeline.engine.health import control, device_fault
 from pipeline.errors import UserError, reason_of
 from pipeline.spec import Parameters, Stage
+
+_log = logging.getLogger(__name__)
 
 Inputs = Mapping[str, pa.Table]
 _ENDLESS = Patience()
@@ -78,6 +81,9 @@ class _Halving:
         pieces = list(self._pieces(keys, error))
         if self._schema is None:  # nothing worked: the error says more than a part of failed rows
             raise error
+        if not any(isinstance(piece, _Poison) for piece in pieces):
+            together = f"{self._stage.name} failed on {len(keys)} images together, and on fewer not"
+            _log.warning("%s: %s", together, reason_of(error))
         return pa.concat_tables(
             pa.Table.from_pylist(self._failed(piece), schema=self._schema)
             if isinstance(piece, _Poison)

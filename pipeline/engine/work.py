@@ -23,6 +23,7 @@ from pipeline.engine.child import Patience
 from pipeline.engine.health import device_fault
 from pipeline.engine.machine import on_gpu
 from pipeline.errors import UserError, worded
+from pipeline.plugins import offered
 from pipeline.store.parts import Store, clean_part
 from pipeline.store.provenance import libraries, together
 from pipeline.store.rows import Rows, counts, digests, row_digests
@@ -226,7 +227,8 @@ class Work:
             raise
         except Exception as error:  # a stage, or a library below it, may raise anything
             device_fault.pass_on(error)
-            self.failures[node.name] = worded(error)
+            place = offered.place_of(error)
+            self.failures[node.name] = worded(error) + (f" ({place})" if place else "")
             self.lost.add(node.name)
             return
         seconds = perf_counter() - started

@@ -16,6 +16,7 @@ from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from pipeline import tables
@@ -111,6 +112,13 @@ def file_of(kind: str, name: str) -> str:
     """The file that offers it; "" for what an installed package offers, or `item` itself."""
     offer = _known.get((kind, name))
     return offer.place if offer else ""
+
+
+def place_of(error: BaseException) -> str | None:
+    """`…/mine.py:12`, the last line of a plugin's file that an error passed; None of none."""
+    files = places()
+    lines = [one for one in extract_tb(error.__traceback__) if one.filename in files]
+    return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else None
 
 
 def digests(kind: str, names: Collection[str]) -> dict[str, str]:

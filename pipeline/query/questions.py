@@ -135,7 +135,7 @@ def files_tell(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:
         "select experiment, max(files_tell), min(files_tell) from files_tell() semi join "
         "(from runs where current) as own using (experiment, run_id) group by all order by all"
     ).fetchall()
-    shown = [f"{name} {high if high - 0.5 > 0.5 - low else low:.3f}" for name, high, low in found]
+    shown = [f"{high if high - 0.5 > 0.5 - low else low:.3f} ({name})" for name, high, low in found]
     return (
         "files tell: `metadata` alone (size, shape, format) has an AUROC of "
         f"{', '.join(shown)}; other methods may have learned no more than that"

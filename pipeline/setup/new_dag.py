@@ -135,7 +135,10 @@ def _experiment(whole: Survey) -> tuple[str | None, list[str], str]:
         said = "trained on three quarters, by a hash of the content, and tested on the others"
     else:
         few = f"{total[0]:,} real and {total[1]:,} fake images"
-        return None, [], f"none: {few} are too few to train and test on"
+        enough = (
+            f"it takes {4 * _FEWEST} of each, or {_FEWEST} in each of the splits train and test"
+        )
+        return None, [], f"none: {few} are too few to train and test on ({enough})"
     lines = [f'train: "{sides[0]}"', f'test: "{sides[1]}"']
     if not generators[1] <= generators[0]:  # fakes without reals of their own
         lines.append(f'reals: "label = 0 and {sides[1]}"  # of every generator: it has none itself')

@@ -163,6 +163,18 @@ def test_an_image_on_which_it_raises_is_a_failed_row_and_a_bug_fails_the_node(la
     path = lab(sizes().replace('["bytes"]', '["bites"]'))
     done = item("run", path, "--inline", cwd=tmp_path)
     assert done.returncode != 0 and "bites" in done.stderr and "Traceback" not in done.stderr
+    assert "mine.py:" in done.stderr and "0 of 1 parts done; why is said above" in done.stderr
+
+
+def test_what_fails_together_and_not_alone_is_said(lab, item, tmp_path, caplog):
+    odd = sizes().replace(
+        "    ids =",
+        "    if len(inputs['images']) > 1:\n        raise ValueError('many')\n    ids =",
+    )
+    done = item("run", lab(odd), "--inline", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = "sizes failed on 3 images together, and on fewer not: ValueError: many"
+    assert said in caplog.text
 
 
 def test_an_image_that_kills_it_is_found_in_processes_that_know_the_plugin(
@@ -310,6 +322,7 @@ def test_what_a_baseline_must_not_give(predict, words):
     with pytest.raises(UserError) as caught:
         tuned.predict(train.rows)
     assert f"the baseline 'mine' failed: {words}" in caught.value.what
+    assert caught.value.hint == "mend it, or leave it out"
 
 
 def test_a_baseline_is_for_rows_in_memory():

@@ -83,7 +83,7 @@ def test_runs_say_where_files_tell(known, tmp_path, mean, of_generator, told):
     for name in ("run_metrics", "run_means"):
         assert set(answer(connection, name, "files_tell")) == {(told,)}
     said = files_tell(connection, "from runs")
-    assert said is None if told is None else f"has an AUROC of cross {told:.3f};" in said
+    assert said is None if told is None else f"has an AUROC of {told:.3f} (cross);" in said
     assert files_tell(connection, "from captions") is None
 
 

@@ -24,6 +24,7 @@ from pipeline.head.methods.logistic import logistic_over_blocks
 from pipeline.head.methods.mlp import Head
 from pipeline.head.methods.neighbours import choose, share_of_fakes
 from pipeline.head.vectors.row_reader import InMemory, Source, over_blocks
+from pipeline.plugins import offered
 from pipeline.plugins.kinds import Baseline
 
 Predict = Callable[[Source], np.ndarray]
@@ -163,7 +164,8 @@ def _as_user_error(own: Baseline) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a user's code raises anything
-        raise UserError(f"the baseline '{own.name}' failed: {worded(error)}") from error
+        what = f"the baseline '{own.name}' failed: {worded(error)}"
+        raise UserError(what, offered.place_of(error), "mend it, or leave it out") from error
 
 
 # name in the tables -> how it is fitted to what `pipeline.dag.inputs.BASELINES` says that it reads;

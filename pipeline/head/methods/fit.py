@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.inputs import baseline
 from pipeline.errors import UserError
 from pipeline.head.methods.baselines import Fitting, Predict, Side, fitting
 from pipeline.head.methods.foreign import apply_linear, load_linear
@@ -59,7 +60,8 @@ def fit(
     fits = _Fits(samples, labels, experiment)
     # first, so that a file of another width is said before anything is trained
     foreign = {method: fits.foreign(method) for method in experiment.foreign}
-    for method, names in experiment.reads.items():
+    # and so are faults of plugins
+    for method, names in sorted(experiment.reads.items(), key=lambda one: baseline(one[0]) is None):
         fitted = fitting(method, experiment)
         if method in foreign:
             fits.found[method] = foreign[method]
@@ -70,12 +72,13 @@ def fit(
         else:
             say(f"fitting the baseline: {method}")
             fits.baseline(method, names, fitted)
+    found = {method: fits.found[method] for method in experiment.reads}  # in the table's order
     return Fitted(
         fits.heads,
         _curves(fits.trained),
         fits.chosen,
-        {method: sides["validation"] for method, sides in fits.found.items()},
-        {method: sides["test"] for method, sides in fits.found.items()},
+        {method: sides["validation"] for method, sides in found.items()},
+        {method: sides["test"] for method, sides in found.items()},
     )
 
 

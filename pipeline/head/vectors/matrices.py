@@ -14,6 +14,7 @@ from pipeline.head.vectors.gather import gather, matrix
 from pipeline.head.vectors.parts import Part, Parts, locate
 from pipeline.head.vectors.represent import misalignment, pool, represent
 from pipeline.head.vectors.unit_pairs import Pairs, global_pairs, local_pairs
+from pipeline.plugins import offered
 from pipeline.plugins.kinds import Feature
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def plugged_feature(part: Part, own: Feature) -> np.ndarray:
     try:
         x = np.asarray(own.make(rows), np.float32)
     except Exception as error:  # a user's code raises anything
-        raise UserError(f"the feature '{own.name}' failed: {worded(error)}", part.name) from error
+        what = f"the feature '{own.name}' failed: {worded(error)}"
+        raise UserError(what, offered.place_of(error) or part.name) from error
     if x.ndim != 2 or len(x) != len(part):
         raise UserError(
             f"the feature '{own.name}' is a matrix of {x.shape}, and there are {len(part)} images",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipeline.dag import bundled
 from pipeline.pages.blocks import Block, Facts, Heading, Rows, Words
 from pipeline.pages.table import ABSENT, table_of, text_of
 from pipeline.query.questions import ask
@@ -26,7 +27,9 @@ def computed(
     `known`: what `counts` gave, if it was asked already.
     """
     corpus = _corpus(connection, dag, known or counts(connection))
-    blocks: list[Block] = [Facts(corpus), Rows(_nodes(connection))]
+    told = bundled.note(dag.nodes.values(), [dag.corpus.root])
+    blocks: list[Block] = [Words(f"{told[0].upper()}{told[1:]}.", "warning")] if told else []
+    blocks += [Facts(corpus), Rows(_nodes(connection))]
     blocks.append(
         Words(
             "rows in = ok + failed, at every node. Seconds are those of the workers, added up; "

@@ -18,7 +18,10 @@ from pipeline.query.questions import ask
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-NO_RUNS = "The store has no run of this DAG as it is now: `item train DAG` makes one."
+NO_RUNS = (
+    "The store has no run of this DAG as it is now: `item train DAG` makes one of each of its "
+    "`experiments`."
+)
 _POINTS = 250  # of a curve: steps of 0.4 %
 
 
@@ -59,7 +62,7 @@ def chosen(studies: Mapping[str, Study]) -> Chosen | None:
 def tables(studies: Mapping[str, Study]) -> list[Block]:
     """The tables of every experiment of the DAG."""
     if not studies:
-        return [Words("The DAG has no experiments.", "quiet")]
+        return [Words("The DAG has no `experiments`.", "quiet")]
     blocks: list[Block] = []
     for name, study in studies.items():
         blocks.append(Heading(name))
