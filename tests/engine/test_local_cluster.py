@@ -237,7 +237,7 @@ def test_device_workers_end_with_the_run_however_it_ends(tmp_path, how):
     worker = int(driver.stdout.readline())
     if how == "killed":
         driver.kill()
-    _, stderr = driver.communicate(timeout=20)
+    _, stderr = driver.communicate(timeout=60)
     assert how == "killed" or "ValueError: what ends a run" in stderr
     deadline = time.monotonic() + 10
     while psutil.pid_exists(worker) and time.monotonic() < deadline:

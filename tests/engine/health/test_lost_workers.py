@@ -56,15 +56,21 @@ def test_a_worker_that_leaves_between_tasks_is_not_missed(bench):
 
 def test_that_no_worker_is_left_is_said_and_the_next_one_goes_on(bench, monkeypatch):
     monkeypatch.setattr(executors, "_POLL", 0.2)
-    said = []
     with scheduler(1) as cluster:
         (only,) = cluster.scheduler.workers
+
+        class Heard(list):
+            """Starts a worker once it is said that there is none."""
+
+            def append(self, line):
+                super().append(line)
+                cluster.scale(2)
 
         def leave():
             with Client(cluster) as client:
                 client.retire_workers([only], close_workers=True)
-            Timer(2.0, cluster.scale, [2]).start()
 
+        said = Heard()
         queue = Tasks(list(bench.tasks), {2: leave})
         driven(queue, cluster.scheduler_address, said)
     assert sorted(queue.finished) == [task.part for task in bench.tasks] and bench.rows() == {}
