@@ -161,6 +161,6 @@ def test_a_worker_with_other_software_writes_nothing(opened, monkeypatch):
         execute(older)
     node = made.nodes[0]
     monkeypatch.setitem(node.recipe, "version", node.stage.version + 1)
-    with pytest.raises(UserError, match="versions differ of the stages of captions"):
+    with pytest.raises(UserError, match="the stages of captions are not the same"):
         execute(made)
     assert [store.parts(node) for node in made.nodes] == [[], [], []]

@@ -14,13 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.corpus import upright
+from pipeline.corpus.sources.read import Reader
 from pipeline.dag.graph import load
 from pipeline.engine import pace
 from pipeline.engine.progress import Reporter
 from pipeline.engine.run import Options, run
 from pipeline.query import open_store
-from pipeline.stages import listing
 from pipeline.store.parts import Store
 from pipeline.store.upkeep.retry import forget
 from tests.conftest import draw, make_dag
@@ -48,9 +47,10 @@ class World:
         self.good: dict[Path, bytes] = {}
         for number in range(5):
             self.add(number)
-        for module in (listing, upright):
-            read = module.read_bytes
-            monkeypatch.setattr(module, "read_bytes", lambda uri, read=read: self.read(uri, read))
+        read = Reader.read
+        monkeypatch.setattr(
+            Reader, "read", lambda reader, uri: self.read(uri, lambda uri: read(reader, uri))
+        )
         monkeypatch.setattr(pace, "COMMIT", 0.0)
         monkeypatch.setattr(pace, "_FIRST", 2)
 
