@@ -10,8 +10,14 @@ import typer
 
 from pipeline.cli.audit import audit, brief
 from pipeline.cli.call import FAILED_ROWS, USAGE, reported, say
-from pipeline.cli.console import print_checks, print_plan, print_totals
-from pipeline.cli.experiments import as_tables, bind_experiments, look_at, run_experiments
+from pipeline.cli.console import lacking_words, print_checks, print_plan, print_totals
+from pipeline.cli.experiments import (
+    as_tables,
+    bind_experiments,
+    content_with_some,
+    look_at,
+    run_experiments,
+)
 from pipeline.cli.gc import gc
 from pipeline.cli.init import init
 from pipeline.cli.models import models
@@ -46,7 +52,6 @@ from pipeline.version import __version__
 
 if TYPE_CHECKING:
     from pipeline.corpus.layouts.survey import Survey
-    from pipeline.dag.experiment import Experiment
     from pipeline.dag.graph import Dag, Draft, Node
     from pipeline.engine.run import Options
     from pipeline.engine.stop import Stop
@@ -137,7 +142,7 @@ def run(
         names = [] if until or only else list(graph.experiments)
         options = runner.Options(inline, scheduler, workers, silence, stop)
         totals, surveyed = _computed(graph, cache, nodes, options, names, quiet=as_json)
-        lacking = None if stop.why else _lacking(graph, totals)
+        lacking = None if stop.why else lacking_words(graph, totals)
         if lacking:
             say(call.addressed(lacking), err=True)
         if told := bundled.note(nodes, [graph.corpus.root]):
@@ -201,21 +206,6 @@ def _go_on(stop: "Stop") -> str:
     command = shlex.join(["item", *sys.argv[1:]])
     say(f"stopped ({stop.why}); go on with: {command}", err=True)
     return command
-
-
-def _lacking(graph: "Dag", totals: "list[NodeTotal]") -> str | None:
-    """What a run lacks: parts, or rows of which more failed than the DAG allows. None: nothing."""
-    for total in totals:
-        if total.parts_done < total.parts:
-            return (
-                f"{total.node}: {total.parts_done} of {total.parts} parts done; why is said above"
-            )
-        if total.rows_failed > graph.max_failed_share * total.rows_in:
-            return (
-                f"{total.node}: {total.rows_failed} of {total.rows_in} rows failed "
-                f"(allowed share {graph.max_failed_share:g}); see `item query DAG failed_rows`"
-            )
-    return None
 
 
 @app.command()
@@ -341,18 +331,12 @@ def train(
         if not names:
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
         if partial:
-            graph = replace(graph, experiments=_partial(graph))
+            graph = content_with_some(graph)
         cache = Store(store)
         measured = run_experiments(graph, cache, names, allowed, again=True, quiet=as_json)
         audited = brief(graph, cache, call, quiet=as_json)
         if as_json:
             call.answer({**measured, "audit": audited})
-
-
-def _partial(graph: "Dag") -> "dict[str, Experiment]":
-    """The experiments, content with what is computed."""
-    found = graph.experiments.items()
-    return {name: one.model_copy(update={"partial": True}) for name, one in found}
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.cli.call import say
 
 if TYPE_CHECKING:
+    from pipeline.dag.graph import Dag
     from pipeline.plan.plan import Step
     from pipeline.query.questions import NamedQuery
     from pipeline.setup.fetch import Model
@@ -127,3 +128,18 @@ def print_rows(
         for one, numbers in zip(columns, whole, strict=True)
     ]
     show(pa.table(arrays, names=list(header)), sys.stdout, first, count=False)
+
+
+def lacking_words(graph: "Dag", totals: "list[NodeTotal]") -> str | None:
+    """What a run lacks: parts, or rows of which more failed than the DAG allows. None: nothing."""
+    for total in totals:
+        if total.parts_done < total.parts:
+            return (
+                f"{total.node}: {total.parts_done} of {total.parts} parts done; why is said above"
+            )
+        if total.rows_failed > graph.max_failed_share * total.rows_in:
+            return (
+                f"{total.node}: {total.rows_failed} of {total.rows_in} rows failed "
+                f"(allowed share {graph.max_failed_share:g}); see `item query DAG failed_rows`"
+            )
+    return None

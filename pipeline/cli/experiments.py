@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -135,3 +135,10 @@ def _check_partial(graph: "Dag", name: str, lacking: dict[str, int]) -> None:
             "compute them with `item run DAG --until features`, or go on with the others: "
             "`item train DAG --partial`",
         )
+
+
+def content_with_some(graph: "Dag") -> "Dag":
+    """The DAG with experiments that go on without images that are not computed yet."""
+    found = graph.experiments.items()
+    own = {name: one.model_copy(update={"partial": True}) for name, one in found}
+    return replace(graph, experiments=own)

@@ -113,6 +113,23 @@ InlineOption = Annotated[bool, typer.Option(help="In this process, for debugging
 ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="Write STORE/reports/DAG.html at the end.")
 ]
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="A run's id, its experiment's name (the newest run of this DAG), or the beginning "
+        "of either.",
+        autocompletion=complete_experiment,
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="table|csv|json|md|parquet",
+        help="Of the answer (default: by the suffix of --out; a table).",
+    ),
+]
 LimitOption = Annotated[
     int | None,
     typer.Option(min=1, help="Only N files, evenly spread; a cache of its own (corpus.limit)."),

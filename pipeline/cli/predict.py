@@ -12,13 +12,15 @@ from pipeline.cli.call import FAILED_ROWS, INTERRUPTED, Call, reported, say
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
+    FormatOption,
     InlineOption,
     JsonOption,
+    RunArgument,
     SetOption,
     StoreOption,
-    complete_experiment,
     is_dag,
 )
+from pipeline.engine.health.fork import forked
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,15 +39,6 @@ MethodOption = Annotated[
 ]
 
 
-RunArgument = Annotated[
-    str | None,
-    typer.Argument(
-        help="A run's id, its experiment's name (the newest run of this DAG), or the beginning "
-        "of either. In the place of DAG and RUN: what `item export` wrote.",
-        autocompletion=complete_experiment,
-        show_default=False,
-    ),
-]
 ImagesArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -58,14 +51,6 @@ ImagesArgument = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option(min=1, help="Processes (default: for many files one for each core, else one)."),
-]
-FormatOption = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="table|csv|json|md|parquet",
-        help="Of the answer (default: by the suffix of --out; tables).",
-    ),
 ]
 OutOption = Annotated[
     Path | None,
@@ -163,35 +148,49 @@ def predict(
     (dag, run, named), needs_dag = _parted(words)
     cached = store if needs_dag else None
     with reported("predict", dag, overrides, None, cached, as_json, needs_dag) as call:
+        listed = sys.stdin.buffer.read() if "-" in named else b""
+        over = None if inline or workers else forked(_say_died)
+        from pipeline.engine.health import durations, silence
         from pipeline.engine.machine import THREAD_VARIABLES
 
         for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
             os.environ.setdefault(name, "1")
-        from pipeline.dag import bundled
-        from pipeline.engine.health import durations
         from pipeline.predict.detector import Detector
         from pipeline.predict.inputs import found
-        from pipeline.predict.workers import begin_early, fitting
+        from pipeline.predict.workers import fitting
 
-        silence = durations.parse(stall, "--stall")
+        quiet = durations.parse(stall, "--stall")
         if inline and workers:
             raise UserError("--inline judges in this process", hint="leave --workers out")
         places = _Places.checked(form, out, html, store, as_json)
-        if run is None or not named:
-            what = "which run judges" if run is None else "there is nothing to judge"
-            hint = "a DAG, a run, then images: item predict demo cross_generator photo.jpg folder/ "
-            hint += "@LIST; the DAG may be left out where it is the only one of this folder"
-            raise UserError(what, " ".join(words) or None, hint)
-        if not inline:
-            begin_early()
-        files = found(named, lambda: sys.stdin.buffer.read())
+        run = _complete(run, named, words)
+        files = found(named, lambda: listed)
         detector = Detector(_meant(call, run, method, needs_dag))
-        _say_run(detector.meant)
-        if told := bundled.note(detector.meant.reading.nodes, [one.uri or "" for one in files]):
-            say(f"note: {told}", err=True)
-        nodes = detector.meant.reading.nodes
-        count = 0 if inline else workers or fitting(nodes, len(files))
-        _deliver(call, detector.meant, _judged(detector, files, count, silence), places)
+        _say_run(detector.meant, files)
+        count = 0 if inline else workers or fitting(detector.meant.reading.nodes, len(files))
+        if over:
+            silence.ends_process(quiet)
+        elif not inline:  # no few images here either, where they are not apart from the command
+            count = max(1, count)
+        judged = _judged(detector, files, count, quiet)
+        if over:
+            over(judged.code)
+        _deliver(call, detector.meant, judged, places)
+
+
+def _say_died(status: int) -> None:
+    how = f"by signal {-status}" if status < 0 else "without a sign of life"
+    say(f"a process that judged ended {how}: once more, to find the image", err=True)
+
+
+def _complete(run: str | None, named: list[str], words: list[str]) -> str:
+    """The run; UserError unless there are images for it, too."""
+    if run is None or not named:
+        what = "which run judges" if run is None else "there is nothing to judge"
+        hint = "a DAG, a run, then images: item predict demo cross_generator photo.jpg folder/ "
+        hint += "@LIST; the DAG may be left out where it is the only one of this folder"
+        raise UserError(what, " ".join(words) or None, hint)
+    return run
 
 
 def _parted(words: list[str]) -> tuple[tuple[str | None, str | None, list[str]], bool]:
@@ -213,14 +212,17 @@ def _meant(call: Call, run: str, method: str | None, needs_dag: bool) -> "Meant"
     return found_run.meant(run, call.dag, call.store, method, call.overrides)
 
 
-def _say_run(meant: "Meant") -> None:
+def _say_run(meant: "Meant", files: "list[File]") -> None:
+    from pipeline.dag import bundled
+
     trained, method = meant.trained, meant.reading.method
     ap = trained.choices[method].validation_ap
     say(
         f"run {trained.name}/{trained.run_id}, method {method} (validation ap {ap:.3f})",
         err=True,
     )
-    for note in meant.notes:
+    told = bundled.note(meant.reading.nodes, [one.uri or "" for one in files])
+    for note in (*meant.notes, *filter(None, [told])):
         say(f"note: {note}", err=True)
 
 
@@ -230,12 +232,13 @@ def _judged(
     """Ctrl-C keeps what there is."""
     import pyarrow as pa
 
+    from pipeline import pulse
     from pipeline.predict.answer import VERDICTS
     from pipeline.predict.progress import progress
 
     found, whole = [VERDICTS.empty_table()], True
     try:
-        with progress(len(files)) as done:
+        with progress(len(files)) as done, pulse.task("images"):
             for table in detector.judge(files, workers, done, stall):
                 found.append(table)
     except KeyboardInterrupt:
@@ -342,14 +345,7 @@ def _band(verdicts: "pa.Table") -> str:
 
 def export(
     dag: DagArgument = None,
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            help="As for `item predict`.",
-            autocompletion=complete_experiment,
-            show_default=False,
-        ),
-    ] = None,
+    run: RunArgument = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER|FILE.zip", help="Default: EXPERIMENT-RUN.zip, here."),

@@ -13,6 +13,7 @@ from pipeline.cli.console import print_queries
 from pipeline.cli.options import (
     DEFAULT_STORE,
     DagArgument,
+    FormatOption,
     JsonOption,
     LimitOption,
     SetOption,
@@ -48,14 +49,7 @@ def query(
         list[str] | None,
         typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the query."),
     ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="table|csv|json|md|parquet",
-            help="Of the answer (default: by the suffix of --out; a table).",
-        ),
-    ] = None,
+    form: FormatOption = None,
     out: Annotated[
         Path | None,
         typer.Option(

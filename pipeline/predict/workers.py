@@ -4,16 +4,12 @@ It costs no other image: what was under way is computed again in children that f
 (`pipeline.engine.poison`).
 """
 
-import faulthandler
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Thread, current_thread, main_thread
-from time import sleep
+from threading import current_thread, main_thread
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +17,7 @@ import pyarrow as pa
 from pipeline import pulse
 from pipeline.corpus import decoders
 from pipeline.dag.graph import Node
+from pipeline.engine.health import silence
 from pipeline.engine.machine import default_workers, on_gpu
 from pipeline.plugins import offered
 from pipeline.predict.in_memory import InMemory, Tables
@@ -28,23 +25,17 @@ from pipeline.stages.listing import Listing
 
 _AHEAD = 2  # chunks for each process, under way or waiting
 _ABOVE = 64  # files for each process: its models are loaded meanwhile by one that has begun
-_LOOK = 0.5  # seconds between two looks at the signs of life
 _own: InMemory | None = None  # of a process of `Workers`
-
-
-def begin_early() -> None:
-    """Begins what processes come from, beside all that is done until they are needed."""
-    decoders.served(__name__)
 
 
 def fitting(nodes: Sequence[Node], files: int) -> int:
     """How many processes judge so many files: one beside a GPU, elsewhere one for each core.
 
-    For few files one, since each loads the models.
+    0: they are few, and judged soonest in this process.
     """
-    if files <= _ABOVE or on_gpu(nodes):
-        return 1
-    return max(1, min(default_workers(nodes), files // _ABOVE))
+    if files <= _ABOVE:
+        return 0
+    return 1 if on_gpu(nodes) else max(1, min(default_workers(nodes), files // _ABOVE))
 
 
 class Workers:
@@ -149,29 +140,8 @@ def _begin(
     global _own
     offered.use(plugins)
     decoders.begin()
-    if stall is not None:
-        Thread(target=_end_in_silence, args=(stall,), daemon=True).start()
+    silence.ends_process(stall)
     _own = InMemory(nodes, variant, taken)
-
-
-def _end_in_silence(stall: float) -> None:
-    """Ends this process when what it computes gives no sign of life for so many seconds.
-
-    The clock is faulthandler's, which runs while a decoder holds the interpreter's lock, as this
-    thread does not.
-    """
-    with Path(os.devnull).open("w") as nowhere:
-        marked: dict[str, pulse.Sign] = {}
-        while True:
-            signs = pulse.signs()
-            if not signs:
-                faulthandler.cancel_dump_traceback_later()
-            elif signs != marked:
-                loading = any(loads for _, _, loads in signs.values())
-                wait = max(stall, pulse.LOADING_WAIT) if loading else stall
-                faulthandler.dump_traceback_later(wait, exit=True, file=nowhere)
-            marked = signs
-            sleep(_LOOK)
 
 
 def _work(files: pa.Table) -> tuple[pa.Table, Tables]:

@@ -83,7 +83,7 @@ def test_the_terminal_gets_no_control(hostile, item):
     assert done.returncode == 0, done.stderr
     assert not set(done.stdout) & set("\x1b\u202e")
     assert "label     fake" in done.stdout
-    assert "no run of this DAG tested it" in done.stdout
+    assert "no run of this DAG has it among its test images" in done.stdout
 
 
 def test_verdicts_are_a_row_a_run(hostile, item):

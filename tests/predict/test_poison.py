@@ -83,14 +83,15 @@ def run(*command, cwd):
         [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=300
     )
     assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    return done.returncode, json.loads(done.stdout), done.stderr
 
 
 def test_an_image_that_kills_the_process_is_a_failed_line(place, environment, tmp_path):
     draw(tmp_path / "in" / "good.jpg", 900)
     bad(tmp_path / "in" / "kills.jpg", "loaded SIGSEGV")
     command = ("-m", "pipeline", "predict", "one.yaml", "image", tmp_path / "in", "--json")
-    code, answer = run(*command, cwd=place)
+    code, answer, said = run(*command, cwd=place)
+    assert "a process that judged ended by signal 11: once more, to find the image" in said
     good, kills = answer["tables"]["verdicts"]
     assert code == answer["exit"] == 1
     assert good["verdict"] in ("real", "fake", "unsure") and good["error"] is None
@@ -138,7 +139,7 @@ def test_a_process_that_hangs_is_ended_and_the_image_found(environment, tmp_path
     draw(tmp_path / "in" / "good.jpg", 910)
     bad(tmp_path / "in" / "hangs.jpg", "opened hang")
     (tmp_path / "judge.py").write_text(HANGING)
-    _, said = run(tmp_path / "judge.py", tmp_path / "in", cwd=tmp_path)
+    _, said, _ = run(tmp_path / "judge.py", tmp_path / "in", cwd=tmp_path)
     why = "TookTooLong: took longer than 3s without a sign of life on this image"
     assert said == {"good.jpg": None, "hangs.jpg": why}
     hung = (tmp_path / "hung").read_text().split()
@@ -148,7 +149,7 @@ def test_a_process_that_hangs_is_ended_and_the_image_found(environment, tmp_path
             os.kill(int(process), 0)
 
 
-@pytest.mark.parametrize(("count", "processes"), [(1, 1), (64, 1), (65, 1), (128, 2), (9_000, 4)])
-def test_few_files_take_one_process(monkeypatch, count, processes):
+@pytest.mark.parametrize(("count", "processes"), [(1, 0), (64, 0), (65, 1), (128, 2), (9_000, 4)])
+def test_few_files_take_no_process_beside(monkeypatch, count, processes):
     monkeypatch.setattr(workers, "default_workers", lambda nodes: 4)
     assert workers.fitting([], count) == processes
