@@ -121,10 +121,20 @@ def _imported(name):
 
 
 def test_processes_begin_with_what_image_processors_are_made_of():
-    """Else each would import it for itself, for seconds, at the first job that needs it."""
+    """Else each would import it for itself, for seconds, at the first job that needs it.
+
+    In a program of its own: there is one server to a process, and another test may have begun it.
+    """
     names = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
-    submit = decoders.pool()._pool.submit
-    assert all(submit(_imported, name).result(timeout=60) for name in names)
+    code = (
+        "from pipeline.corpus import decoders\n"
+        "from tests.corpus.test_decoders import _imported\n"
+        "submit = decoders.pool()._pool.submit\n"
+        f"print([submit(_imported, name).result(timeout=60) for name in {names}])"
+    )
+    root = Path(decoders.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.stdout.strip() == "[True, True]", done.stderr
 
 
 class decoders_fresh:

@@ -41,6 +41,7 @@ def test_labels_and_facts(tmp_path):
         "dataset": "mine",
         "split": "test",
         "class_name": "cat",
+        "released": None,
         "bytes": path.stat().st_size,
         "width": 6,
         "height": 4,
