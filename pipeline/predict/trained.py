@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipeline.dag.experiment import Experiment
+from pipeline.dag.inputs import baseline
 from pipeline.errors import UserError, nearest
 from pipeline.head.figures.choose import Choice
 from pipeline.store.run_folders import EXPERIMENT, METRICS
@@ -59,8 +60,11 @@ class Trained:
         if asked not in self.choices:
             hint = nearest(asked, self.choices)
             raise UserError(f"the run has no method '{asked}'", "--method", hint)
-        if why := _WITHOUT.get(asked):
-            others = ", ".join(name for name in self.choices if name not in _WITHOUT)
+        why = _WITHOUT.get(asked)
+        if asked in self.experiment.baselines and baseline(asked):
+            why = "what a plugin has fitted is not kept"
+        if why:
+            others = ", ".join(name for name in self.choices if name not in (*_WITHOUT, asked))
             raise UserError(f"'{asked}' cannot judge new images: {why}", "--method", others)
         return asked
 

@@ -148,6 +148,8 @@ def test_a_run_judges_new_images_and_refuses_another_source(here, ran, asked, tm
     words = ("predict", "mine.yaml", "sharp", new, "--method", "global+sharp")
     (verdict,) = json.loads(asked(*words, "--json"))["tables"]["verdicts"]
     assert 0 <= verdict["probability"] <= 1 and verdict["caption"].startswith("a ")
+    said = asked(*words[:-1], "trees", fails=True)
+    assert "'trees' cannot judge new images: what a plugin has fitted is not kept" in said
     with changed(here / "sharp.py", "log1p(values)", "sqrt(values)"):
         assert "the plugin's feature sharp is" in asked(*words, fails=True)
     asked("export", "mine.yaml", "sharp", "--out", str(tmp_path / "mine.zip"))

@@ -134,6 +134,7 @@ def plugged(own: Baseline) -> Fitting:
     """How a plugin's baseline is fitted, to rows that are in memory."""
 
     def fit(train: Side, validation: Side, experiment: Experiment) -> Tuned:
+        """UserError for what the plugin raises, and for rows that are streamed."""
         x, held = _array(train, own), _array(validation, own)
         with _as_user_error(own):
             predict = own.fit(x, train.label, held, validation.label, experiment.seed)
