@@ -18,7 +18,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline import tables
 from pipeline.cli.app import app
+from pipeline.plugins import offered
 from pipeline.shipped import folder
 
 # As in a run of one's own process, `--inline`, and read when torch is imported. Threads of two
@@ -98,6 +100,16 @@ def make_dag(
             node["clip"] = {"model": f"local-dir:{models / 'clip'}"}
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """What one file's tests load of plugins (and their tables) is not there in the next file's."""
+    kept = [(known, dict(known)) for known in (offered._known, tables.COLUMNS)]
+    yield
+    for known, before in kept:
+        known.clear()
+        known.update(before)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ STAGE = item.Stage("{name}", 1, ("images",), "{table}", item.Parameters, run,
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
+def each_alone(monkeypatch):
     """What a test's plugins offer is not there in the next."""
     monkeypatch.setattr(offered, "_known", {})
     monkeypatch.setattr(tables, "COLUMNS", tables.COLUMNS)
