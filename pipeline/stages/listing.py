@@ -1,10 +1,12 @@
 """Stage `listing`: one row per file: the labels of its path and the facts of its content."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Annotated, Any
+from operator import itemgetter
+from threading import Lock
+from typing import Annotated, Any, TypeVar
 
 import pyarrow as pa
 from pydantic import AfterValidator, Field
@@ -20,16 +22,19 @@ from pipeline.corpus.sources.extent import all_here
 from pipeline.corpus.sources.filesystems import reason
 from pipeline.corpus.sources.packed.parquet import forget
 from pipeline.corpus.sources.read import CONNECTIONS, Reader
-from pipeline.corpus.sources.source import AUTO
+from pipeline.corpus.sources.source import AUTO, PARQUET
 from pipeline.errors import reason_of, transient
 from pipeline.spec import Parameters, Stage, tuning
 
 _REFUSED_BY = ("format", "width", "height", "decode_bytes")
 _LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
 
-
+_Facts = tuple[Any, ...]  # those of `Facts`
+_Row = tuple[str, str, str | None]
+Given = TypeVar("Given")
 _NONE = (None,) * (len(Facts._fields) - 1)
 _FEW = 64  # files that a thread takes at a time: handing over costs as much as a small file
+_FEW_CELLS = 16  # of tables: one thread waits while another reads
 
 
 class Listing(Parameters):
@@ -69,16 +74,7 @@ def run(
     """
     files = inputs["files"]
     forget()  # what is kept of files that may have changed since
-    named = [files[name].to_pylist() for name in ("uri", "path", "problem")]
-    here = all_here(files)
-    threads, step = (parameters.threads, _FEW) if here else (parameters.connections, 1)
-    with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
-        rows = list(zip(*named, strict=True))
-        few = [rows[start : start + step] for start in range(0, len(rows), step)]
-        facts: list[tuple[Any, ...]] = []
-        for some in pool.map(_facts_of, few):  # the bytes stay in the threads
-            facts += some
-            pulse.beat()
+    facts = _described(files, parameters)
     columns: dict[str, Any] = {
         name: [fact[number] for fact in facts] for number, name in enumerate(Facts._fields)
     }
@@ -105,19 +101,67 @@ def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str
     return [error if of[1] is None else refused(*of) for error, *of in rows]
 
 
-def _facts_of(rows: Sequence[tuple[str, str, str | None]]) -> list[tuple[Any, ...]]:
+def _described(files: pa.Table, parameters: Listing) -> list[_Facts]:
+    """The facts of each file, in order; threads read and describe several at a time."""
+    rows = list(zip(*(files[name].to_pylist() for name in ("uri", "path", "problem")), strict=True))
+    in_tables = all(uri.startswith(f"{PARQUET}:") for uri, *_ in rows)
+    step, threads = _FEW, parameters.threads
+    if in_tables:
+        step = _FEW_CELLS
+    elif not all_here(files):
+        step, threads = 1, parameters.connections
+    few = [rows[start : start + step] for start in range(0, len(rows), step)]
+    contents: Iterator[Iterable[bytes | _Facts]] = map(_contents, few)
+    if in_tables:  # a cell is read after the one before it: who is ahead would begin anew
+        contents = map(list, contents)
+    turns = _InTurn(enumerate(contents))
+
+    def work(_: object) -> tuple[int, list[_Facts]]:
+        number, some = next(turns)
+        return number, list(map(_fact, some))
+
+    found = []
+    with ThreadPoolExecutor(threads, thread_name_prefix="listing") as pool:
+        for some in pool.map(work, few):
+            found.append(some)
+            pulse.beat()
+    return [fact for _, facts in sorted(found, key=itemgetter(0)) for fact in facts]
+
+
+class _InTurn(Iterator[Given]):
+    """What several threads draw from: only one of them at a time makes what comes next."""
+
+    def __init__(self, given: Iterable[Given]):
+        self._given, self._lock = iter(given), Lock()
+
+    def __next__(self) -> Given:
+        with self._lock:
+            return next(self._given)
+
+
+def _contents(rows: Iterable[_Row]) -> Iterator[bytes | _Facts]:
+    """Each file's content, read when it is asked for; where that fails its facts."""
     with Reader() as reader:
-        return [_facts(reader, *row) for row in rows]
+        for row in rows:
+            yield _content(reader, *row)
 
 
-def _facts(reader: Reader, uri: str, path: str, problem: str | None) -> tuple[Any, ...]:
-    """Those of `Facts`, whose last is the error."""
+def _content(reader: Reader, uri: str, path: str, problem: str | None) -> bytes | _Facts:
     if path.endswith("/"):
         return *_NONE, problem
     try:
-        return describe(reader.read(uri))
+        return reader.read(uri)
     except OSError as error:
         return *_NONE, transient(f"file cannot be read: {reason(error)}")
+    except MemoryError as error:
+        return *_NONE, reason_of(error)
+
+
+def _fact(content: bytes | _Facts) -> _Facts:
+    if not isinstance(content, bytes):
+        return content
+    try:
+        return describe(content)
     except MemoryError as error:
         return *_NONE, reason_of(error)
 

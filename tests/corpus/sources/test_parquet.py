@@ -45,6 +45,28 @@ def test_in_their_order_every_page_is_read_once(tmp_path, monkeypatch):
     for first, second in zip(uris[:200], uris[200:], strict=True):  # two tasks at a time
         read_bytes(first), read_bytes(second)
     assert len(begun) == 2
+    parquet.forget()
+    for first, second in zip(uris[64:128], uris[:64], strict=True):  # one is ahead of the other
+        read_bytes(first), read_bytes(second)
+    assert len(begun) == 3
+
+
+def test_little_of_a_row_group_is_in_memory(tmp_path):
+    cells = [bytes([i % 256]) * 2**16 for i in range(1024)]
+    for name in "ab":
+        pq.write_table(
+            pa.table({"image": cells}),
+            tmp_path / f"{name}.parquet",
+            compression="none",
+            use_dictionary=False,  # else it is a page of 64 MiB
+            write_batch_size=16,
+        )
+    uris = found_in(tmp_path).files["uri"].to_pylist()
+    before, most = pa.total_allocated_bytes(), 0
+    for number in (*range(0, 1024, 8), *range(1024, 2048, 8)):
+        assert read_bytes(uris[number]) == cells[number % 1024]
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 48 * 2**20
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])

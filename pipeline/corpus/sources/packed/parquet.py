@@ -22,7 +22,7 @@ from pipeline.corpus.sources.filesystems import filesystem, is_local, opened
 from pipeline.corpus.sources.packed.members import Member
 
 _USUAL = ("image", "img", "picture", "jpg", "png", "webp", "bytes")
-_KEPT = 2**26  # bytes of cells that one file's places keep
+_KEPT = 2**24  # bytes of cells that one file's places keep
 _READ = 2**22  # bytes of cells that are read at a time
 _PLACES = 4  # tasks of one process that read one file at the same time
 
@@ -144,6 +144,7 @@ class _File:
     kept: OrderedDict[int, pa.Array] = field(default_factory=OrderedDict)  # first row -> cells
     table: pq.ParquetFile | None = None
     starts: list[int] = field(default_factory=list)  # of row groups
+    ends: int = 0  # rows of all
     path: list[str] = field(default_factory=list)  # to the bytes
     batch: int = 1
 
@@ -162,15 +163,16 @@ class _File:
         system, path = filesystem(self.uri)
         # Arrow itself reads a local file at a third of what it takes through Python
         file = pa.OSFile(path) if is_local(system) else opened(self.uri)[0]
-        table = pq.ParquetFile(file, buffer_size=_READ)
+        # nor does it hold a whole row group, as by itself
+        table = pq.ParquetFile(file, buffer_size=_READ, pre_buffer=False)
         about = [table.metadata.row_group(i) for i in range(table.num_row_groups)]
         way = _bytes_of(table.schema_arrow.field(column))
         if way is None:
             raise pa.ArrowInvalid(f"its column {column} holds no bytes")
         counts = [one.num_rows for one in about]
         self.starts = [sum(counts[:i]) for i in range(len(counts))]
-        ends = sum(counts)
-        size = sum(one.total_byte_size for one in about) // max(1, ends)
+        self.ends = sum(counts)
+        size = sum(one.total_byte_size for one in about) // max(1, self.ends)
         self.batch = min(256, max(1, _READ // max(1, size)))
         self.path, self.table = way, table
 
@@ -198,9 +200,14 @@ class _File:
             cells: Any = batch.column(0)
             for name in self.path[1:]:
                 cells = pc.struct_field(cells, name)
-            start, place.row = place.row, place.row + len(cells)
+            # those before the row too: another thread may be about to ask for them
+            self._keep(place.row, cells)
+            place.row += len(cells)
+        if place.row < self.ends:  # what is read to its end would keep its last page
+            self.places = [*self.places, place][-_PLACES:]
+
+    def _keep(self, start: int, cells: pa.Array) -> None:
         self.kept[start] = cells
-        self.places = [*self.places, place][-_PLACES:]
         while len(self.kept) > _PLACES and sum(one.nbytes for one in self.kept.values()) > _KEPT:
             self.kept.popitem(last=False)
 
