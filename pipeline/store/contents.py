@@ -106,10 +106,14 @@ def listed(dag: Dag, store: Store) -> pa.Table:
 
 def _first_places(rows: pa.Table) -> pa.Table:
     """Each content once, at the first of its places by name."""
-    if pc.count_distinct(rows["image_id"]).as_py() == len(rows):
+    counts = rows["image_id"].value_counts()
+    several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    if not len(several):
         return rows
-    rows = rows.sort_by("uri")
-    return rows.take(pc.index_in(pc.unique(rows["image_id"]), value_set=rows["image_id"]))
+    again = pc.is_in(rows["image_id"], value_set=several)
+    more = rows.filter(again).sort_by("uri")
+    first = more.take(pc.index_in(pc.unique(more["image_id"]), value_set=more["image_id"]))
+    return pa.concat_tables([rows.filter(pc.invert(again)), first])
 
 
 def clean_parts(dag: Dag, store: Store) -> list[tuple[str, pa.Array]]:

@@ -84,7 +84,7 @@ def _table(
     cut, local = len(base.rstrip("/")), is_local(system)
     uris = names if local else [uri_of(root, system, name) for name in names]
     try:
-        paths = pc.utf8_ltrim(pc.utf8_slice_codeunits(pa.array(names, pa.string()), cut), "/")
+        paths = pa.array([name[cut:].lstrip("/") for name in names], pa.string())
     except UnicodeEncodeError:
         paths = pa.array([spelt.path_of(name[cut:].lstrip("/")) for name in names], pa.string())
         uris = [spelt.uri_of(name) for name in uris]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -172,7 +173,8 @@ def _side(
         f"from experiment_rows where\n{where}\norder by image_id, generator, label, split, uri"
     )
     rows = query(connection, sql, key, ADVICE)
-    states = dict(zip(*np.unique(rows["state"].to_numpy(), return_counts=True), strict=True))
+    counts = sorted(rows["state"].value_counts().to_pylist(), key=itemgetter("values"))
+    states = {one["values"]: one["counts"] for one in counts}
     missing = states.get("missing", 0)
     if missing and not (experiment.partial and "ok" in states):
         lost = in_variant(rows.filter(pc.equal(rows["state"], "missing")), experiment.variant)
