@@ -1,7 +1,6 @@
 """Registering contents: those that a listing names become members of parts, for good."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,9 @@ from pipeline.store.contents import clean_parts
 from pipeline.store.parts import Store, free_numbers, part_name, part_number, part_tag
 from pipeline.store.rows import Rows, counts
 from pipeline.tables import MADE_FROM
+
+# what the listing says of a content
+_LISTED = [name for name in tables.schema("images").names if name != "variant"]
 
 
 def register(dag: Dag, store: Store) -> int:
@@ -55,12 +57,11 @@ def _unknown(store: Store, listing: Node, known: list[pa.Array]) -> Iterator[pa.
     new &= pc.is_valid(everything).to_numpy(zero_copy_only=False)
     there = pc.is_in(everything, value_set=pa.concat_arrays([none, *known]))
     new &= ~there.to_numpy(zero_copy_only=False)
-    columns = [name for name in tables.schema("images").names if name != "variant"]
     end = 0
     for name, own in zip(names, ids, strict=True):
         mine, end = new[end : end + len(own)], end + len(own)
         if mine.any():
-            yield described(store.read(listing.folder, name, columns).filter(pa.array(mine)))
+            yield described(store.read(listing.folder, name, _LISTED).filter(pa.array(mine)))
 
 
 def _append(store: Store, images: Node, number: int, rows: pa.Table) -> None:
@@ -72,19 +73,22 @@ def _append(store: Store, images: Node, number: int, rows: pa.Table) -> None:
 def _mend(dag: Dag, store: Store) -> None:
     """Replaces the rows of contents that could not be used when they were met, and can be now."""
     node = dag.nodes["images"]
+    failed: dict[str, pa.Array] = {}
     for path in store.parts(node):
-        if part_tag(path.name) or store.facts(path)["rows_failed"] == "0":
-            continue
-        rows = store.read(node.folder, path.name)
-        failed = rows.filter(pc.is_valid(rows["error"]))["image_id"]
-        now = _described(dag, store, failed)
+        if not part_tag(path.name) and store.facts(path)["rows_failed"] != "0":
+            rows = store.read(node.folder, path.name, ["image_id", "error"])
+            failed[path.name] = rows.filter(pc.is_valid(rows["error"]))["image_id"].combine_chunks()
+    found = _described(dag, store, failed)
+    for name, ids in failed.items():
+        now = _chosen(found, ids)
         now = now.filter(pc.is_null(now["error"]))
         if len(now):
+            rows = store.read(node.folder, name)
             made = Rows("image_id", rows)
             keys = now["image_id"].combine_chunks()
             made.put(keys, now, pa.array([0] * len(keys), pa.int64()))
             whole = made.table(rows["image_id"].combine_chunks())
-            write_given(store, node, path.name, whole)
+            write_given(store, node, name, whole)
 
 
 def _recover(dag: Dag, store: Store) -> None:
@@ -94,30 +98,41 @@ def _recover(dag: Dag, store: Store) -> None:
     """
     images = dag.nodes["images"]
     there = {path.name for path in store.parts(images)}
+    lost: dict[str, pa.Array] = {}
     for node in dag.computed:
         for path in store.parts(node) if node.stage.key == "image_id" else ():
-            if path.name in there or part_tag(path.name):
+            if path.name in there or path.name in lost or part_tag(path.name):
                 continue
             ids = pc.unique(store.read(node.folder, path.name, ["image_id"])["image_id"])
-            rows = _described(dag, store, ids)
-            if _named(ids, path) == path.name == _named(rows["image_id"], path):
-                there.add(path.name)
-                rows = rows.append_column(MADE_FROM, pa.array([0] * len(rows), pa.int64()))
-                write_given(store, images, path.name, rows)
+            if _is_named(path.name, ids):
+                lost[path.name] = ids
+    found = _described(dag, store, lost)
+    for name, ids in lost.items():
+        rows = _chosen(found, ids)
+        if _is_named(name, rows["image_id"]):
+            rows = rows.append_column(MADE_FROM, pa.array([0] * len(rows), pa.int64()))
+            write_given(store, images, name, rows)
 
 
-def _named(ids: pa.Array | pa.ChunkedArray, path: Path) -> str:
-    return part_name(part_number(path.name), ids.to_pylist())
+def _is_named(name: str, ids: pa.Array | pa.ChunkedArray) -> bool:
+    return name == part_name(part_number(name), ids.to_pylist())
 
 
-def _described(dag: Dag, store: Store, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """The rows of these contents, in their order, as far as they are listed."""
-    node, found = dag.nodes["listing"], []
-    for path in store.parts(node):
-        rows = store.read(node.folder, path.name)
+def _described(dag: Dag, store: Store, parts: Mapping[str, pa.Array]) -> pa.Table:
+    """The rows of these parts' contents, as far as they are listed, in no order.
+
+    The listing is read once, however many parts there are.
+    """
+    ids = pa.concat_arrays([pa.array([], pa.string()), *parts.values()])
+    node, found = dag.nodes["listing"], [tables.schema("listing").empty_table().select(_LISTED)]
+    for path in store.parts(node) if len(ids) else ():
+        rows = store.read(node.folder, path.name, _LISTED)
         found.append(rows.filter(pc.is_in(rows["image_id"], value_set=ids)))
-    none = tables.schema("listing").empty_table()
-    rows = described(pa.concat_tables([none, *found]))
+    return described(pa.concat_tables(found))
+
+
+def _chosen(rows: pa.Table, ids: pa.Array) -> pa.Table:
+    """The rows of these contents, in their order, as far as they are there."""
     return rows.take(pc.index_in(ids, value_set=rows["image_id"]).drop_null())
 
 

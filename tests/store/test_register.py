@@ -1,5 +1,8 @@
 """Contents become members of parts, once, in the order of the listing."""
 
+from collections import Counter
+
+import pyarrow as pa
 import pytest
 
 from pipeline import tables
@@ -19,13 +22,14 @@ def opened(write_dag, fake_models, tmp_path):
     return dag, store
 
 
-def put(dag, store, number, *ids):
+def put(dag, store, number, *ids, usable=None):
     """A part of the listing with files of these contents; None: one that cannot be read."""
+    good = [image_id is not None and image_id in (usable or image_id) for image_id in ids]
     rows = {
         "uri": [f"/{number}-{row}.jpg" for row in range(len(ids))],
         "image_id": ids,
-        "width": [None if image_id is None else number + 1 for image_id in ids],
-        "error": ["transient: no" if image_id is None else None for image_id in ids],
+        "width": [number + 1 if one else None for one in good],
+        "error": [None if one else "transient: no" for one in good],
     }
     name = part_name(number, rows["uri"])
     write_given(store, dag.nodes["listing"], name, tables.build("listing", rows))
@@ -51,3 +55,54 @@ def test_each_content_is_a_member_once_in_the_order_of_the_listing(opened):
     put(dag, store, 4, "f", "e", "g", "h")
     assert register(dag, store) == 3
     assert parts(dag, store) == [["a", "b"], ["c", "d"], ["e"], ["f", "g"], ["h"]]
+
+
+@pytest.fixture
+def listing_reads(opened, monkeypatch):
+    """How often each part of the listing is read."""
+    dag, _ = opened
+    found, read = Counter(), Store.read
+
+    def counted(self, folder, name, columns=None):
+        found[name] += folder == dag.nodes["listing"].folder
+        return read(self, folder, name, columns)
+
+    monkeypatch.setattr(Store, "read", counted)
+    return found
+
+
+def test_the_listing_is_read_as_often_for_one_part_with_failures_as_for_many(opened, listing_reads):
+    dag, store = opened
+    put(dag, store, 0, *"abcdefgh", usable="-")
+    assert register(dag, store) == 8
+    listing_reads.clear()
+    assert register(dag, store) == 0  # none of them can be used yet
+    assert max(listing_reads.values()) == 2
+    put(dag, store, 0, *"abcdefgh", usable="bdfh")
+    listing_reads.clear()
+    assert register(dag, store) == 0
+    assert max(listing_reads.values()) == 2
+    node = dag.nodes["images"]
+    rows = pa.concat_tables(store.read(node.folder, path.name) for path in store.parts(node))
+    assert rows["image_id"].to_pylist() == list("abcdefgh")
+    usable = zip(rows["image_id"].to_pylist(), rows["error"].to_pylist(), strict=True)
+    assert [image_id for image_id, error in usable if error is None] == list("bdfh")
+
+
+def test_parts_that_are_gone_are_made_again_by_one_reading(opened, listing_reads):
+    dag, store = opened
+    put(dag, store, 0, *"abc")
+    put(dag, store, 1, *"defgh")
+    register(dag, store)
+    captions = dag.nodes["captions"]
+    store.open_node(captions, dag.name)
+    for name, ids in clean_parts(dag, store):
+        rows = tables.build("captions", {"image_id": ids, "caption": ["a cat"] * len(ids)})
+        write_given(store, captions, name, rows)
+    before = parts(dag, store)
+    for path in list(store.parts(dag.nodes["images"]))[1:]:
+        store.remove(dag.nodes["images"], path.name)
+    listing_reads.clear()
+    assert register(dag, store) == 0
+    assert parts(dag, store) == before
+    assert max(listing_reads.values()) == 2
