@@ -4,8 +4,8 @@ They are inside the installed package, or beside it in a checkout.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -44,10 +44,14 @@ def importable() -> dict[str, str]:
     return found
 
 
-@contextmanager
-def imported_from_here() -> Iterator[None]:
+def imported_from_here() -> AbstractContextManager[None]:
     """Has processes that are begun meanwhile import this copy: see `importable`."""
-    changed = importable()
+    return environment(importable())
+
+
+@contextmanager
+def environment(changed: Mapping[str, str]) -> Iterator[None]:
+    """Variables of this process that are others for a while, whoever sets them meanwhile."""
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:
@@ -55,7 +59,7 @@ def imported_from_here() -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 

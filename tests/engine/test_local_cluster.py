@@ -148,6 +148,16 @@ asyncio.run(main())
 """
 
 
+def test_the_process_that_has_a_cluster_keeps_its_environment():
+    before = dict(os.environ)
+    with local_cluster(Workers(1)) as cluster, Client(cluster) as client:
+        client.wait_for_workers(1, timeout=30)
+        name = "OMP_NUM_THREADS"
+        (seen,) = client.run(lambda: os.environ[name]).values()
+        assert seen == str(len(os.sched_getaffinity(0)))
+    assert os.environ == before
+
+
 def test_another_user_who_knows_the_addresses_gets_into_no_scheduler_worker_or_nanny(tmp_path):
     uid = 65534 if os.getuid() == 0 else 0  # without root: as we are, without the certificate
     with local_cluster(Workers(1)) as cluster, Client(cluster) as client:

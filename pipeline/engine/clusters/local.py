@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
+from pipeline import shipped
 from pipeline.dag.cluster import DEVICE_THREADS
 from pipeline.engine.clusters import settings
 from pipeline.engine.machine import THREAD_VARIABLES, Workers, cores, gpus
@@ -78,7 +79,8 @@ def local_cluster(workers: Workers) -> Iterator[Any]:
     configuration["distributed.worker.preload"] = _ALL
     if workers.gpus:
         configuration |= settings.CHILDREN
-    with dask.config.set(configuration):
+    # Dask's nannies set in this process, for good, what their workers are to begin with
+    with shipped.environment(environment), dask.config.set(configuration):
         with _interrupts_held():
             cluster = SpecCluster(
                 {n: {"cls": Nanny, "options": common | own} for n, own in options.items()},
