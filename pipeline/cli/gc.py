@@ -39,7 +39,8 @@ def gc(
 ) -> None:
     """List (or delete) cached nodes that none of these DAGs uses, and parts that nothing asks for.
 
-    Such parts are of variants that none of them names, or of images that no listing has.
+    Such parts are of variants that none of them names, or of images that no listing has. And bad
+    parts that `item verify --fix` set aside, and runs that were not finished a day after.
     """
     with reported("gc", None, overrides, limit, store, as_json, needs_dag=False) as call:
         from pipeline.corpus.variants import tag
@@ -59,13 +60,14 @@ def gc(
             for node in graph.nodes.values():
                 tags = (tag(name) for name in graph.corpus.splits_of)
                 kept.setdefault(node.folder, set()).update(tags)
-        unused = garbage.unused(cache, kept)
+        unused = [*garbage.unused(cache, kept), *garbage.left_over(cache)]
         if not as_json:
             rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
             print_rows(("node folder", "what", "size"), rows)
         for one in unused if delete else ():
             garbage.delete(cache, one)
-        folders = sum(one.parts is None for one in unused)
+        left = sum(one.left_over for one in unused)
+        folders = sum(one.parts is None for one in unused) - left
         total = sum(one.bytes for one in unused)
         if as_json:
             found = [
@@ -75,6 +77,7 @@ def gc(
             return
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
         say(
-            f"{folders} node folders, and parts of {len(unused) - folders} others, "
+            f"{folders} node folders, and parts of {len(unused) - folders - left} others, "
+            f"{f'{left} folders left over, ' if left else ''}"
             f"{total / 1e6:.1f} MB {done}"
         )

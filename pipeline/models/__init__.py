@@ -26,6 +26,7 @@ def get(spec: ModelSpec) -> Any:
         known = _loaded.get(spec)
         if known is None or known[0] != identity:
             if _loaded.pop(spec, None):  # frees the old weights before the new ones are read
+                known = None
                 gc.unfreeze()  # those in cycles too, in time
             with _for_good():
                 adapter = spec.load()

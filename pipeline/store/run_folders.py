@@ -7,6 +7,7 @@ back. Both wait a level above the runs, where `*/*/metrics.parquet` does not fin
 """
 
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +20,7 @@ EXPERIMENT, CARD = "experiment.json", "model_card.md"
 
 _ASIDE = ".replaced-"
 _PARTIAL = ".partial-"
+_AT_WORK = 86_400  # seconds
 
 
 def partial(folder: Path) -> Path:
@@ -29,6 +31,22 @@ def partial(folder: Path) -> Path:
 def aside(folder: Path) -> Path:
     """A new name, for the run that lies at `folder`, until another has taken its place."""
     return _beside(folder, _ASIDE)
+
+
+def unfinished(runs: Path) -> list[Path]:
+    """The folders of runs that were never finished, or that have been replaced since, half removed.
+
+    Those in which something was written within a day may be at work.
+    """
+    since = time.time() - _AT_WORK
+    found = runs.glob(f"{_PARTIAL}*")
+    return sorted(one for one in found if max(map(_changed, [one, *one.rglob("*")])) < since)
+
+
+def _changed(path: Path) -> float:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0
 
 
 def _beside(folder: Path, kind: str) -> Path:

@@ -2,14 +2,17 @@
 
 Node folders that no DAG reaches; parts in variants that none asks for; and parts none of whose
 contents any listing has: files that are gone, for good as far as this store knows. A part with one
-listed content stays whole.
+listed content stays whole. And what was left over: bad parts that were set aside, and runs that
+were never finished.
 """
 
 import json
 import os
+import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,17 +20,22 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UserError, refusals_explained
 from pipeline.store.parts import ANSWER, ARCHIVE, RECIPE, Store, clean_part, is_part, part_tag, size
+from pipeline.store.run_folders import unfinished
 from pipeline.store.sharing import claims
 
 
 @dataclass(frozen=True)
 class Unused:
-    """A node folder that no DAG needs, or some of its `parts`, with what they are."""
+    """A node folder that no DAG needs, or some of its `parts`, with what they are.
+
+    Or a folder that was `left_over`.
+    """
 
     folder: str
     parts: tuple[str, ...] | None
     about: str
     bytes: int
+    left_over: bool = False
 
 
 def unused(store: Store, kept: Mapping[str, Collection[str]]) -> list[Unused]:
@@ -62,6 +70,21 @@ def unused(store: Store, kept: Mapping[str, Collection[str]]) -> list[Unused]:
     return sorted(found, key=lambda one: one.folder.startswith("images/"))
 
 
+def left_over(store: Store) -> list[Unused]:
+    """The folder of bad parts that were set aside, and those of runs that were never finished."""
+    about = {store.aside: "bad parts that `item verify --fix` set aside"}
+    about |= dict.fromkeys(unfinished(store.runs_folder), "a run that was never finished")
+    return [
+        Unused(str(path.relative_to(store.root)), None, words, _size_of(path), left_over=True)
+        for path, words in about.items()
+        if path.is_dir()
+    ]
+
+
+def _size_of(folder: Path) -> int:
+    return sum(size(path) for path in folder.rglob("*") if path.is_file())
+
+
 def _gone(store: Store) -> set[str]:
     """The parts of contents (their clean file names) of which no listing of the store has one."""
     listings = [
@@ -83,12 +106,15 @@ def _gone(store: Store) -> set[str]:
 
 
 def delete(store: Store, unused: Unused) -> None:
-    """Removes a node folder: its parts and its recipe; or some of its parts.
+    """Removes a node folder: its parts and its recipe; or some of its parts; or what was left over.
 
     UserError when anything else lies in the folder, or a run is computing parts of it.
     """
     path = store.root / unused.folder
     with refusals_explained(f"cannot delete {path}"):
+        if unused.left_over:
+            shutil.rmtree(path)
+            return
         if busy := claims.living(store.root, unused.folder):
             raise UserError(f"this node is being written by {busy}", str(path), "try later")
         if unused.parts is not None:

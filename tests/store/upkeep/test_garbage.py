@@ -5,7 +5,8 @@ import pytest
 from pipeline import tables
 from pipeline.errors import UserError
 from pipeline.store.parts import part_name, tagged
-from pipeline.store.upkeep.garbage import delete, unused
+from pipeline.store.run_folders import partial
+from pipeline.store.upkeep.garbage import delete, left_over, unused
 from tests.store.conftest import FACTS, embeddings
 
 
@@ -81,3 +82,24 @@ def test_parts_of_images_that_no_listing_has_are_found_and_forgotten_last(store,
         delete(store, one)
     assert {path.name for path in store.parts(node)} == {names["half"], names["there"]}
     assert unused(store, kept) == []
+
+
+def test_what_was_left_over_is_found_and_deleted(store, node):
+    name = part_name(0, ["a"])
+    store.write(node.folder, name, embeddings(["a"]), FACTS)
+    assert left_over(store) == []
+    store.set_aside(store.folder(node) / name)
+    run = store.runs_folder / "cross" / "0123456789abcdef"
+    run.mkdir(parents=True)
+    old, new = partial(run), partial(run)
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "head.safetensors").write_bytes(b"0" * 1000)
+    for path in (old, old / "head.safetensors"):
+        os.utime(path, (1, 1))
+    bad, unfinished = left_over(store)
+    assert (bad.folder, unfinished.folder) == ("set-aside", f"runs/{old.name}")
+    assert bad.bytes > 100 and unfinished.bytes == 1000
+    for one in (bad, unfinished):
+        delete(store, one)
+    assert left_over(store) == [] and new.is_dir() and run.is_dir() and not old.exists()
