@@ -150,8 +150,8 @@ def predict(
     with reported("predict", dag, overrides, None, cached, as_json, needs_dag) as call:
         listed = sys.stdin.buffer.read() if "-" in named else b""
         over = None if inline or workers else forked(_say_died)
+        from pipeline.corpus.decoders import THREAD_VARIABLES
         from pipeline.engine.health import durations, silence
-        from pipeline.engine.machine import THREAD_VARIABLES
 
         for name in THREAD_VARIABLES:  # as a worker of a run: torch reads them when it is imported
             os.environ.setdefault(name, "1")

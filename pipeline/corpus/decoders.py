@@ -36,7 +36,8 @@ COUNT = "ITEM_DECODERS"  # the variable with the number of processes; 0: threads
 # first.
 _IMPORTED = ("torchvision.transforms", "transformers.models.blip.image_processing_blip")
 _SMALL = 4096  # bytes: arrays up to this size travel with the answer
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# where libraries read how many threads they may use
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _log = logging.getLogger(__name__)
 _pools: dict[int, "Decoders"] = {}
@@ -284,7 +285,8 @@ def begin() -> None:
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # of libraries that are still to be loaded
+    # of libraries that are still to be loaded
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     threadpool_limits(1)
     Thread(target=_follow, daemon=True).start()
 

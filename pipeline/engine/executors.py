@@ -6,7 +6,6 @@ child process that finds the image at fault (`pipeline.engine.poison`).
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline import pulse
+from pipeline.corpus.decoders import THREAD_VARIABLES
 from pipeline.dag.cluster import Cluster, Local
 from pipeline.dag.graph import Node
 from pipeline.engine import clusters
@@ -23,11 +23,12 @@ from pipeline.engine.health.device_fault import DeviceFault
 from pipeline.engine.health.guard import Going, Guard, unheard
 from pipeline.engine.health.inline import reporting
 from pipeline.engine.health.on_worker import attended
-from pipeline.engine.machine import THREAD_VARIABLES, uses_device
+from pipeline.engine.machine import uses_device
 from pipeline.engine.task import Outcome, Task, execute
 from pipeline.engine.workforce import Kind, Workforce, scheduler_gone
 from pipeline.errors import UserError
 from pipeline.plugins import offered
+from pipeline.shipped import environment
 
 _CONNECT_WAIT = 15  # seconds to wait for a scheduler
 _GLANCE = 0.05  # seconds between two looks for a finished task: another one is waiting there
@@ -191,7 +192,7 @@ def executor(
     `stall` seconds is ended and tried again (None: never).
     """
     if inline:
-        with _environment(dict.fromkeys(THREAD_VARIABLES, "1")), reporting(stall, say, going):
+        with environment(dict.fromkeys(THREAD_VARIABLES, "1")), reporting(stall, say, going):
             yield Inline(stall)
         return
     from dask.distributed import Client
@@ -234,18 +235,3 @@ def _connected(scheduler: str) -> Iterator[Any]:
                 hint=f"start one with `dask worker {scheduler} --nthreads 1`",
             ) from None
         yield client
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the time of a run; libraries read them when they are imported."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

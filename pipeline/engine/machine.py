@@ -13,9 +13,6 @@ from pipeline.models.weights import memory_size
 _BARE_WORKER = 1_500_000_000  # bytes: libraries, decoded images, the part at hand; measured
 _MEMORY_SHARE = 0.9  # of the machine's memory that workers may fill
 
-# where libraries read how many threads they may use
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
 
 @dataclass(frozen=True)
 class Workers:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from dask.distributed import Client
 
+from pipeline.corpus.decoders import THREAD_VARIABLES
 from pipeline.dag.graph import load
 from pipeline.engine import executors, machine
 from pipeline.engine.clusters import local
@@ -20,7 +21,7 @@ from pipeline.engine.clusters.local import local_cluster, worker_options
 from pipeline.engine.machine import Workers
 from pipeline.engine.task import Task
 
-ONE = dict.fromkeys(machine.THREAD_VARIABLES, "1")
+ONE = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 def test_without_a_gpu_workers_are_all_alike():
@@ -32,7 +33,7 @@ def test_without_a_gpu_workers_are_all_alike():
 
 def test_each_gpu_has_a_process_that_sees_it_alone_and_its_share_of_the_cores():
     options = worker_options(Workers(1, ("0", "GPU-8a")), 16, hide=True)
-    two = dict.fromkeys(machine.THREAD_VARIABLES, "2")
+    two = dict.fromkeys(THREAD_VARIABLES, "2")
     preload = ["pipeline.engine.clusters.steady", "pipeline.engine.clusters.early"]
     device = {"nthreads": 2, "resources": {"GPU": 2}, "preload": preload}
     assert options == {
@@ -79,7 +80,7 @@ def test_gpu_and_cpu_tasks_run_at_the_same_time_each_where_it_belongs(
     monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setattr(local, "cores", lambda: 4)
     monkeypatch.setattr(executors, "attended", where)
-    for name in machine.THREAD_VARIABLES:  # what is set already, Dask hands on to its workers
+    for name in THREAD_VARIABLES:  # what is set already, Dask hands on to its workers
         monkeypatch.delenv(name, raising=False)
     nodes = load(str(write_dag(models=fake_models))).nodes
     said, found = [], []

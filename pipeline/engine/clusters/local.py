@@ -7,10 +7,11 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
-from pipeline import shipped
+from pipeline.corpus.decoders import THREAD_VARIABLES
 from pipeline.dag.cluster import DEVICE_THREADS
 from pipeline.engine.clusters import settings
-from pipeline.engine.machine import THREAD_VARIABLES, Workers, cores, gpus
+from pipeline.engine.machine import Workers, cores, gpus
+from pipeline.shipped import environment
 
 _ALL = ["pipeline.engine.clusters.steady"]  # modules that Dask loads into each worker
 
@@ -74,13 +75,13 @@ def local_cluster(workers: Workers) -> Iterator[Any]:
     }
     options = worker_options(workers, cores(), bool(gpus()))
     threads = "1" if workers.gpus else str(max(1, cores() // workers.cpu))
-    environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MEMORY_AND_THREADS}
-    configuration = {**settings.DASK, "distributed.nanny.pre-spawn-environ": environment}
+    variables = {**dict.fromkeys(THREAD_VARIABLES, threads), **settings.MEMORY_AND_THREADS}
+    configuration = {**settings.DASK, "distributed.nanny.pre-spawn-environ": variables}
     configuration["distributed.worker.preload"] = _ALL
     if workers.gpus:
         configuration |= settings.CHILDREN
     # Dask's nannies set in this process, for good, what their workers are to begin with
-    with shipped.environment(environment), dask.config.set(configuration):
+    with environment(variables), dask.config.set(configuration):
         with _interrupts_held():
             cluster = SpecCluster(
                 {n: {"cls": Nanny, "options": common | own} for n, own in options.items()},

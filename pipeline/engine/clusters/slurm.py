@@ -12,9 +12,9 @@ from dask_jobqueue.slurm import SLURMJob
 from distributed.deploy.spec import ProcessInterface
 from tornado.ioloop import PeriodicCallback
 
+from pipeline.corpus.decoders import THREAD_VARIABLES
 from pipeline.dag.cluster import DEVICE_THREADS, Slurm
 from pipeline.engine.clusters import check_sbatch, settings
-from pipeline.engine.machine import THREAD_VARIABLES
 from pipeline.errors import UserError
 from pipeline.shipped import importable
 

@@ -16,10 +16,11 @@ import dask
 from dask.distributed import Security, SpecCluster
 from distributed.deploy.ssh import Worker
 
+from pipeline.corpus.decoders import THREAD_VARIABLES
 from pipeline.dag.cluster import Ssh
 from pipeline.engine.clusters import settings
 from pipeline.engine.clusters.local import worker_options
-from pipeline.engine.machine import THREAD_VARIABLES, Workers
+from pipeline.engine.machine import Workers
 from pipeline.errors import UserError
 
 
