@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from typer.main import get_command
 
 from pipeline import tables
 from pipeline.cli.app import app
@@ -35,6 +36,7 @@ os.fsync = lambda handle: None
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+COMMAND = get_command(app)  # once: `app` builds it anew each time
 DEMO_MODELS = folder("data") / "demo" / "models"
 FIRST = ("engine", "whole", "setup", "predict", "cli")  # rooms of tests that take long
 
@@ -169,7 +171,7 @@ def item() -> Callable[..., Answer]:
         words = [str(argument) for argument in arguments]
         with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             try:
-                app(words, prog_name="item")
+                COMMAND(words, prog_name="item")
                 code = 0
             except SystemExit as end:
                 code = end.code or 0
