@@ -6,6 +6,7 @@ Exact, over the whole listing: an image_id is a hash of the content.
 from typing import TYPE_CHECKING, Any
 
 from pipeline.audit.finding import Finding, not_judged, of_share, percent
+from pipeline.errors import many
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -97,7 +98,7 @@ def _labels(torn: int) -> Finding:
         return Finding(LABELS, "none", "ok", details=({"images": 0},))
     return Finding(
         LABELS,
-        f"{torn:,} images are listed as real and as fake",
+        f"{many(torn, 'image')} listed as real and as fake",
         "look",
         advice=f"mend the corpus, or leave them out: {_SEE}. `item train` refuses them",
         details=({"images": torn},),

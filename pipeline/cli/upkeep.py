@@ -15,6 +15,7 @@ from pipeline.cli.options import (
     StoreOption,
     limited,
 )
+from pipeline.errors import many
 
 
 def verify(
@@ -56,7 +57,7 @@ def verify(
             facts = {"parts": parts, "bytes": size, "set_aside": aside_paths}
             call.answer({"faults": each}, code, **facts)
         else:
-            say(f"{parts:,} parts, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
+            say(f"{many(parts, 'part')}, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
             if aside:
                 say(f"set aside in {cache.aside}")
             if bad:

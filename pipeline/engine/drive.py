@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from pipeline.dag.graph import Node
 from pipeline.engine.health.attempts import following
 from pipeline.engine.task import Outcome, Room, Task
-from pipeline.errors import UserError, worded
+from pipeline.errors import UserError, many, worded
 
 _MAX_FAILED_PARTS = 3  # of one node: then the node is at fault, and the run stops
 
@@ -78,7 +78,7 @@ def drive(queue: Shared, executor: Executor, on_part: Any, on_failure: Any) -> i
             failed[node] = failed.get(node, 0) + 1
             if failed[node] >= _MAX_FAILED_PARTS:
                 raise UserError(
-                    f"{failed[node]} parts of '{node}' failed; the last with {why}",
+                    f"{many(failed[node], 'part')} of '{node}' failed; the last with {why}",
                     f"part {task.part}",
                     "mend the cause and run the same command again: finished parts are kept",
                 )

@@ -18,6 +18,7 @@ from pipeline.engine.queues.schedule import Schedule
 from pipeline.engine.queues.shared import SharedQueue
 from pipeline.engine.stop import Stop
 from pipeline.engine.task import Receipt
+from pipeline.errors import many
 from pipeline.store.contents import (
     Asked,
     asked,
@@ -161,7 +162,7 @@ def _index(
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
     beside = ", ".join(f"{count} {suffix}" for suffix, count in found.beside.items())
     reporter.say(
-        f"{len(found.files)} image files under {dag.corpus.root}"
+        f"{many(len(found.files), 'image file')} under {dag.corpus.root}"
         + (f" (other files there, not read: {ignored})" if ignored else "")
         + (f" (files beside them say what they are: {beside})" if beside else "")
     )

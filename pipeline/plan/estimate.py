@@ -13,6 +13,7 @@ from pipeline.dag.graph import Dag, Node, load
 from pipeline.engine import executors, machine
 from pipeline.engine import run as runner
 from pipeline.engine.progress import Reporter
+from pipeline.errors import many
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.parts import Store, part_tag
 
@@ -70,7 +71,7 @@ def calibrate(
     limits = [f"corpus.{key}={value}" for key, value in sample.items()]
     graph = load(dag, [*overrides, *limits])
     nodes = list(graph.nodes.values())
-    reporter.say(f"measuring on {images} images, in one process")
+    reporter.say(f"measuring on {many(images, 'image')}, in one process")
     with tempfile.TemporaryDirectory(prefix="item-calibrate-") as folder:
         store = Store(Path(folder) / "store")
         quiet = runner.Options(inline=True, mapped=lambda _: None)
@@ -83,7 +84,7 @@ def calibrate(
         for node in nodes:
             rate = _rate(store, node.folder, node.stage.key, "")
             if rate is not None:
-                basis = f"calibrated on {rate.images} images, model loading not counted"
+                basis = f"calibrated on {many(rate.images, 'image')}, model loading not counted"
                 rates[node.name] = Rate(rate.seconds, rate.bytes, rate.images, basis)
         return rates
 

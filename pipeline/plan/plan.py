@@ -9,6 +9,7 @@ from pipeline.corpus.layouts.labels import Labels
 from pipeline.corpus.variants import ALL, CLEAN
 from pipeline.dag.graph import Dag, Node
 from pipeline.engine.queues import index
+from pipeline.errors import many
 from pipeline.plan.estimate import Rate, measured
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.contents import Asked, asked, check_distinct, check_variants
@@ -111,7 +112,7 @@ def _listing_step(
         parts,
         parts + ceil(fresh / dag.corpus.part_size),
         fresh,
-        reason or (f"{fresh} new files" if fresh else "complete"),
+        reason or (many(fresh, "new file") if fresh else "complete"),
         *_cost(fresh, rate, workers),
     )
 
@@ -158,18 +159,18 @@ def _reason(
         return _difference(dag, store, node)
     reasons = []
     if changed := sum(not todo[one.part] for one in lacking):
-        reasons.append(f"{changed} parts to compare with what they are made from now")
+        reasons.append(f"{many(changed, 'part')} to compare with what they are made from now")
     missing = [one for one in lacking if todo[one.part]]
     if clean := sum(todo[one.part] for one in missing if one.variant == CLEAN):
-        reasons.append(f"{clean} images not computed yet")
+        reasons.append(f"{many(clean, 'image')} not computed yet")
     names = list(dict.fromkeys(one.variant for one in missing if one.variant != CLEAN))
     if names:
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         count = sum(todo[one.part] for one in missing) - clean
         what = f"variant{'s' * (len(names) > 1)} {', '.join(names[:2])}{more}"
-        reasons.append(f"{count} images in {what} not computed yet")
+        reasons.append(f"{many(count, 'image')} in {what} not computed yet")
     if fresh:
-        reasons.append(f"{fresh} new files")
+        reasons.append(many(fresh, "new file"))
     return ", ".join(reasons) or "complete"
 
 

@@ -17,7 +17,7 @@ from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Draft, fingerprinted, read
 from pipeline.engine.clusters import ready
 from pipeline.engine.machine import cores
-from pipeline.errors import UserError
+from pipeline.errors import UserError, many
 from pipeline.head.methods.foreign import check
 from pipeline.head.rows.bind import bind, bind_draft
 from pipeline.plan.plan import plan
@@ -67,7 +67,7 @@ def _read(dag: str, overrides: list[str] | None, drafts: list[Draft]) -> str:
     drafts.append(read(dag, overrides))
     offers = [f"{one.kind} {one.name}" for one in offered.use(drafts[0].file.plugins)]
     of_plugins = f", of plugins: {', '.join(offers)}" if offers else ""
-    return f"{drafts[0].path}: {len(drafts[0].nodes)} nodes{of_plugins}"
+    return f"{drafts[0].path}: {many(len(drafts[0].nodes), 'node')}{of_plugins}"
 
 
 def _lock(draft: Draft, fetch: str) -> Check:
@@ -97,7 +97,7 @@ def _corpus(draft: Draft, store: Path) -> str:
     for row in whole.rows():
         labels[row.label] += row.images
     auto = f" (layout auto is {corpus.layout})" if layout == AUTO else ""
-    said = f"{whole.paths} image files in {root}{auto}: {labels[0]} real, {labels[1]} fake"
+    said = f"{many(whole.paths, 'image file')} in {root}{auto}: {labels[0]} real, {labels[1]} fake"
     if whole.misfits:
         warnings.append(f"{whole.misfits} of which do not fit the layout {corpus.layout}")
     if len(found.unlisted):

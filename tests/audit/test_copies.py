@@ -63,7 +63,7 @@ def test_two_labels(corpus, opened):
     made.repeat(0, label=1)
     made.repeat(1, label=1)
     one = judged(opened(made))["labels"]
-    assert (one.verdict, one.figure) == ("look", "2 images are listed as real and as fake")
+    assert (one.verdict, one.figure) == ("look", "2 images listed as real and as fake")
 
 
 @pytest.mark.parametrize(

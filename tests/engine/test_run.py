@@ -110,7 +110,7 @@ def test_a_second_run_does_nothing_and_new_files_get_new_parts(write_dag, item, 
     draw(corpus / "test" / "gan" / "1_fake" / "aaa.jpg", 999)
     plan = item("plan", path, "--store", reference, "--json", cwd=tmp_path)
     steps = {step["node"]: step for step in json.loads(plan.stdout)["tables"]["nodes"]}
-    assert steps["captions"]["images"] == 1 and "1 new files" in steps["captions"]["reason"]
+    assert steps["captions"]["images"] == 1 and "1 new file" in steps["captions"]["reason"]
     grown = item("run", path, "--inline", "--store", reference, "--json", cwd=tmp_path)
     assert {t["node"]: t["rows_in"] for t in json.loads(grown.stdout)["tables"]["nodes"]}[
         "captions"

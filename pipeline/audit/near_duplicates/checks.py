@@ -24,6 +24,7 @@ from pipeline.audit.finding import (
 from pipeline.audit.near_duplicates.embeddings import Embeddings, embeddings
 from pipeline.audit.near_duplicates.neighbours import EXACT, MOST, Found, TooMany, alike, has_index
 from pipeline.audit.near_duplicates.sides import tested_against
+from pipeline.errors import many
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -139,8 +140,8 @@ def _splits(asked: _Asked) -> Finding:
         return Finding(SPLITS, "none", "ok")
     worst = max(rows, key=lambda row: row["share"])
     figure = (
-        f"{worst['pairs']:,} pairs of {worst['one']} and {worst['other']}: {worst['images']:,} "
-        f"images of {worst['smaller']} ({percent(worst['share'])})"
+        f"{many(worst['pairs'], 'pair')} of {worst['one']} and {worst['other']}: "
+        f"{many(worst['images'], 'image')} of {worst['smaller']} ({percent(worst['share'])})"
     )
     details = (*rows, {"most_alike": asked.named(asked.crossing("split"))})
     return _judged(SPLITS, figure, of_share(worst["share"], LOOK_SHARE), _ADVICE, details)
@@ -199,7 +200,9 @@ def _labels(asked: _Asked) -> Finding:
         return Finding(LABELS, "none", "ok")
     touched = asked.touched(pairs)
     share = max(float(touched[label == value].mean()) for value in np.unique(label[touched]))
-    figure = f"{int(pairs.sum()):,} pairs of a real and a fake image ({percent(share)} of a label)"
+    figure = (
+        f"{many(int(pairs.sum()), 'pair')} of a real and a fake image ({percent(share)} of a label)"
+    )
     advice = "made from the real image, or one file saved twice? look at the pairs"
     details = ({"most_alike": asked.named(pairs)},)
     return _judged(LABELS, figure, "look" if share >= LOOK_SHARE else "ok", advice, details)
@@ -213,7 +216,7 @@ def _generators(asked: _Asked) -> Finding:
     apart = asked.crossing("generator")
     pairs = apart & ~asked.crossing("label")
     share, within = (float(asked.touched(some).mean()) for some in (pairs, ~apart))
-    figure = f"{int(pairs.sum()):,} pairs: {percent(share)} of all images"
+    figure = f"{many(int(pairs.sum()), 'pair')}: {percent(share)} of all images"
     figure += f"; within a generator {percent(within)}"
     advice = "trained on one generator and tested on the other, they are on both sides"
     details = ({"most_alike": asked.named(pairs)},)

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from pipeline.audit.near_duplicates.embeddings import Embeddings
+from pipeline.errors import many
 
 EXACT = 50_000  # images up to which every one is compared with every other
 RECALL = 0.995  # of planted pairs that the index must find
@@ -107,7 +108,7 @@ def indexed(vectors: Embeddings, cosine: float, say: Callable[[str], None]) -> F
     say(f"near-duplicates: looking into {index.nprobe:,} cells for each image")
     keys = _candidates(index, reduced, radius)
     del reduced, index
-    say(f"near-duplicates: {len(keys):,} pairs to check")
+    say(f"near-duplicates: {many(len(keys), 'pair')} to check")
     found = list(_checked(vectors, keys // count, keys % count, cosine))
     how = f"by an index that found {recall:.1%} of {len(planted):,} planted pairs"
     return _joined(found, how.replace("%", " %"))

@@ -11,6 +11,7 @@ from pipeline.corpus.layouts.registry import REGEX, Reading
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import folders_of, readable
 from pipeline.corpus.sources.found import Found
+from pipeline.errors import many
 
 _SHOWN = 24  # rows of the table: a screen
 _EXAMPLES = 10
@@ -83,7 +84,7 @@ class Survey:
 
     def lines(self) -> Iterator[str]:
         """The mapping as a table of at most a screen."""
-        yield f"labels by the layout {self.reading.layout}, of {self.paths:,} image files:"
+        yield f"labels by the layout {self.reading.layout}, of {many(self.paths, 'image file')}:"
         rows = self.rows()
         cells = [("folders", "label", "generator", "split", "images")] + [
             (r.folders, _WORDS[r.label], r.generator or "-", r.split or "-", f"{r.images:,}")
@@ -94,7 +95,8 @@ class Survey:
             aligned = [text.ljust(width) for text, width in zip(texts, widths, strict=False)]
             yield "  ".join(["", *aligned, number.rjust(widths[4])])
         if more := rows[_SHOWN:]:
-            yield f"  and {len(more)} rows more, {sum(row.images for row in more):,} images"
+            images = sum(row.images for row in more)
+            yield f"  and {many(len(more), 'row')} more, {many(images, 'image')}"
         for why, example, images in self.causes()[:3]:
             yield f"  {images:,} without labels, such as {example}: {why}"
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
 from pipeline.dag.experiment import Experiment
-from pipeline.errors import UserError
+from pipeline.errors import UserError, many
 from pipeline.head.rows import shared_reals
 from pipeline.head.rows.absent_rows import lacking, misspelt
 from pipeline.head.rows.columns import COLUMNS, made, query
@@ -219,7 +219,7 @@ def _once(rows: pa.Table, unique: list[str], key: str) -> pa.Table:
     torn = labels.filter(pc.not_equal(labels["label_min"], labels["label_max"]))["image_id"]
     if len(torn):
         raise UserError(
-            f"{len(torn):,} images are labelled both real and fake, such as {_some(torn)}",
+            f"{many(len(torn), 'image')} labelled both real and fake, such as {_some(torn)}",
             key,
             "the same bytes lie in a real and in a fake folder: mend the corpus, or exclude them",
         )
@@ -288,7 +288,7 @@ def _check_images(sides: dict[str, Rows], key: str) -> None:
             if other == "test":
                 advice += ", or leave `test` out to test on all other images"
             raise UserError(
-                f"{len(both):,} images are in both {_WORDS[one]} and {_WORDS[other]}, "
+                f"{many(len(both), 'image')} in both {_WORDS[one]} and {_WORDS[other]}, "
                 f"such as {_some(both)}",
                 key,
                 advice,

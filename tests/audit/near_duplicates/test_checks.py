@@ -66,7 +66,7 @@ def test_pairs_across_splits_are_counted_by_the_images_of_the_smaller(corpus, op
     found = judged(opened(made), keep=kept.append)
     one = found["splits"]
     assert one.verdict == "leak"  # 1 of 79
-    assert one.figure == "1 pairs of test and train: 1 images of train (1.3 %)"
+    assert one.figure == "1 pair of test and train: 1 image of train (1.3 %)"
     row, named = one.details
     assert (row["pairs"], row["images"], row["share"]) == (1, 1, 1 / 79)
     (pair,) = named["most_alike"]
@@ -95,7 +95,7 @@ def test_a_real_and_a_fake_that_are_alike_are_a_look(corpus, opened):
     twin(made, rows(made, label=0, **same)[0], rows(made, label=1, **same)[0])
     found = judged(opened(made))
     assert found["labels"].verdict == "look"
-    assert found["labels"].figure == "1 pairs of a real and a fake image (1.2 % of a label)"
+    assert found["labels"].figure == "1 pair of a real and a fake image (1.2 % of a label)"
     assert found["splits"].verdict == found["generators"].verdict == "ok"
 
 
@@ -107,7 +107,7 @@ def test_pairs_of_two_generators_stand_beside_those_within_one(corpus, opened):
     twin(made, gan[1], gan[2])
     found = judged(opened(made))["generators"]
     assert found.verdict == "look"
-    assert found.figure == "1 pairs: 1.2 % of all images; within a generator 1.2 %"
+    assert found.figure == "1 pair: 1.2 % of all images; within a generator 1.2 %"
 
 
 def test_experiments_are_asked_for_what_they_train_on_and_test(corpus, tmp_path):

@@ -31,7 +31,7 @@ FAULTS = {
     "nothing": ({"train": "generator = 'gann'"}, "train", ["no usable image", "'gan'?"]),
     "nothing tested": ({"test": "split = 'train'"}, "test", ["no usable image"]),
     "one class": ({"train": "label = 0"}, "train", ["are real", "widen"]),
-    "overlap": ({"train": "split = 'test'"}, "", ["images are in both training and test"]),
+    "overlap": ({"train": "split = 'test'"}, "", ["images in both training and test"]),
     "seen": (
         {"train": "generator = 'gan' and uri not like '%/0.jpg'", "test": "uri like '%/0.jpg'"},
         "",

@@ -146,12 +146,12 @@ def test_a_real_image_shared_by_generators_is_tested_once_for_each(content, stor
         ({"train": "generator = 'gam'"}, "no file has generator 'gam': did you mean 'gan'?"),
         ({"test": "split = 'tset'"}, "no file has split 'tset': did you mean 'test'?"),
         ({"test": "split = 'val'"}, "experiments.x.test"),
-        ({"train": "generator <> 'flow'"}, "48 images are in both training and test"),
+        ({"train": "generator <> 'flow'"}, "48 images in both training and test"),
         ({"validation": "splitt = 'val'"}, "experiments.x.validation"),
         ({"validation": "split = 'val'"}, "selects no usable image"),
         ({**HALF, "validation": f"{HALF['validation']} and label = 0"}, "all 12 validation rows"),
-        ({"validation": TRAIN}, "48 images are in both training and validation"),
-        ({**HALF, "test": HALF["validation"]}, "24 images are in both validation and test"),
+        ({"validation": TRAIN}, "48 images in both training and validation"),
+        ({**HALF, "test": HALF["validation"]}, "24 images in both validation and test"),
     ],
 )
 def test_wrong_predicates_say_what_and_where(content, store, change, says):
@@ -184,7 +184,7 @@ def test_a_tested_generator_in_training_is_an_error_unless_allowed(content, stor
 def test_an_image_with_two_labels_is_an_error(content, store):
     made = content()
     made.listing["image_id"][30] = made.listing["image_id"][2]
-    with pytest.raises(UserError, match=f"1 images are labelled both.*{2:032x}"):
+    with pytest.raises(UserError, match=f"1 image labelled both.*{2:032x}"):
         selected(store(made))
 
 
@@ -232,7 +232,7 @@ def test_images_without_the_variant_are_left_out_and_counted(content, store):
 def test_an_image_is_on_one_side_in_whatever_variant(content, store):
     made = content()
     made.perturb("jpeg_50")
-    with pytest.raises(UserError, match="24 images are in both training and test"):
+    with pytest.raises(UserError, match="24 images in both training and test"):
         selected(
             store(made),
             train="split = 'test' and generator = 'gan'",

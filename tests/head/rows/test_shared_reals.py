@@ -57,7 +57,7 @@ def test_a_generator_without_fakes_and_a_predicate_without_reals_are_errors(cont
     assert error.value.where == "experiments.x.reals"
     with pytest.raises(UserError, match="`test` selects no fakes"):
         selected(connection, test=f"{TEST} and label = 0", reals=GAN)
-    with pytest.raises(UserError, match="are in both training and test"):
+    with pytest.raises(UserError, match="in both training and test"):
         selected(connection, reals=TRAIN)
 
 
