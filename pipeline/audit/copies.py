@@ -82,7 +82,7 @@ def _splits(connection: "DuckDBPyConnection") -> Finding:
         return Finding(SPLITS, "none", "ok")
     worst = rows[0]
     share = worst["images"] / worst["of"]
-    figure = f"{worst['images']:,} images in {worst['one']} and {worst['other']}"
+    figure = f"{many(worst['images'], 'image')} in {worst['one']} and {worst['other']}"
     more = f"; so do {len(rows) - 1:,} other pairs of splits" if len(rows) > 1 else ""
     return Finding(
         SPLITS,

@@ -22,7 +22,7 @@ def test_the_same_bytes_in_two_splits(corpus, opened, num, verdict):
     one = judged(opened(made))["splits"]
     assert one.verdict == verdict
     share = "5.0 %" if num == 5 else "0.8 %"
-    assert one.figure == f"1 images in test and train ({share} of the smaller)"
+    assert one.figure == f"1 image in test and train ({share} of the smaller)"
     sizes = {"images": 1, "of": 4 * num, "share": 1 / (4 * num)}
     assert one.details == ({"one": "test", "other": "train", **sizes},)
     assert "duplicates" in one.advice
@@ -41,7 +41,7 @@ def test_the_worst_of_several_splits_is_named(corpus, opened):
     train = made.listing["split"].index("train")
     made.repeat(train, split="test")
     one = judged(opened(made))["splits"]
-    assert one.figure.startswith("1 images in test and val (50 % of the smaller); so do 1 other")
+    assert one.figure.startswith("1 image in test and val (50 % of the smaller); so do 1 other")
     assert [row["images"] for row in one.details] == [1, 1]
 
 
