@@ -16,7 +16,7 @@ from pipeline.cli.options import (
     complete_dag,
     limited,
 )
-from pipeline.errors import UserError
+from pipeline.errors import UserError, many
 
 
 def gc(
@@ -40,7 +40,7 @@ def gc(
     """List (or delete) cached nodes that none of these DAGs uses, and parts that nothing asks for.
 
     Such parts are of variants that none of them names, or of images that no listing has. And bad
-    parts that `item verify --fix` set aside, and runs that were not finished a day after.
+    parts that `item verify --fix` set aside, and unfinished runs older than a day.
     """
     with reported("gc", None, overrides, limit, store, as_json, needs_dag=False) as call:
         from pipeline.corpus.variants import tag
@@ -71,13 +71,19 @@ def gc(
         total = sum(one.bytes for one in unused)
         if as_json:
             found = [
-                {"folder": one.folder, "what": one.about, "bytes": one.bytes} for one in unused
+                {
+                    "folder": one.folder,
+                    "what": one.about,
+                    "bytes": one.bytes,
+                    "left_over": one.left_over,
+                }
+                for one in unused
             ]
             call.answer({"unused": found}, bytes=total, deleted=delete)
             return
         done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
         say(
-            f"{folders} node folders, and parts of {len(unused) - folders - left} others, "
-            f"{f'{left} folders left over, ' if left else ''}"
+            f"{many(folders, 'node folder')}, and parts of {len(unused) - folders - left} others, "
+            f"{many(left, 'folder') + ' left over, ' if left else ''}"
             f"{total / 1e6:.1f} MB {done}"
         )

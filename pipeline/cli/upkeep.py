@@ -35,13 +35,13 @@ def verify(
     """
     with reported("verify", dag, overrides, limit, store, as_json) as call:
         from pipeline.dag.graph import load
-        from pipeline.query.open_store import tables
+        from pipeline.query.open_store import check_there
         from pipeline.store.parts import Store
         from pipeline.store.upkeep.verify import set_aside
         from pipeline.store.upkeep.verify import verify as verified
 
         graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
-        tables(graph, cache)  # that there is something to verify, and no lock is missing
+        check_there(graph, cache)
         faults, parts, size = [], 0, 0
         for path, found in verified(graph, cache):
             parts, size = parts + 1, size + path.stat().st_size

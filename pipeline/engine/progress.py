@@ -101,7 +101,7 @@ class Reporter:
                 name, total=node.images, completed=node.done, rows=""
             )
         elif node.parts_done == node.parts:
-            self.say(f"{name:<18} all {node.parts} parts are in the store")
+            self.say(f"{name:<18} {node.parts}/{node.parts} parts are in the store")
 
     def part(self, receipt: Receipt, images: int) -> None:
         """Counts a finished part of so many images."""

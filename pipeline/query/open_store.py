@@ -39,6 +39,13 @@ def tables(
     }
 
 
+def check_there(graph: "Dag", cache: "Store") -> None:
+    """UserError when the store has no part of the DAG, or its lock is missing. Reads no part."""
+    lost_lock.check(graph, cache)
+    if not any(True for node in graph.nodes.values() for _ in cache.parts(node)):
+        raise _nothing(graph, cache)
+
+
 def _nothing(graph: "Dag", cache: "Store") -> UserError:
     """Why there is nothing to ask: no store at all, or one of the same DAG on other images."""
     hint = f"run `item run {graph.path}` first, or give its --store, --set and --limit"

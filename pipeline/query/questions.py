@@ -1,8 +1,10 @@
 """Questions to the store: the named queries, the user's own SQL, and its confinement to reading."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,11 +107,7 @@ def execute(
 
     values = bind(declared(sql), given)
     try:
-        if unsafe:
-            sql, values = _all_but_last(connection, sql, values)
-        explained = _check_statement(connection, sql, unsafe)
-        _check_names(set(connection.extract_statements(sql)[0].named_parameters), set(values))
-        data = (_explanation if explained else _rows)(connection, sql, values)
+        data = _interruptible(connection, partial(_answer, connection, sql, values, unsafe))
     except (duckdb.Error, pa.ArrowException) as error:
         raise UserError(str(error).strip(), hint=_hint(connection, sql, str(error))) from error
     for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
@@ -159,6 +157,29 @@ def without_runs(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | Non
         if total
         else ""
     )
+
+
+def _interruptible(
+    connection: "duckdb.DuckDBPyConnection", answer: Callable[[], "pa.Table"]
+) -> "pa.Table":
+    """`answer()`, which Ctrl-C ends: DuckDB does not see it once it has parsed statements."""
+    with ThreadPoolExecutor(1, thread_name_prefix="query") as pool:
+        asked = pool.submit(answer)
+        try:
+            return asked.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+
+
+def _answer(
+    connection: "duckdb.DuckDBPyConnection", sql: str, values: dict[str, Value], unsafe: bool
+) -> "pa.Table":
+    if unsafe:
+        sql, values = _all_but_last(connection, sql, values)
+    explained = _check_statement(connection, sql, unsafe)
+    _check_names(set(connection.extract_statements(sql)[0].named_parameters), set(values))
+    return (_explanation if explained else _rows)(connection, sql, values)
 
 
 def _all_but_last(

@@ -104,11 +104,10 @@ def _errors(facts: Mapping[str, Sequence[Any]], parameters: Listing) -> list[str
 def _described(files: pa.Table, parameters: Listing) -> list[_Facts]:
     """The facts of each file, in order; threads read and describe several at a time."""
     rows = list(zip(*(files[name].to_pylist() for name in ("uri", "path", "problem")), strict=True))
-    in_tables = all(uri.startswith(f"{PARQUET}:") for uri, *_ in rows)
-    step, threads = _FEW, parameters.threads
-    if in_tables:
-        step = _FEW_CELLS
-    elif not all_here(files):
+    here = all_here(files)
+    in_tables = here and all(uri.startswith(f"{PARQUET}:") for uri, *_ in rows)
+    step, threads = (_FEW_CELLS if in_tables else _FEW), parameters.threads
+    if not here:
         step, threads = 1, parameters.connections
     few = [rows[start : start + step] for start in range(0, len(rows), step)]
     contents: Iterator[Iterable[bytes | _Facts]] = map(_contents, few)

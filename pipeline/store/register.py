@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import tables
+from pipeline.corpus.variants import CLEAN
 from pipeline.dag.graph import Dag, Node
+from pipeline.errors import transient
 from pipeline.stages.images import described
 from pipeline.store.contents import clean_parts
 from pipeline.store.parts import Store, free_numbers, part_name, part_number, part_tag
@@ -78,9 +80,7 @@ def _mend(dag: Dag, store: Store) -> None:
         if not part_tag(path.name) and store.facts(path)["rows_failed"] != "0":
             rows = store.read(node.folder, path.name, ["image_id", "error"])
             failed[path.name] = rows.filter(pc.is_valid(rows["error"]))["image_id"].combine_chunks()
-    found = _described(dag, store, failed)
-    for name, ids in failed.items():
-        now = _chosen(found, ids)
+    for name, now in _described(dag, store, failed).items():
         now = now.filter(pc.is_null(now["error"]))
         if len(now):
             rows = store.read(node.folder, name)
@@ -94,7 +94,8 @@ def _mend(dag: Dag, store: Store) -> None:
 def _recover(dag: Dag, store: Store) -> None:
     """Makes parts of contents again that are gone, and whose images other nodes still have.
 
-    Without them all that was computed of these would be computed again, in other parts.
+    Without them all that was computed of these would be computed again, in other parts. Of images
+    that are in the listing no more little can be said; when they are listed again, it is.
     """
     images = dag.nodes["images"]
     there = {path.name for path in store.parts(images)}
@@ -106,20 +107,24 @@ def _recover(dag: Dag, store: Store) -> None:
             ids = pc.unique(store.read(node.folder, path.name, ["image_id"])["image_id"])
             if _is_named(path.name, ids):
                 lost[path.name] = ids
-    found = _described(dag, store, lost)
-    for name, ids in lost.items():
-        rows = _chosen(found, ids)
-        if _is_named(name, rows["image_id"]):
-            rows = rows.append_column(MADE_FROM, pa.array([0] * len(rows), pa.int64()))
-            write_given(store, images, name, rows)
+    for name, rows in _described(dag, store, lost).items():
+        ids = lost[name]
+        unlisted = ids.filter(pc.invert(pc.is_in(ids, value_set=rows["image_id"])))
+        why = transient("the image was in no listing when this row was made again")
+        count = len(unlisted)
+        columns = {"image_id": unlisted, "variant": [CLEAN] * count, "error": [why] * count}
+        rows = pa.concat_tables([rows, tables.build("images", columns)])
+        rows = rows.take(pc.index_in(ids, value_set=rows["image_id"]))
+        rows = rows.append_column(MADE_FROM, pa.array([0] * len(rows), pa.int64()))
+        write_given(store, images, name, rows)
 
 
 def _is_named(name: str, ids: pa.Array | pa.ChunkedArray) -> bool:
     return name == part_name(part_number(name), ids.to_pylist())
 
 
-def _described(dag: Dag, store: Store, parts: Mapping[str, pa.Array]) -> pa.Table:
-    """The rows of these parts' contents, as far as they are listed, in no order.
+def _described(dag: Dag, store: Store, parts: Mapping[str, pa.Array]) -> dict[str, pa.Table]:
+    """The rows of these parts' contents by part, in their order, as far as they are listed.
 
     The listing is read once, however many parts there are.
     """
@@ -128,12 +133,13 @@ def _described(dag: Dag, store: Store, parts: Mapping[str, pa.Array]) -> pa.Tabl
     for path in store.parts(node) if len(ids) else ():
         rows = store.read(node.folder, path.name, _LISTED)
         found.append(rows.filter(pc.is_in(rows["image_id"], value_set=ids)))
-    return described(pa.concat_tables(found))
-
-
-def _chosen(rows: pa.Table, ids: pa.Array) -> pa.Table:
-    """The rows of these contents, in their order, as far as they are there."""
-    return rows.take(pc.index_in(ids, value_set=rows["image_id"]).drop_null())
+    rows = described(pa.concat_tables(found))
+    at, start = pc.index_in(ids, value_set=rows["image_id"]), 0
+    made = {}
+    for name, own in parts.items():
+        made[name] = rows.take(at.slice(start, len(own)).drop_null())
+        start += len(own)
+    return made
 
 
 def write_given(store: Store, node: Node, name: str, rows: pa.Table) -> None:

@@ -34,19 +34,22 @@ def aside(folder: Path) -> Path:
 
 
 def unfinished(runs: Path) -> list[Path]:
-    """The folders of runs that were never finished, or that have been replaced since, half removed.
+    """The folders of runs that were never finished, and of those that others have replaced.
 
-    Those in which something was written within a day may be at work.
+    One in which something was written within a day may be at work.
     """
-    since = time.time() - _AT_WORK
-    found = runs.glob(f"{_PARTIAL}*")
-    return sorted(one for one in found if max(map(_changed, [one, *one.rglob("*")])) < since)
+    restore(runs)  # what nothing took the place of
+    found = [*runs.glob(f"{_PARTIAL}*"), *runs.glob(f"{_ASIDE}*")]
+    return sorted(one for one in found if not at_work(one))
 
 
-def _changed(path: Path) -> float:
-    with suppress(OSError):
-        return path.stat().st_mtime
-    return 0
+def at_work(folder: Path) -> bool:
+    """Whether something was written in a folder within a day, or it is gone by now."""
+    try:
+        latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:
+        return True
+    return latest > time.time() - _AT_WORK
 
 
 def _beside(folder: Path, kind: str) -> Path:

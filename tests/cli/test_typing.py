@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -225,3 +226,17 @@ def test_another_folder_has_no_store(here, item, command, tmp_path):
     known = "the DAG has no experiments" if command == "train" else "the store has nothing of"
     assert known in done.stderr
     assert not (tmp_path / "store").exists()
+
+
+def test_ctrl_c_ends_a_question(here):
+    sql = "select count(*) from range(100000000000) a, range(1000) b"
+    command = [sys.executable, "-m", "pipeline", "query", "small.yaml", sql]
+    asked = subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, text=True)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            asked.wait(timeout=5)
+        asked.send_signal(signal.SIGINT)
+        _, said = asked.communicate(timeout=30)
+    finally:
+        asked.kill()
+    assert asked.returncode == 130 and "interrupted" in said and "Traceback" not in said

@@ -64,4 +64,4 @@ def test_what_is_there_already_does_not_make_the_pace(said):
 def test_a_node_that_is_done_says_so(said):
     turn, lines = said
     turn(0).node("captions", (2, 2), (200, 200))
-    assert lines() == ["captions all 2 parts are in the store"]
+    assert lines() == ["captions 2/2 parts are in the store"]

@@ -49,6 +49,7 @@ def contents(dag_path, store_path) -> dict[str, pa.Table]:
 def assert_same(one: dict[str, pa.Table], other: dict[str, pa.Table]) -> None:
     for name in NODES:
         assert one[name] is not None, name
+        assert one[name].schema.equals(other[name].schema), name
         pairs = zip(one[name].to_pylist(), other[name].to_pylist(), strict=True)
         assert not [(a, b) for a, b in pairs if a != b], name
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import tables
 from pipeline.dag.graph import load
-from pipeline.store.contents import clean_parts
+from pipeline.store.contents import asked, clean_parts
 from pipeline.store.parts import Store, part_name
 from pipeline.store.register import register, write_given
 
@@ -106,3 +106,26 @@ def test_parts_that_are_gone_are_made_again_by_one_reading(opened, listing_reads
     assert register(dag, store) == 0
     assert parts(dag, store) == before
     assert max(listing_reads.values()) == 2
+
+
+def test_a_part_that_is_gone_is_made_again_though_some_of_its_images_are_no_more(opened):
+    dag, store = opened
+    put(dag, store, 0, *"abcd")
+    register(dag, store)
+    before, captions, images = parts(dag, store), dag.nodes["captions"], dag.nodes["images"]
+    store.open_node(captions, dag.name)
+    for name, ids in clean_parts(dag, store):
+        rows = tables.build("captions", {"image_id": ids, "caption": ["a cat"] * len(ids)})
+        write_given(store, captions, name, rows)
+        store.remove(images, name)
+    put(dag, store, 0, *"bcde")  # the same uris
+    assert register(dag, store) == 1
+    assert parts(dag, store) == [*before, ["e"]]
+    first = store.read(images.folder, clean_parts(dag, store)[0][0])
+    assert first["image_id"].to_pylist() == ["a", "b"] and first["width"].to_pylist() == [None, 1]
+    assert [bool(error) for error in first["error"].to_pylist()] == [True, False]
+    assert [one.ids.to_pylist() for one in asked(dag, store)] == [["b"], ["c", "d"], ["e"]]
+    put(dag, store, 1, "a")
+    assert register(dag, store) == 0
+    first = store.read(images.folder, clean_parts(dag, store)[0][0])
+    assert first["width"].to_pylist() == [2, 1] and first["error"].null_count == 2

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UserError, refusals_explained
 from pipeline.store.parts import ANSWER, ARCHIVE, RECIPE, Store, clean_part, is_part, part_tag, size
-from pipeline.store.run_folders import unfinished
+from pipeline.store.run_folders import at_work, unfinished
 from pipeline.store.sharing import claims
 
 
@@ -73,7 +73,9 @@ def unused(store: Store, kept: Mapping[str, Collection[str]]) -> list[Unused]:
 def left_over(store: Store) -> list[Unused]:
     """The folder of bad parts that were set aside, and those of runs that were never finished."""
     about = {store.aside: "bad parts that `item verify --fix` set aside"}
-    about |= dict.fromkeys(unfinished(store.runs_folder), "a run that was never finished")
+    about |= dict.fromkeys(
+        unfinished(store.runs_folder), "a run that was never finished, or that another has replaced"
+    )
     return [
         Unused(str(path.relative_to(store.root)), None, words, _size_of(path), left_over=True)
         for path, words in about.items()
@@ -113,7 +115,8 @@ def delete(store: Store, unused: Unused) -> None:
     path = store.root / unused.folder
     with refusals_explained(f"cannot delete {path}"):
         if unused.left_over:
-            shutil.rmtree(path)
+            if path == store.aside or not at_work(path):
+                shutil.rmtree(path)
             return
         if busy := claims.living(store.root, unused.folder):
             raise UserError(f"this node is being written by {busy}", str(path), "try later")

@@ -5,7 +5,7 @@ import pytest
 from pipeline import tables
 from pipeline.errors import UserError
 from pipeline.store.parts import part_name, tagged
-from pipeline.store.run_folders import partial
+from pipeline.store.run_folders import aside, partial
 from pipeline.store.upkeep.garbage import delete, left_over, unused
 from tests.store.conftest import FACTS, embeddings
 
@@ -103,3 +103,28 @@ def test_what_was_left_over_is_found_and_deleted(store, node):
     for one in (bad, unfinished):
         delete(store, one)
     assert left_over(store) == [] and new.is_dir() and run.is_dir() and not old.exists()
+
+
+def test_a_run_that_goes_on_again_is_not_deleted(store):
+    run = store.runs_folder / "cross" / "0123456789abcdef"
+    folder = partial(run)
+    folder.mkdir(parents=True)
+    os.utime(folder, (1, 1))
+    (found,) = left_over(store)
+    (folder / "metrics.parquet").write_bytes(b"0")
+    delete(store, found)
+    assert folder.is_dir() and left_over(store) == []
+
+
+def test_what_a_run_replaced_is_left_over_once_another_has_its_place(store):
+    run = store.runs_folder / "cross" / "0123456789abcdef"
+    old = aside(run)
+    for folder in (run, old):
+        folder.mkdir(parents=True)
+        (folder / "metrics.parquet").write_bytes(b"0")
+        for path in (folder / "metrics.parquet", folder):
+            os.utime(path, (1, 1))
+    (found,) = left_over(store)
+    assert found.folder == f"runs/{old.name}"
+    delete(store, found)
+    assert run.is_dir() and not old.exists()
