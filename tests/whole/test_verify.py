@@ -177,3 +177,20 @@ def test_on_the_command_line(whole, tmp_path, item):
     answer = item("verify", dag.path, "--fix", cwd=tmp_path)
     assert answer.returncode == 0 and "set aside" in answer.stdout and not path.exists()
     assert f"item run {dag.path}" in answer.stdout
+
+
+def test_damage_of_what_says_what_there_is_is_named_and_mended_too(whole, tmp_path, item):
+    dag, store = whole
+    shutil.copytree(store.root, tmp_path / "store")
+    copy = Store(tmp_path / "store")
+    bad = [first(dag, copy, node) for node in ("listing", "images", "captions")]
+    for path in bad:
+        path.write_bytes(path.read_bytes()[:-1])
+    answer = item("verify", dag.path, cwd=tmp_path)
+    assert answer.returncode == 1 and all(str(path) in answer.stderr for path in bad)
+    answer = item("verify", dag.path, "--fix", cwd=tmp_path)
+    assert answer.returncode == 0 and not any(path.exists() for path in bad)
+    answer = item("run", dag.path, "--inline", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    answer = item("verify", dag.path, cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "") and ": none bad" in answer.stdout
