@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 _SHORTEST = 4  # digits of an id's beginning
 _NAMED = 3  # in a message
+# where an image lies, SQL: what is in an archive as if that were a folder (sources.packed.members)
+_PLACE = r"regexp_replace(uri, '^(?:tar|zip|parquet)://(?:\./|/)*([^?:]*)\?[^:]*::(.+)$', '\2/\1')"
 
 
 def find(connection: "DuckDBPyConnection", dag: "Dag", given: str) -> str:
     """The image_id (of the content, without a variant) that `given` names.
 
     An id, with or without a variant; the first four digits of it or more; the uri of a file; its
-    path below the corpus's root, or the end of it; or a file anywhere that has the same bytes as
-    one of the corpus. UserError where there is none, with the nearest, or where several fit.
+    path below the corpus's root, or the end of it, where an archive or a table is like a folder; or
+    a file anywhere that has the same bytes as one of the corpus. UserError where there is none,
+    with the nearest, or where several fit.
     """
     if re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},{ID_LENGTH}}}", content_id(given)):
         found = _some(connection, "starts_with(image_id, $text)", content_id(given))
@@ -35,9 +38,9 @@ def find(connection: "DuckDBPyConnection", dag: "Dag", given: str) -> str:
             )
     ways = [given, str(Path(given).expanduser().absolute()), f"{dag.corpus.root}/{given}"]
     for way in ways:
-        if found := _some(connection, "uri = $text", way):
+        if found := _some(connection, f"$text in (uri, {_PLACE})", way):
             return found[0][0]
-    found = _some(connection, "ends_with(uri, $text)", f"/{given.lstrip('/')}")
+    found = _some(connection, f"ends_with({_PLACE}, $text)", f"/{given.lstrip('/')}")
     if len(found) == 1:
         return found[0][0]
     if found:
@@ -86,10 +89,10 @@ def _same_bytes(connection: "DuckDBPyConnection", given: str) -> str | None:
 
 
 def _nearest(connection: "DuckDBPyConnection", dag: "Dag", given: str) -> str:
-    sql = """
-        select uri from listing where image_id is not null
-        order by levenshtein(right(uri, length($text)), $text), uri limit 1
-    """
+    sql = (
+        "select uri from listing where image_id is not null "
+        f"order by levenshtein(right({_PLACE}, length($text)), $text), uri limit 1"
+    )
     found = connection.execute(sql, {"text": given}).fetchall()
     if not found:
         return "the corpus has no image that could be read"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.corpus.layouts.auto import recognised
+from pipeline.corpus.layouts.auto import layout_of
 from pipeline.corpus.layouts.registry import AUTO, REGEX, Reading, check_name
 from pipeline.corpus.layouts.roots import check_root
-from pipeline.corpus.layouts.survey import Survey, survey
+from pipeline.corpus.layouts.survey import Survey, survey_files
 from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.source import Source
 from pipeline.engine import machine
@@ -48,9 +48,9 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
     except UnicodeEncodeError:
         hint = "give a link to it that has such a name"
         raise UserError("the folder's name is no text that a file holds", root, hint) from None
-    paths = find_images(Source(root)).files["path"].to_pylist()
+    found = find_images(Source(root))
     if layout == AUTO:
-        layout = recognised(paths, root)
+        layout = layout_of(found, root)
     elif layout == REGEX:
         hint = "take another one, and write `layout: regex` and its `pattern` into the file"
         raise UserError("the layout regex needs a pattern of your own", "--layout", hint)
@@ -58,11 +58,11 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
         check_name(layout)
     except ValueError as error:
         raise UserError(str(error), "--layout") from None
-    whole = survey(Reading(layout), paths)
+    whole = survey_files(Reading(layout), found)
     warnings = check_root(whole, root)
     models, why = _models(wanted)
     key, experiment, trained = _experiment(whole)
-    part_size = _PART if len(paths) <= _MANY else _LARGE_PART
+    part_size = _PART if len(found.files) <= _MANY else _LARGE_PART
     name = name or _name(root)
     text = dag_text(name, root, layout, part_size, models, why, experiment)
     lines = [*whole.lines(), *warnings, f"models: {models.about} ({why})", f"experiment: {trained}"]

@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -100,6 +102,17 @@ def test_an_experiment_is_what_the_labels_allow(item, tmp_path, folders, experim
     else:
         assert raw["experiments"]["detector"].items() >= experiment.items()
         read(str(tmp_path / "c.yaml"))
+
+
+def test_labels_of_a_table_s_column_are_labels(item, tmp_path):
+    cells = [{"bytes": draw(tmp_path / "a.jpg", n).read_bytes(), "path": None} for n in range(160)]
+    table = pa.table({"image": cells, "label": ["real", "fake"] * 80})
+    pq.write_table(table, tmp_path / "many.parquet")
+    done = item("init", "many.parquet", cwd=tmp_path)
+    assert done.returncode == 0 and "experiment: trained on three quarters" in done.stdout
+    assert "labels as the source says them, of 160 image files" in done.stdout
+    planned = item("plan", "many_parquet.yaml", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
 
 
 def test_models_are_of_the_machines_size(corpus, item, tmp_path, monkeypatch):

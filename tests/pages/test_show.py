@@ -6,7 +6,12 @@ import io
 import json
 import re
 import shutil
+import tarfile
+import zipfile
+from hashlib import sha256
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.pages.gallery import short_path
@@ -48,6 +53,30 @@ def test_it_is_found_by_id_path_and_bytes(shown, hostile, item, tmp_path):
         assert json.loads(done.stdout)["facts"]["image_id"] == image_id, way
     done = item("show", NAME, "--json", cwd=hostile)  # the DAG of this folder
     assert json.loads(done.stdout)["facts"]["image_id"] == image_id
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip", "parquet"])
+def test_an_archive_or_a_table_is_like_a_folder(item, tmp_path, kind):
+    path = tmp_path / "corpus" / f"some.{kind}"
+    files = [draw(tmp_path / "real" / f"{number}.jpg", number) for number in range(3)]
+    path.parent.mkdir()
+    if kind == "parquet":
+        cells = [{"bytes": one.read_bytes(), "path": f"real/{one.name}"} for one in files]
+        pq.write_table(pa.table({"image": cells}), path)
+    elif kind == "tar":
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "real", "./real")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for one in files:
+                archive.write(one, f"real/{one.name}")
+    text = f"name: packed\ncorpus: {{root: {path.parent}}}\nnodes: {{}}\n"
+    (tmp_path / "packed.yaml").write_text(text)
+    assert item("run", "packed.yaml", "--inline", "--no-report", cwd=tmp_path).returncode == 0
+    expected = sha256(files[1].read_bytes()).hexdigest()[:32]
+    for way in ("1.jpg", "real/1.jpg", f"some.{kind}/real/1.jpg", f"{path}/real/1.jpg"):
+        done = item("show", "packed.yaml", way, "--json", cwd=tmp_path)
+        assert json.loads(done.stdout)["facts"]["image_id"] == expected, way
 
 
 def test_one_that_is_not_there_is_told_the_nearest(hostile, item):

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.corpus.layouts.labels import Folders, Labels, Misfit
+from pipeline.corpus.layouts.plain import UNLABELLED
 from pipeline.corpus.layouts.registry import REGEX, Reading
 from pipeline.corpus.layouts.said import labels_of
 from pipeline.corpus.names import folders_of, readable
@@ -84,8 +85,10 @@ class Survey:
 
     def lines(self) -> Iterator[str]:
         """The mapping as a table of at most a screen."""
-        yield f"labels by the layout {self.reading.layout}, of {many(self.paths, 'image file')}:"
-        rows = self.rows()
+        rows, layout = self.rows(), self.reading.layout
+        said = layout == UNLABELLED.name and any(row.label is not None for row in rows)
+        how = "as the source says them" if said else f"by the layout {layout}"
+        yield f"labels {how}, of {many(self.paths, 'image file')}:"
         cells = [("folders", "label", "generator", "split", "images")] + [
             (r.folders, _WORDS[r.label], r.generator or "-", r.split or "-", f"{r.images:,}")
             for r in rows[:_SHOWN]
