@@ -56,4 +56,11 @@ def band(low: float | None, high: float | None, threshold: float) -> str:
         "no verdict real is sure" if low is None else f"surely real below {low:.3f}",
         "no verdict fake is sure" if high is None else f"surely fake from {high:.3f} on",
     ]
-    return f"{', '.join(sides)}; of the others likelier fake from {threshold:.3f} on"
+    if low is not None and low == high:  # there are no others
+        return ", ".join(sides)
+    others = f"of the others likelier fake from {threshold:.3f} on"
+    if high is not None and threshold >= high:
+        others = "the others are likelier real"
+    elif low is not None and threshold <= low:
+        others = "the others are likelier fake"
+    return f"{', '.join(sides)}; {others}"

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.head.figures.choose import Choice
 from pipeline.predict.percentiles import Percentiles
-from pipeline.predict.verdict import judged
+from pipeline.predict.verdict import band, judged
 
 P = np.array([0.1, 0.2, 0.5, 0.6, 0.8, 0.9])
 
@@ -33,3 +33,14 @@ def test_percentiles_lie_between_those_that_are_known():
     assert known.of("global", given).tolist()[:4] == [0, 25, 50, 100]
     assert np.isnan(known.of("global", given)[4])
     assert np.isnan(known.of("local", given)).all()
+
+
+def test_the_band_in_words():
+    assert band(0.2, 0.8, 0.5) == (
+        "surely real below 0.200, surely fake from 0.800 on; of the others likelier fake from "
+        "0.500 on"
+    )
+    assert band(0.2, 0.8, 0.8).endswith("0.800 on; the others are likelier real")
+    assert band(0.2, 0.8, 0.2).endswith("0.800 on; the others are likelier fake")
+    assert band(0.5, 0.5, 0.5) == "surely real below 0.500, surely fake from 0.500 on"
+    assert band(None, None, 0.5).endswith("fake is sure; of the others likelier fake from 0.500 on")
