@@ -28,7 +28,7 @@ def test_a_run_ends_with_what_is_no_ok_and_the_command_that_says_more(dag, item,
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("leak: format: AUROC 1.000 [.8") for line in lines)
-    assert "leak: same bytes: splits: 1 images in test and train (4.0 % of the smaller)" in lines
+    assert "leak: same bytes: splits: 1 image in test and train (4.0 % of the smaller)" in lines
     assert lines[-1].startswith("report: ") and lines[-2].startswith("audit: ")
     assert lines[-2].endswith(f"(near-duplicates not looked for): `item audit {dag}`")
     again = item("run", dag, "--inline", "--json", cwd=tmp_path)

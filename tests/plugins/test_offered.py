@@ -79,7 +79,7 @@ def test_a_stage_makes_a_table_with_a_view(lab, item, tmp_path):
     sql = "select min(s.size = i.bytes), count(*) from sizes s join images i using (image_id)"
     asked = item("query", path, sql, "--format", "csv", cwd=tmp_path)
     assert asked.stdout.splitlines()[1:] == ["True,3"]
-    assert "1 nodes, of plugins: stage sizes" in item("doctor", path, cwd=tmp_path).stdout
+    assert "1 node, of plugins: stage sizes" in item("doctor", path, cwd=tmp_path).stdout
     verified = item("verify", path, cwd=tmp_path)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
