@@ -1,6 +1,6 @@
 """`item gc`: what of a store no DAG needs any more."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from pipeline.cli.options import (
     limited,
 )
 from pipeline.errors import UserError, many
+
+if TYPE_CHECKING:
+    from pipeline.store.parts import Store
 
 
 def gc(
@@ -43,23 +46,14 @@ def gc(
     parts that `item verify --fix` set aside, and unfinished runs older than a day.
     """
     with reported("gc", None, overrides, limit, store, as_json, needs_dag=False) as call:
-        from pipeline.corpus.variants import tag
-        from pipeline.dag.graph import load
         from pipeline.store.parts import Store
-        from pipeline.store.upkeep import garbage, lost_lock
+        from pipeline.store.upkeep import garbage
 
         if delete and not dags:
             raise UserError("--delete keeps what the named DAGs use", hint="name all of them")
-        named = dags or [chosen_dag(None)]
         cache = Store(store)
         cache.check_there()
-        kept: dict[str, set[str]] = {}
-        for dag in named:
-            graph = load(dag, limited(overrides, limit))
-            lost_lock.check(graph, cache)  # without its lock a DAG does not know its own cache
-            for node in graph.nodes.values():
-                tags = (tag(name) for name in graph.corpus.splits_of)
-                kept.setdefault(node.folder, set()).update(tags)
+        kept = _kept(dags or [chosen_dag(None)], limited(overrides, limit), cache)
         unused = [*garbage.unused(cache, kept), *garbage.left_over(cache)]
         if not as_json:
             rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
@@ -87,3 +81,19 @@ def gc(
             f"{many(left, 'folder') + ' left over, ' if left else ''}"
             f"{total / 1e6:.1f} MB {done}"
         )
+
+
+def _kept(dags: list[str], overrides: list[str], cache: "Store") -> dict[str, set[str]]:
+    """The node folders that these DAGs use, with the tags of their variants."""
+    from pipeline.corpus.variants import tag
+    from pipeline.dag.graph import load
+    from pipeline.store.upkeep import lost_lock
+
+    kept: dict[str, set[str]] = {}
+    for dag in dags:
+        graph = load(dag, overrides)
+        lost_lock.check(graph, cache)  # without its lock a DAG does not know its own cache
+        for node in graph.nodes.values():
+            tags = (tag(name) for name in graph.corpus.splits_of)
+            kept.setdefault(node.folder, set()).update(tags)
+    return kept

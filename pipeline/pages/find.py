@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.corpus.sources.packed.members import AS_IN_FOLDER, MEMBER
 from pipeline.corpus.variants import ID_LENGTH, content_id
 from pipeline.errors import UserError
 from pipeline.pages.gallery import short_path
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 
 _SHORTEST = 4  # digits of an id's beginning
 _NAMED = 3  # in a message
-# where an image lies, SQL: what is in an archive as if that were a folder (sources.packed.members)
-_PLACE = r"regexp_replace(uri, '^(?:tar|zip|parquet)://(?:\./|/)*([^?:]*)\?[^:]*::(.+)$', '\2/\1')"
+_PLACE = f"regexp_replace(uri, '{MEMBER}', '{AS_IN_FOLDER}')"  # SQL: where an image lies
 
 
 def find(connection: "DuckDBPyConnection", dag: "Dag", given: str) -> str:

@@ -3,7 +3,7 @@
 Writes a store by `million_store` (vectors of eight numbers, no variants) and, where its listing
 says, files of these sizes without content. Prints seconds and peak memory of `item run --until
 features` and of `item plan`, in turns with a bare loop of scandir and stat over the same files, and
-what a thousand new files add to a plan. Medians.
+what a thousand new files add to a plan, and to a run. Medians.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from statistics import median
 from pipeline.dag.graph import load
 from pipeline.store.parts import Store
 from tests.benchmarks.million_store import write
+from tests.conftest import draw
 
 _NEW = 1000
 
@@ -78,8 +79,9 @@ def main() -> None:
         new = Path(root) / "test" / "progan" / "0_real"
         new.mkdir(parents=True, exist_ok=True)
         for number in range(_NEW):
-            (new / f"new{number}.jpg").write_bytes(b"new")
+            draw(new / f"new{number}.jpg", number)
         more = item("plan", str(path), *store)
+        described = item("run", str(path), "--until", "images", *store)
     least = median(found["bare"])
     print(f"{count:,} files, {options.rounds} rounds")
     for name, seconds in found.items():
@@ -87,6 +89,7 @@ def main() -> None:
             f"{name:5} {median(seconds):7.1f} s  {median(seconds) / least:5.1f} times the bare loop"
         )
     print(f"plan  {more:7.1f} s  with {_NEW:,} new files")
+    print(f"run   {described:7.1f} s  that lists and registers them, its audit and report included")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     print(f"largest process {peak:.2f} GiB")
 

@@ -17,6 +17,9 @@ TAR, ZIP, PARQUET = "tar", "zip", "parquet"
 
 _PATTERN = r"(tar|zip|parquet)://([^?:]*)\?([^:]*)::(.+)"
 _MEMBER = re.compile(_PATTERN, re.DOTALL)
+# for whoever replaces one by the other: a member's place as if its archive were a folder
+MEMBER = r"^(?:tar|zip|parquet)://(?:\./|/)*([^?:]*)\?[^:]*::(.+)$"
+AS_IN_FOLDER = r"\2/\1"
 _ENCODED = re.compile(r"[%?#:\x00-\x1f\x7f\ud800-\udfff]+")
 
 
