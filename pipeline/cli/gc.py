@@ -51,9 +51,9 @@ def gc(
 
         if delete and not dags:
             raise UserError("--delete keeps what the named DAGs use", hint="name all of them")
-        cache = Store(store)
+        named, cache = dags or [chosen_dag(None)], Store(store)
         cache.check_there()
-        kept = _kept(dags or [chosen_dag(None)], limited(overrides, limit), cache)
+        kept = _kept(named, limited(overrides, limit), cache)
         unused = [*garbage.unused(cache, kept), *garbage.left_over(cache)]
         if not as_json:
             rows = [(one.folder, one.about, f"{one.bytes / 1e6:.1f} MB") for one in unused]
