@@ -23,6 +23,7 @@ from pipeline import tables
 from pipeline.cli.app import app
 from pipeline.plugins import offered
 from pipeline.shipped import folder
+from tests.helpers.demo import LIMITED, QUICK
 
 # As in a run of one's own process, `--inline`, and read when torch is imported. Threads of two
 # workers of pytest that wait for each other on two cores take ten times as long.
@@ -39,12 +40,31 @@ hypothesis.settings.load_profile("untimed")
 COMMAND = get_command(app)  # once: `app` builds it anew each time
 DEMO_MODELS = folder("data") / "demo" / "models"
 FIRST = ("engine", "whole", "setup", "predict", "cli")  # rooms of tests that take long
+# what files of tests that share a store begin with: one process makes it once
+TOGETHER = (
+    ("cli/test_predict", "predict/test_bundle", "predict/test_detector", "predict/test_workers"),
+    ("cli/test_app", "pages/test_browser", "pages/test_report", "pages/test_show"),
+)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a test that waits for a process leaves its core idle."""
     return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", len(os.sched_getaffinity(0)) + 1))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file to one worker, and so are those that share a store."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Stores(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            begin = file.removeprefix("tests/")
+            return next((group[0] for group in TOGETHER if begin.startswith(group)), file)
+
+    return Stores(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -190,6 +210,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, item: Callable[..., Answer])
     from tests.helpers.predicted import make_world
 
     return make_world(tmp_path_factory.mktemp("world"), item)
+
+
+@pytest.fixture(scope="session")
+def part_of_demo(tmp_path_factory: pytest.TempPathFactory, item: Callable[..., Answer]) -> Any:
+    """A folder with a store of the demo's first images, and what `item run` said."""
+    folder = tmp_path_factory.mktemp("demo")
+    answer = item("run", "demo", *LIMITED, "--inline", *QUICK, cwd=folder)
+    assert answer.returncode == 0, answer.stderr + answer.stdout
+    return folder, answer
 
 
 def rows(answer: subprocess.CompletedProcess[str]) -> list[dict]:

@@ -12,40 +12,31 @@ import pytest
 
 import pipeline
 from tests.conftest import rows
-from tests.helpers.demo import QUICK
+from tests.helpers.demo import IMAGES, LIMITED, QUICK
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory, item):
-    """A store with the demo's first images: everything computed once for this module."""
-    folder = tmp_path_factory.mktemp("cli")
-    answer = item("run", "demo", "--limit", "160", "--inline", *QUICK, cwd=folder)
-    assert answer.returncode == 0, answer.stderr + answer.stdout
-    return folder, answer
-
-
-def test_run_prints_totals_and_the_table_of_the_experiment(ready):
-    _, answer = ready
-    assert "features" in answer.stdout and "160" in answer.stdout
+def test_run_prints_totals_and_the_table_of_the_experiment(part_of_demo):
+    _, answer = part_of_demo
+    assert "features" in answer.stdout and str(IMAGES) in answer.stdout
     for word in ("global", "local", "linear probe", "cosine", "auroc", "mean"):
         assert word in answer.stdout, word
 
 
-def test_status_counts_what_the_store_has(ready, item):
-    folder, _ = ready
-    answer = item("status", "demo", "--limit", "160", "--json", cwd=folder)
+def test_status_counts_what_the_store_has(part_of_demo, item):
+    folder, _ = part_of_demo
+    answer = item("status", "demo", *LIMITED, "--json", cwd=folder)
     totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
-    assert totals["captions"]["rows_in"] == 160
-    assert totals["captions"]["rows_ok"] + totals["captions"]["rows_failed"] == 160
+    assert totals["captions"]["rows_in"] == IMAGES
+    assert totals["captions"]["rows_ok"] + totals["captions"]["rows_failed"] == IMAGES
 
 
-def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
-    folder, _ = ready
+def test_plan_tells_what_a_change_recomputes_and_why(part_of_demo, item):
+    folder, _ = part_of_demo
     changed = ("--set", "captions.num_beams=1")
-    answer = item("plan", "demo", "--limit", "160", *changed, "--json", cwd=folder)
+    answer = item("plan", "demo", *LIMITED, *changed, "--json", cwd=folder)
     steps = {step["node"]: step for step in json.loads(answer.stdout)["tables"]["nodes"]}
     assert steps["captions"]["reason"] == "num_beams 3 -> 1"
-    assert steps["captions"]["images"] == 160
+    assert steps["captions"]["images"] == IMAGES
     assert steps["objects"]["reason"] == "input captions changed"
     assert steps["image_embeddings"]["images"] == 0
     assert steps["image_embeddings"]["reason"] == "complete"
@@ -55,40 +46,40 @@ def test_plan_tells_what_a_change_recomputes_and_why(ready, item):
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "md", "parquet"])
-def test_query_in_every_format(ready, item, form):
-    folder, _ = ready
+def test_query_in_every_format(part_of_demo, item, form):
+    folder, _ = part_of_demo
     out = folder / f"answer.{form}"
     sql = "select count(*) as n from images"
-    options = ("--limit", "160", "--format", form, "--out", out)
+    options = (*LIMITED, "--format", form, "--out", out)
     answer = item("query", "demo", sql, *options, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     if form == "parquet":
-        assert pq.read_table(out)["n"].to_pylist() == [160]
+        assert pq.read_table(out)["n"].to_pylist() == [IMAGES]
     elif form == "json":
-        assert json.loads(out.read_text()) == [{"n": 160}]
+        assert json.loads(out.read_text()) == [{"n": IMAGES}]
     elif form == "csv":
-        assert out.read_text() == "n\n160\n"
+        assert out.read_text() == f"n\n{IMAGES}\n"
     else:
-        assert "160" in out.read_text()
+        assert str(IMAGES) in out.read_text()
 
 
-def test_named_queries_are_listed_and_run(ready, item):
-    folder, _ = ready
+def test_named_queries_are_listed_and_run(part_of_demo, item):
+    folder, _ = part_of_demo
     listed = item("query", "--list", cwd=folder)
     names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
     assert len(names) >= 6 and "by_generator" in names
     answer = item(
-        "query", "demo", "label_balance", "--limit", "160", "--format", "json", cwd=folder
+        "query", "demo", "label_balance", *LIMITED, "--format", "json", cwd=folder
     )
-    assert sum(v for row in rows(answer) for k, v in row.items() if k in ("images", "n")) >= 160
+    assert sum(v for row in rows(answer) for k, v in row.items() if k in ("images", "n")) >= IMAGES
 
 
-def test_parameters_of_a_query_are_listed_and_given(ready, item):
-    folder, _ = ready
+def test_parameters_of_a_query_are_listed_and_given(part_of_demo, item):
+    folder, _ = part_of_demo
     listed = item("query", "--list", cwd=folder).stdout
     assert "--param images=INTEGER (20): how many" in listed
     assert "--param generator=TEXT: only this generator" in listed
-    query = ("query", "demo", "most_misaligned", "--limit", "160", "--format", "json")
+    query = ("query", "demo", "most_misaligned", *LIMITED, "--format", "json")
     given = ("--param", "images=3", "--param", "generator=vae")
     found = rows(item(*query, *given, cwd=folder))
     assert len(found) == 3 and {row["generator"] for row in found} == {"vae"}
@@ -96,32 +87,32 @@ def test_parameters_of_a_query_are_listed_and_given(ready, item):
     assert wrong.returncode == 2 and "did you mean 'images'?" in wrong.stderr
 
 
-def test_the_run_is_a_view(ready, item):
-    folder, _ = ready
+def test_the_run_is_a_view(part_of_demo, item):
+    folder, _ = part_of_demo
     sql = (
         "select distinct experiment, method from runs "
         "where method = 'linear probe' and experiment = 'cross_generator'"
     )
-    answer = item("query", "demo", sql, "--limit", "160", "--format", "json", cwd=folder)
+    answer = item("query", "demo", sql, *LIMITED, "--format", "json", cwd=folder)
     assert rows(answer) == [{"experiment": "cross_generator", "method": "linear probe"}]
 
 
-def test_db_writes_a_database_that_plain_duckdb_opens(ready, item):
-    folder, _ = ready
-    answer = item("db", "demo", "--limit", "160", cwd=folder)
+def test_db_writes_a_database_that_plain_duckdb_opens(part_of_demo, item):
+    folder, _ = part_of_demo
+    answer = item("db", "demo", *LIMITED, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     with duckdb.connect(folder / "demo.duckdb", read_only=True) as connection:
-        assert connection.execute("select count(*) from captions").fetchone() == (160,)
+        assert connection.execute("select count(*) from captions").fetchone() == (IMAGES,)
         assert connection.execute("select count(*) > 0 from runs").fetchone() == (True,)
 
 
-def test_train_touches_no_feature_extractor(ready):
-    folder, _ = ready
+def test_train_touches_no_feature_extractor(part_of_demo):
+    folder, _ = part_of_demo
     script = (
         "import sys; from pipeline.cli.app import app\n"
-        f"try: app(['train', 'demo', 'cross_generator', '--limit', '160', *{QUICK}])\n"
+        f"try: app(['train', 'demo', 'cross_generator', *{[*LIMITED, *QUICK]}])\n"
         "except SystemExit as stop: assert stop.code in (0, None), stop.code\n"
-        "bad = {'open_clip', 'transformers', 'spacy'} & set(sys.modules)\n"
+        "bad = {'open_clip', 'torchvision', 'transformers', 'spacy'} & set(sys.modules)\n"
         "assert not bad, bad\n"
     )
     # the package that this process has: an installed one has a demo corpus of its own elsewhere
@@ -134,12 +125,13 @@ def test_train_touches_no_feature_extractor(ready):
     assert "linear probe" in answer.stdout
 
 
-def test_gc_lists_before_it_deletes(ready, item):
-    folder, _ = ready
-    assert "0 node folders" in item("gc", "demo", "--limit", "160", cwd=folder).stdout
-    assert "1 node folder," in item("gc", "demo", "--limit", "159", cwd=folder).stdout  # a listing
+def test_gc_lists_before_it_deletes(part_of_demo, item):
+    folder, _ = part_of_demo
+    assert "0 node folders" in item("gc", "demo", *LIMITED, cwd=folder).stdout
+    fewer = ("--limit", str(IMAGES - 1))  # another listing
+    assert "1 node folder," in item("gc", "demo", *fewer, cwd=folder).stdout
     other = ("--set", "captions.num_beams=7")
-    listed = item("gc", "demo", "--limit", "160", *other, cwd=folder).stdout
+    listed = item("gc", "demo", *LIMITED, *other, cwd=folder).stdout
     assert "captions of demo" in listed and "--delete removes them" in listed
     assert any(Path(folder, "store").rglob("caption/*/part-*.parquet"))
 

@@ -19,8 +19,10 @@ from pipeline import tables
 from pipeline.dag.graph import load
 from pipeline.store.parts import Store
 from tests.conftest import DEMO_MODELS, draw, make_corpus, make_dag
+from tests.helpers import pixels
 from tests.helpers.hostile import empty_png, png
 
+RUN = [sys.executable, "-m", "pipeline", "run"]
 NODES = [
     "listing",
     "images",
@@ -143,7 +145,7 @@ def test_broken_files_are_failed_rows_at_every_node(item, write_dag, corpus, tmp
 def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished, item, tmp_path):
     path, expected, _ = finished
     store = tmp_path / "killed"
-    command = [sys.executable, "-m", "pipeline", "run", str(path), "--workers", "2"]
+    command = [*RUN, str(path), "--workers", "2"]
     for parts in (1, 8, 16):  # die as soon as that many parts are there
         process = subprocess.Popen(
             [*command, "--store", str(store)],
@@ -194,7 +196,7 @@ def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(
     dask = [sys.executable, "-m", "dask"]
     commands = [
         [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
-        *[[*dask, "worker", address, "--nthreads", "1", "--no-dashboard"]] * 2,
+        [*dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"],
     ]
     processes = [
         subprocess.Popen(
@@ -219,7 +221,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(write_dag, tmp_path):
     path = write_dag(part_size=1)
     store = tmp_path / "stopped"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", str(path), "--store", str(store)],
+        [*RUN, str(path), "--until", "captions", "--store", str(store)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -248,7 +250,7 @@ plugin.JpegImageFile.load = deadly
 """
 
 
-def test_an_image_that_kills_its_worker_costs_one_row(item_process, write_dag, corpus, tmp_path):
+def test_an_image_that_kills_its_worker_costs_one_row(item_process, corpus, tmp_path):
     """As when a decoder crashes: there is no exception, the process is gone."""
     victim = corpus / "test" / "gan" / "0_real" / "1.jpg"
     words = Image.Exif()
@@ -257,7 +259,7 @@ def test_an_image_that_kills_its_worker_costs_one_row(item_process, write_dag, c
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(POISON)
     here = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
-    path = write_dag(part_size=2)
+    path = pixels.write_dag(tmp_path / "small.yaml", corpus, part_size=2)
     options = ("--until", "image_embeddings", "--workers", "2", "--store", "s", "--json")
     answer = item_process(
         "run", path, *options, cwd=tmp_path, env={**os.environ, "PYTHONPATH": here}

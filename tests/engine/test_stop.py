@@ -14,8 +14,18 @@ from pipeline.dag.graph import load
 from pipeline.engine import stop as stops
 from pipeline.engine.stop import Stop, Stopped, stopping
 from pipeline.store.parts import Store
+from tests.helpers import pixels
 
-PARTS = "embed_images/*/part-*.parquet"
+
+def vectors(store):
+    """The parts of images' vectors that are there."""
+    return [p for stage in ("embed_images", "pixels") for p in store.glob(f"{stage}/*/part-*")]
+
+
+@pytest.fixture
+def slow(corpus, tmp_path):
+    """A DAG of twelve parts, each of which takes a while."""
+    return pixels.write_dag(tmp_path / "small.yaml", corpus, part_size=1, seconds=0.2)
 
 
 def start(path, store, *options, cwd):
@@ -29,7 +39,7 @@ def start(path, store, *options, cwd):
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline and not any(store.glob(PARTS)):
+    while process.poll() is None and time.monotonic() < deadline and not vectors(store):
         time.sleep(0.02)
     return process
 
@@ -70,8 +80,8 @@ def test_sigterm_commits_the_joint_pass_that_goes_on_and_no_other(write_dag, tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_job_ends_it_well(write_dag, tmp_path, number):
-    path, store = write_dag(part_size=1), tmp_path / "stopped"
+def test_a_signal_to_all_processes_of_a_job_ends_it_well(slow, tmp_path, number):
+    path, store = slow, tmp_path / "stopped"
     options = ("--until", "image_embeddings", "--workers", "1")
     process = start(path, store, *options, cwd=tmp_path)
     os.killpg(process.pid, number)
@@ -79,7 +89,7 @@ def test_a_signal_to_all_processes_of_a_job_ends_it_well(write_dag, tmp_path, nu
     assert code == 0, stderr
     assert f"stopped ({signal.Signals(number).name})" in stderr
     assert "was not computed" not in stderr and "worker" not in stderr.split("go on with")[0]
-    assert 1 <= len(list(store.glob(PARTS))) < 12
+    assert 1 <= len(vectors(store)) < 12
     assert command_that_goes_on(stderr) == [
         "item",
         "run",
@@ -90,8 +100,8 @@ def test_a_signal_to_all_processes_of_a_job_ends_it_well(write_dag, tmp_path, nu
     ]
 
 
-def test_a_second_sigterm_stops_at_once_and_the_next_run_goes_on(write_dag, item, tmp_path):
-    path, store = write_dag(part_size=1), tmp_path / "stopped"
+def test_a_second_sigterm_stops_at_once_and_the_next_run_goes_on(slow, item, tmp_path):
+    path, store = slow, tmp_path / "stopped"
     options = ("--inline", "--until", "image_embeddings")
     process = start(path, store, *options, cwd=tmp_path)
     process.send_signal(signal.SIGTERM)
@@ -102,14 +112,12 @@ def test_a_second_sigterm_stops_at_once_and_the_next_run_goes_on(write_dag, item
     before = {p: p.stat().st_mtime_ns for p in store.rglob("*.parquet")}
     last = item("run", path, "--store", store, *options, cwd=tmp_path)
     assert last.returncode == 0 and "go on" not in last.stderr, last.stderr
-    assert len(list(store.glob(PARTS))) == 12
+    assert len(vectors(store)) == 12
     assert before.items() <= {p: p.stat().st_mtime_ns for p in store.rglob("*.parquet")}.items()
 
 
-def test_max_hours_begins_nothing_later_and_says_how_to_go_on(
-    write_dag, item, item_process, tmp_path
-):
-    path = write_dag(part_size=1)
+def test_max_hours_begins_nothing_later_and_says_how_to_go_on(slow, item, item_process, tmp_path):
+    path = slow
     options = ("--inline", "--until", "image_embeddings", "--store", "s", "--max-hours", "0")
     answer = item_process("run", path, *options, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
@@ -118,7 +126,7 @@ def test_max_hours_begins_nothing_later_and_says_how_to_go_on(
     assert not any((tmp_path / "s").rglob("*.parquet"))
     longer = item("run", path, *options[:-1], "1", cwd=tmp_path)
     assert longer.returncode == 0 and "go on" not in longer.stderr, longer.stderr
-    assert len(list((tmp_path / "s").glob(PARTS))) == 12
+    assert len(vectors(tmp_path / "s")) == 12
     wrong = item("run", path, "--max-hours", "-1", cwd=tmp_path)
     assert wrong.returncode == 2 and "--max-hours" in wrong.stderr
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.dag.graph import load
 from pipeline.store.parts import Store
+from tests.helpers import pixels
 
 OPTIONS = ("--inline", "--until", "image_embeddings")
 
@@ -18,7 +19,7 @@ def claimant(store, runs):
     """The one of `runs` that has a part of the node first."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for claim in store.glob("embed_images/*/.claim-part-*"):
+        for claim in store.glob("pixels/*/.claim-part-*"):
             with suppress(FileNotFoundError):  # given back
                 said = claim.read_text()
                 for run in runs:
@@ -28,8 +29,9 @@ def claimant(store, runs):
     raise AssertionError("no run has claimed a part")
 
 
-def test_runs_share_a_nodes_parts_and_go_on_for_one_that_is_killed(write_dag, tmp_path):
-    path, store = write_dag(part_size=1), tmp_path / "shared"
+def test_runs_share_a_nodes_parts_and_go_on_for_one_that_is_killed(corpus, tmp_path):
+    path = pixels.write_dag(tmp_path / "small.yaml", corpus, part_size=1, seconds=0.1)
+    store = tmp_path / "shared"
     command = [sys.executable, "-m", "pipeline", "run", str(path), *OPTIONS, "--store", str(store)]
     runs = [
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(3)

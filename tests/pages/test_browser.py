@@ -38,29 +38,29 @@ def browser():
     found.quit()
 
 
-def _report(hostile, place, item):
+def _report(hostile, part, place, item):
     return hostile / "store" / "reports" / "odd.html"
 
 
-def _image(hostile, place, item):
+def _image(hostile, part, place, item):
     name = '0_real/"><img src=x onerror=alert(2)>0.jpg'
     done = item("show", "odd.yaml", name, "--html", place / "one.html", cwd=hostile)
     assert done.returncode == 0, done.stderr
     return place / "one.html"
 
 
-def _verdicts(hostile, place, item):
+def _verdicts(hostile, part, place, item):
     words = ("across", "corpus", "--html", place / "verdicts.html", "--inline")
     done = item("predict", "odd.yaml", *words, cwd=hostile)
     assert done.returncode == 1, done.stderr  # one file has no caption
     return place / "verdicts.html"
 
 
-def _demo(hostile, place, item):
-    return demo.report(place, item)
+def _demo(hostile, part, place, item):
+    return demo.report(place, item, part)
 
 
-def _photos(hostile, place, item):
+def _photos(hostile, part, place, item):
     """Of photographs, by the bundled models, which know nothing of such."""
     make_dag(place / "photos.yaml", Path(PHOTOS), part_size=60, name="photos")
     raw = yaml.safe_load((place / "photos.yaml").read_text())
@@ -85,10 +85,11 @@ PAGES = {
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def page(request, hostile, item, browser, tmp_path_factory):
+def page(request, hostile, part_of_demo, item, browser, tmp_path_factory):
     """A page that is open: (its uri, what it logged, what it did, a text that it shows)."""
     make, shown = PAGES[request.param]
-    path = make(hostile, tmp_path_factory.mktemp(request.param), item)
+    place = tmp_path_factory.mktemp(request.param)
+    path = make(hostile, part_of_demo[0], place, item)
     browser.get_log("performance")
     browser.get(path.as_uri())
     return path.as_uri(), browser.get_log("browser"), browser.get_log("performance"), shown

@@ -69,8 +69,8 @@ def asked(here, item):
 
 @pytest.fixture(scope="module")
 def ran(here, item_process):
-    """What `item run` said, with two worker processes."""
-    done = item_process("run", "mine.yaml", "--workers", "2", cwd=here)
+    """What `item run` said, with a worker process."""
+    done = item_process("run", "mine.yaml", "--workers", "1", cwd=here)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

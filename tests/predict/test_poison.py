@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import yaml
 from PIL import Image
 
 import pipeline
 from pipeline.predict import workers
 from pipeline.predict.in_memory import InMemory
 from pipeline.predict.inputs import found, table
-from tests.conftest import draw, make_corpus, make_dag
+from tests.conftest import draw, make_corpus
+from tests.helpers import pixels
 from tests.helpers.predicted import EXPERIMENT, with_experiments
 
 # the width of a JPEG says what its decoder does, in whatever process: Python begins with this
@@ -49,12 +49,9 @@ Image.register_open("JPEG", lambda stream, name: Bad(stream, name), JpegImagePlu
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, item):
-    """A folder with a DAG of one model, `one.yaml`, its trained run and its store."""
+    """A folder with a DAG of one node, `one.yaml`, its trained run and its store."""
     folder = tmp_path_factory.mktemp("poison")
-    dag = make_dag(folder / "one.yaml", make_corpus(folder / "corpus"), name="one")
-    raw = yaml.safe_load(dag.read_text())
-    raw["nodes"] = {"image_embeddings": raw["nodes"]["image_embeddings"]}
-    dag.write_text(yaml.safe_dump(raw, sort_keys=False))
+    dag = pixels.write_dag(folder / "one.yaml", make_corpus(folder / "corpus"))
     with_experiments(dag, image={**EXPERIMENT, "features": ["image"], "baselines": []})
     done = item("run", dag, "--inline", "--no-report", cwd=folder)
     assert done.returncode == 0, done.stderr
