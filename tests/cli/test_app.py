@@ -68,9 +68,7 @@ def test_named_queries_are_listed_and_run(part_of_demo, item):
     listed = item("query", "--list", cwd=folder)
     names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
     assert len(names) >= 6 and "by_generator" in names
-    answer = item(
-        "query", "demo", "label_balance", *LIMITED, "--format", "json", cwd=folder
-    )
+    answer = item("query", "demo", "label_balance", *LIMITED, "--format", "json", cwd=folder)
     assert sum(v for row in rows(answer) for k, v in row.items() if k in ("images", "n")) >= IMAGES
 
 

@@ -145,10 +145,10 @@ def test_broken_files_are_failed_rows_at_every_node(item, write_dag, corpus, tmp
 def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished, item, tmp_path):
     path, expected, _ = finished
     store = tmp_path / "killed"
-    command = [*RUN, str(path), "--workers", "2"]
-    for parts in (1, 8, 16):  # die as soon as that many parts are there
+    # die as soon as that many parts are there
+    for parts, how in ((1, "--workers=2"), (8, "--workers=2"), (16, "--inline")):
         process = subprocess.Popen(
-            [*command, "--store", str(store)],
+            [*RUN, str(path), how, "--store", str(store)],
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -161,7 +161,6 @@ def test_killed_at_random_moments_and_run_again_the_tables_are_the_same(finished
                 break
             time.sleep(0.01)
         process.wait(60)
-    # the second and the third went on by workers, as this one does without
     answer = item("run", path, "--inline", "--store", store, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert_same(expected, contents(path, store))

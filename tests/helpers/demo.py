@@ -39,7 +39,7 @@ def whole(store: Path) -> bool:
 
 
 def report(place: Path, item: Callable[..., Any], part: Path) -> Path:
-    """The demo's report: of all of it, made in `place`, where the clone has that; else of `part`."""
+    """The demo's report: of `part`, or of all, made in `place`, where the clone has that."""
     if not whole(ROOT / "store"):
         return part / "store" / "reports" / "demo.html"
     shutil.copytree(ROOT / "store", place / "store")

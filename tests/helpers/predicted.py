@@ -41,6 +41,6 @@ def make_world(folder: Path, item: Callable[..., Any]) -> World:
     corpus = make_corpus(folder / "corpus")
     raw = {**EXPERIMENT, "features": ["local"], "representation": "hadamard", "pooling": "max_norm"}
     dag = with_experiments(make_dag(folder / "small.yaml", corpus), cross=EXPERIMENT, raw=raw)
-    done = item("run", dag, "--inline", cwd=folder)
+    done = item("run", dag, "--inline", "--no-report", cwd=folder)
     assert done.returncode == 0, done.stderr
     return World(folder, dag, corpus, folder / "store")

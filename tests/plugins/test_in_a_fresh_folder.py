@@ -70,7 +70,7 @@ def asked(here, item):
 @pytest.fixture(scope="module")
 def ran(here, item_process):
     """What `item run` said, with a worker process."""
-    done = item_process("run", "mine.yaml", "--workers", "1", cwd=here)
+    done = item_process("run", "mine.yaml", "--workers", "1", "--no-report", cwd=here)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

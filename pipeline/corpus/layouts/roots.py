@@ -7,7 +7,7 @@ from pipeline.corpus.layouts.labels import Misfit
 from pipeline.corpus.layouts.registry import NAMES, REGEX
 from pipeline.corpus.layouts.registry import find as find_layout
 from pipeline.corpus.layouts.survey import Survey, again
-from pipeline.corpus.names import readable
+from pipeline.corpus.names import folders_of, readable
 from pipeline.corpus.sources.places import plain_name
 from pipeline.errors import UserError
 
@@ -35,7 +35,7 @@ def check_root(found: Survey, root: str) -> list[str]:
     doubt = doubts(found.fitting, last_name(root)) if doubts else None
     if doubt is None:
         return []
-    folder = _joined(root, doubt.folder)
+    folder = _joined(root, _as_it_lies(found, doubt.folder))
     if doubt.sure:
         raise UserError(
             f"the corpus root is a level too {'low' if doubt.folder == '..' else 'high'} for the "
@@ -73,6 +73,18 @@ def better_roots(found: Survey, root: str) -> Iterator[tuple[list[str], str]]:
 def _fits(found: Survey, paths: dict[str, str]) -> bool:
     other = again(found.reading, {place: found.counts[place] for place in paths}, paths)
     return other.paths - other.misfits >= NEARLY * found.paths
+
+
+def _as_it_lies(found: Survey, folder: str) -> str:
+    """The folders below the root up to the one that a layout calls `folder`."""
+    called = tuple(folder.split("/"))
+    for path in found.first.values():
+        names = readable(path).split("/")[:-1]
+        for end in range(1, len(names) + 1):
+            place = "/".join(names[:end])
+            if folders_of(f"{place}/")[-len(called) :] == called:
+                return place
+    return folder
 
 
 def _wrong(found: Survey, root: str, folders: list[str], where: str) -> UserError:
