@@ -43,7 +43,7 @@ from tests.helpers.readme import (
 README = ROOT / "README.md"
 RUN = [README, *(ROOT / room / "README.md" for room in ("dags", "sql", "pipeline"))]
 BLOCKS = [block for path in RUN for block in blocks(path)]
-FEW = 6  # images of each folder of the demo's corpus, where the store is not there
+FEW = 4  # images of each folder of the demo's corpus, where the store is not there
 _FOR_VIEWS = ("content_labels", "cosine_steps", "t_area", "without_paths")  # what others use
 
 
