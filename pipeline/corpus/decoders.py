@@ -255,13 +255,13 @@ def _work(
     return made, prepared.needed
 
 
-def served(module: str) -> ForkServerContext:
-    """What begins processes that have `module` and image processors imported.
+def served(module: str, prepares: bool = True) -> ForkServerContext:
+    """What begins processes that have `module` imported, and image processors if they `prepares`.
 
     Their server is begun here, deaf to Ctrl-C from its first moment: it would end with a traceback.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module, *_IMPORTED])
+    context.set_forkserver_preload([module, *(_IMPORTED if prepares else ())])
     with imported_from_here(), _deaf():  # the server looks in the current folder otherwise
         forkserver.ensure_running()
     return context

@@ -18,7 +18,7 @@ from pipeline import pulse
 from pipeline.corpus import decoders
 from pipeline.dag.graph import Node
 from pipeline.engine.health import silence
-from pipeline.engine.machine import default_workers, on_gpu
+from pipeline.engine.machine import default_workers, on_gpu, uses_device
 from pipeline.plugins import offered
 from pipeline.predict.in_memory import InMemory, Tables
 from pipeline.stages.listing import Listing
@@ -93,7 +93,7 @@ class Workers:
 
     def _submit(self, chunk: pa.Table) -> "Future[Any]":
         if self._pool is None:
-            context = decoders.served(__name__)
+            context = decoders.served(__name__, any(map(uses_device, self._given[0])))
             given = (*self._given, self._stall, offered.places())
             self._pool = ProcessPoolExecutor(self._count, context, _begin, given)
         try:

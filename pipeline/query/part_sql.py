@@ -242,7 +242,7 @@ def generated(
         for position, (node, (table, parts)) in enumerate(tables.items())
     ] or ["(null::integer, null::varchar, null::varchar, null::integer, null::varchar)"]
     files = [_no_parts()]
-    receipts, failures = [_no_receipts()], []
+    receipts, failures = [], []
     for node, (table, parts) in tables.items():
         if parts:
             files.append(_files(node, table, parts, node in canonical))
@@ -260,7 +260,7 @@ def generated(
         "(position, node, table_name, parts, fingerprint) "
         "where node is not null",
         "parts": " union all ".join(files),
-        "receipts": " union all ".join(receipts),
+        "receipts": _all_receipts(receipts),
         "failures": " union all ".join(failures)
         or "select null::varchar as node, null::varchar as table_name, null::varchar as key, "
         "null::integer as object_no, null::varchar as error where false",
@@ -286,39 +286,53 @@ def _files(node: str, table: str, parts: Parts, canonical: bool) -> str:
     )
 
 
-def _no_receipts() -> str:
-    types = {"node": "varchar", "stage": "varchar", **_RECEIPT, "bytes": "bigint"}
-    return f"select {', '.join(f'null::{t} as {c}' for c, t in types.items())} where false"
+def _all_receipts(each: list[str]) -> str:
+    """Receipts by their columns, of what `_receipts` gives of each node."""
+    said = {
+        name: f"try_cast(said[list_position(about, 'item.{name}')] as {kind})"
+        for name, kind in {"stage": "varchar", **_RECEIPT}.items()
+    }
+    now = {"in": "now", "ok": "now - failed_now", "failed": "failed_now"}
+    said |= {
+        f"rows_{name}": f"coalesce({sql}, {said[f'rows_{name}']})" for name, sql in now.items()
+    }
+    columns = ", ".join(f"{sql} as {name}" for name, sql in said.items())
+    none = (
+        "select null::varchar as node, null::struct(about varchar, said varchar)[] as footer, "
+        "null::bigint as now, null::bigint as failed_now, null::bigint as bytes where false"
+    )
+    lists = ", ".join(
+        f"list_transform(footer, lambda one: one.{name}) as {name}" for name in ("about", "said")
+    )
+    return (
+        f"select node, {columns}, bytes "
+        f"from (select *, {lists} from ({' union all '.join([none, *each])}))"
+    )
 
 
 def _receipts(node: str, table: str, parts: Parts, where: str | None) -> str:
-    """A row a part. The node's name is the DAG's: the part may come from a run of another DAG.
+    """A row a part, with what its footer says. The node's name is the DAG's: the part may come from
+    a run of another DAG.
 
-    With `where` the rows that count are counted; else its footer says how many there are.
+    With `where` the rows that count are counted, `now`; else its footer says how many there are.
     """
     files = file_list(parts)
-    columns = ", ".join(
-        f"try_cast(max(decode(value)) filter (where decode(key) = 'item.{name}') as {kind}) "
-        f"as {name}"
-        for name, kind in {"stage": "varchar", **_RECEIPT}.items()
-    )
-    counted, beside = "metadata.* exclude (file_name)", ""
+    counts, beside = "null::bigint as now, null::bigint as failed_now", ""
     if where:
         key = _KEYS.get(table, "image_id")
         failed = f"count(distinct {key}) filter (where error is not null)"
-        of_these = {"in": "rows", "failed": "failed", "ok": "rows - failed"}
-        columns_now = (f"coalesce({sql}, 0) as rows_{name}" for name, sql in of_these.items())
-        counted += f" replace ({', '.join(columns_now)})"
+        counts = "coalesce(counts.now, 0) as now, coalesce(counts.failed, 0) as failed_now"
         beside = (
-            f"left join (select filename as file_name, count(distinct {key}) as rows, "
+            f"left join (select filename as file_name, count(distinct {key}) as now, "
             f"{failed} as failed from read_parquet({files}, filename = true, "
             f"hive_partitioning = false) where {where} group by filename) as counts "
             "using (file_name)"
         )
     return (
-        f"select {literal(node)} as node, {counted}, "
+        f"select {literal(node)} as node, footer, {counts}, "
         "sizes.file_size_bytes::bigint as bytes "
-        f"from (select file_name, {columns} from parquet_kv_metadata({files}) group by file_name) "
+        "from (select file_name, list({'about': decode(key), 'said': decode(value)}) as footer "
+        f"from parquet_kv_metadata({files}) group by file_name) "
         f"as metadata join parquet_file_metadata({files}) as sizes using (file_name) {beside}"
     )
 

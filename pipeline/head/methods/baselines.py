@@ -8,6 +8,7 @@ beaten.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from pipeline.dag.experiment import Experiment
 from pipeline.dag.inputs import baseline
@@ -69,6 +70,12 @@ def logistic(train: Side, validation: Side) -> Tuned:
     return Tuned(found[best][0], f"C = {best:g}", found[best][1])
 
 
+@lru_cache
+def _libraries() -> ThreadpoolController:
+    """What has threads of its own in this process; finding that out takes longer than small fits."""
+    return ThreadpoolController()
+
+
 def _in_memory(train: Side) -> dict[float, tuple[Predict, Head]]:
     scaler = StandardScaler().fit(train.rows.x.numpy())
     x = scaler.transform(train.rows.x.numpy())
@@ -85,7 +92,7 @@ def _in_memory(train: Side) -> dict[float, tuple[Predict, Head]]:
         head = Head.linear(model.coef_[0], float(model.intercept_[0]), *standard)
         return lambda rows: expit(over_blocks(rows, logits)), head
 
-    with threadpool_limits(limits=1):  # small sums: threads would only wait for each other
+    with _libraries().limit(limits=1):  # small sums: threads would only wait for each other
         return {c: fit(c) for c in STRENGTHS}
 
 
