@@ -186,7 +186,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(
+def test_a_scheduler_and_a_worker_started_by_hand_give_the_same_tables(
     finished, item_process, tmp_path
 ):
     path, expected, _ = finished
@@ -195,7 +195,7 @@ def test_a_scheduler_and_workers_started_by_hand_give_the_same_tables(
     dask = [sys.executable, "-m", "dask"]
     commands = [
         [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
-        [*dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"],
+        [*dask, "worker", address, "--nthreads", "1", "--no-dashboard"],
     ]
     processes = [
         subprocess.Popen(

@@ -178,7 +178,7 @@ def test_what_fails_together_and_not_alone_is_said(lab, item, tmp_path, caplog):
 
 
 def test_an_image_that_kills_it_is_found_in_processes_that_know_the_plugin(
-    lab, item_process, tmp_path
+    lab, item, item_process, tmp_path
 ):
     deadly = sizes().replace(
         "    ids =",
@@ -189,7 +189,7 @@ def test_an_image_that_kills_it_is_found_in_processes_that_know_the_plugin(
     done = item_process("run", path, "--workers", "1", cwd=tmp_path)
     assert "Traceback" not in done.stderr
     sql = "select count(*), count(error), count(size) from sizes"
-    asked = item_process("query", path, sql, "--format", "csv", cwd=tmp_path)
+    asked = item("query", path, sql, "--format", "csv", cwd=tmp_path)
     assert asked.stdout.splitlines()[1:] == ["3,1,2"], done.stderr
 
 

@@ -57,12 +57,12 @@ def fetched(lab):
     return json.loads(answer.stdout), folder, dag, run
 
 
-def fingerprints(run, dag, *options, **environment):
-    answer = run("plan", dag, "--json", *options, **environment)
+def planned(run, dag, **environment):
+    """The nodes' fingerprints by the plan, and what it said beside them."""
+    answer = run("plan", dag, "--json", **environment)
     assert answer.returncode == 0, answer.stderr + answer.stdout
-    return {
-        step["node"]: step["fingerprint"] for step in json.loads(answer.stdout)["tables"]["nodes"]
-    }
+    steps = json.loads(answer.stdout)["tables"]["nodes"]
+    return {step["node"]: step["fingerprint"] for step in steps}, answer.stderr
 
 
 def test_each_model_is_described_and_locked(fetched, hub):
@@ -117,29 +117,29 @@ def test_without_a_network_the_doctor_is_content_and_the_run_computes(fetched):
 
 def test_the_fingerprint_stays_when_the_hub_moves_on(fetched, hub):
     _, _, dag, run = fetched
-    before = fingerprints(run, dag)
+    before, _ = planned(run, dag)
     locked = next(iter(hub.commits[CAPTIONER]))
     newest = hub.commit(CAPTIONER, hub.commits[CAPTIONER][locked] | {"config.json": b"{}"})
     assert newest != locked
     answer = run("models", "fetch", dag, "--json")
     kept = {m["name"]: m["revision"] for m in json.loads(answer.stdout)["tables"]["models"]}
     assert kept[CAPTIONER] == locked
-    assert fingerprints(run, dag) == before
-    assert fingerprints(run, dag, home="another empty one") == before
+    assert planned(run, dag)[0] == before
+    assert planned(run, dag, home="another empty one")[0] == before
     del hub.commits[CAPTIONER][newest]
 
 
 def test_a_lock_that_is_not_found_is_said_and_explained(fetched):
     _, folder, dag, run = fetched
-    kept = run("plan", dag)
-    assert "is not pinned" not in kept.stderr
-    lock, before = folder / "small.lock", fingerprints(run, dag)
+    lock = folder / "small.lock"
+    before, said = planned(run, dag)
+    assert "is not pinned" not in said
     content = lock.read_bytes()
     lock.unlink()
     try:
-        assert fingerprints(run, dag) == before  # the cache's main is what was fetched
-        answer = run("plan", dag)
-        assert f"the revision of {CAPTIONER} is not pinned by {lock}" in answer.stderr
+        now, said = planned(run, dag)
+        assert now == before  # the cache's main is what was fetched
+        assert f"the revision of {CAPTIONER} is not pinned by {lock}" in said
         wrong = run("plan", dag, "--set", "lock=elsewhere.lock")
         assert wrong.returncode == 2 and "there is no such lock file" in wrong.stderr
     finally:

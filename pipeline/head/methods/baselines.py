@@ -72,7 +72,7 @@ def logistic(train: Side, validation: Side) -> Tuned:
 
 @lru_cache
 def _libraries() -> ThreadpoolController:
-    """What has threads of its own in this process; finding that out takes longer than small fits."""
+    """What has threads of its own in this process: to look takes longer than a small fit."""
     return ThreadpoolController()
 
 
