@@ -18,6 +18,12 @@ from pipeline.version import __version__
 
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 _DUCKDB_INTERRUPTED = "Query interrupted"  # what it makes of Ctrl-C while it answers
+# by the commands that Ctrl-C loses nothing of
+_KEPT = {
+    "run": "finished parts and saved runs are kept",
+    "train": "saved runs are kept",
+    "models fetch": "what was fetched is kept",
+}
 # a command in a message: what comes before a DAG's name, and what may follow it
 _ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|report|export|models fetch)) DAG\b")
 
@@ -127,7 +133,8 @@ def reported(
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != _DUCKDB_INTERRUPTED:
             raise
-        said = "interrupted: finished parts and saved runs are kept; run the same command to go on"
+        kept = f": {_KEPT[command]}; run the same command to go on" if command in _KEPT else ""
+        said = f"interrupted{kept}"
         say(f"\n{said}", err=True)
         if as_json:
             call.answer(exit=INTERRUPTED, error=UserError(said))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.call import say
 from pipeline.engine.stop import Stop, Stopped
-from pipeline.errors import UserError
+from pipeline.errors import UserError, many
 
 if TYPE_CHECKING:
     from pipeline.dag.graph import Dag
@@ -129,8 +129,8 @@ def _check_partial(graph: "Dag", name: str, lacking: dict[str, int]) -> None:
     """UserError unless the experiment goes on without what is not computed."""
     if not graph.experiments[name].partial:
         raise UserError(
-            f"{len(lacking):,} parts of images in variants, {sum(lacking.values()):,} rows, are "
-            "not made yet",
+            f"not made yet: {many(len(lacking), 'part')} of images in variants, "
+            f"{many(sum(lacking.values()), 'row')}",
             f"experiments.{name}",
             "compute them with `item run DAG --until features`, or go on with the others: "
             "`item train DAG --partial`",

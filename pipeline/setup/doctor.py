@@ -101,7 +101,7 @@ def _corpus(draft: Draft, store: Path) -> str:
     if whole.misfits:
         warnings.append(f"{whole.misfits} of which do not fit the layout {corpus.layout}")
     if len(found.unlisted):
-        warnings.append(f"{len(found.unlisted)} folders, archives or rows cannot be listed")
+        warnings.append(f"beside {len(found.unlisted):,} that cannot be listed")
     return ", ".join([said, *warnings])
 
 
@@ -186,7 +186,7 @@ def _store(path: Path) -> list[Check]:
 def _parts(store: Store) -> str:
     """Opens every part's footer; UserError for the first that is damaged."""
     count = sum(1 for path in store.all_parts() if store.facts(path))
-    return f"the footers of {count:,} parts are whole; `item verify DAG` reads them altogether"
+    return f"{many(count, 'part')} with whole footers; `item verify DAG` reads all of them"
 
 
 def _nearest(path: Path) -> Path:

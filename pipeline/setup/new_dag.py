@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -48,10 +50,11 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
     except UnicodeEncodeError:
         hint = "give a link to it that has such a name"
         raise UserError("the folder's name is no text that a file holds", root, hint) from None
-    found = find_images(Source(root))
-    if layout == AUTO:
-        layout = layout_of(found, root)
-    elif layout == REGEX:
+    with _in_words_of_init():
+        found = find_images(Source(root))
+        if layout == AUTO:
+            layout = layout_of(found, root)
+    if layout == REGEX:
         hint = "take another one, and write `layout: regex` and its `pattern` into the file"
         raise UserError("the layout regex needs a pattern of your own", "--layout", hint)
     try:
@@ -59,7 +62,8 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
     except ValueError as error:
         raise UserError(str(error), "--layout") from None
     whole = survey_files(Reading(layout), found)
-    warnings = check_root(whole, root)
+    with _in_words_of_init():
+        warnings = check_root(whole, root)
     models, why = _models(wanted)
     key, experiment, trained = _experiment(whole)
     part_size = _PART if len(found.files) <= _MANY else _LARGE_PART
@@ -67,6 +71,17 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
     text = dag_text(name, root, layout, part_size, models, why, experiment)
     lines = [*whole.lines(), *warnings, f"models: {models.about} ({why})", f"experiment: {trained}"]
     return NewDag(name, text, whole, models, key, lines)
+
+
+@contextmanager
+def _in_words_of_init() -> Iterator[None]:
+    """There is no DAG yet: what is to be changed is what the command was given."""
+    try:
+        yield
+    except UserError as error:
+        hint = (error.hint or "").replace("set `corpus.root` to", "give it")
+        hint = hint.replace("`corpus.root`", "the path").replace("`corpus.layout`", "`--layout`")
+        raise UserError(error.what, error.where, hint) from error
 
 
 def _models(wanted: Wanted) -> tuple[Models, str]:

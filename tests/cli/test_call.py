@@ -38,6 +38,10 @@ def test_ctrl_c_is_one_wherever_it_strikes(capsys):
         with pytest.raises(typer.Exit) as end, reported("run", "demo"):
             raise error
         assert end.value.exit_code == 130
-        assert "run the same command to go on" in capsys.readouterr().err
+        said = "interrupted: finished parts and saved runs are kept; run the same command to go on"
+        assert capsys.readouterr().err.strip() == said
+    with pytest.raises(typer.Exit), reported("plan", "demo"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.strip() == "interrupted"  # it makes nothing that would be kept
     with pytest.raises(RuntimeError, match="a bug"), reported("run", "demo"):
         raise RuntimeError("a bug")

@@ -14,7 +14,7 @@ class Graph:
 
 def test_variants_that_are_not_made_are_an_error_unless_partial():
     lacking = {"part-00000-test.blur_2.v1-00000000.parquet": 31}
-    with pytest.raises(UserError, match="1 parts of images in variants, 31 rows, are not made"):
+    with pytest.raises(UserError, match="not made yet: 1 part of images in variants, 31 rows"):
         _check_partial(Graph(test_by=("variant",)), "x", lacking)
     _check_partial(Graph(test_by=("variant",), partial=True), "x", lacking)
 

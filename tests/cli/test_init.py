@@ -53,6 +53,17 @@ def test_plan_run_query_and_train_then_need_no_flags(corpus, item, tmp_path, mon
         assert item(*words, cwd=here).returncode == 0
 
 
+def test_what_is_wrong_is_said_of_the_path_that_was_given(corpus, item, tmp_path):
+    lost = item("init", "nowhere", cwd=tmp_path)
+    assert lost.returncode == 2 and lost.stderr.endswith("next:  correct the path\n")
+    above = item("init", corpus.parent, "--layout", "genimage", cwd=tmp_path)
+    assert above.returncode == 2 and "or choose another `--layout`" in above.stderr
+    for label, name in enumerate(("0_real", "1_fake")):
+        images(tmp_path / "up" / "top" / "progan" / name, 1, label)
+    high = item("init", "up", "--layout", "forensynths", cwd=tmp_path)
+    assert high.stderr.endswith(f"next:  give it {tmp_path / 'up' / 'top'}\n")
+
+
 def test_the_file_has_everything_with_a_comment_and_absolute_paths(corpus, item, tmp_path):
     item("init", corpus, "--out", tmp_path / "x.yml", "--name", "mine", cwd=tmp_path)
     text = (tmp_path / "x.yml").read_text()

@@ -83,7 +83,7 @@ def test_rows_that_are_lost_or_come_twice_are_found(made):
     found = [(fault.node, fault.why) for fault in faults(dag, store)]
     assert ("captions", "it says 5 rows, 0 failed, and has 4, 0 failed") in found
     assert ("objects", "made from other rows than captions has now") in found
-    assert ("features", "1 rows have the key of another") in found
+    assert ("features", "1 row with the key of another") in found
 
 
 def test_vectors_that_are_no_unit_vectors_and_cosines_of_others_are_found(made):

@@ -84,10 +84,11 @@ def unlisted(found: Found) -> list[str]:
     if not len(found.unlisted):
         return []
     first = found.unlisted.select(["path", "problem"]).slice(0, 1).to_pylist()[0]
+    more = f" and {len(found.unlisted) - 1:,} more" if len(found.unlisted) > 1 else ""
     return [
-        f"{len(found.unlisted)} folders, archives or rows cannot be listed, such as "
-        f"{readable(first['path'])} ({first['problem'].removeprefix(TRANSIENT)}): a failed row "
-        "each; what may pass is tried again by the next run, and what is known of it stays"
+        f"cannot be listed: {readable(first['path'])} ({first['problem'].removeprefix(TRANSIENT)})"
+        f"{more}, a failed row each; what may pass is tried again by the next run, and what is "
+        "known of it stays"
     ]
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.corpus.variants import tag
 from pipeline.dag.graph import Dag, Node
-from pipeline.errors import UserError, worded
+from pipeline.errors import UserError, many, worded
 from pipeline.store import part_file
 from pipeline.store.parts import Store, check_place, part_tag
 from pipeline.store.todo import changed_inputs, inputs_of
@@ -83,7 +83,7 @@ def _counts(node: Node, table: pa.Table, facts: Mapping[str, str]) -> Iterator[s
     keys = [name for name in _KEYS if name in table.column_names]
     unique = table.group_by(keys).aggregate([]).num_rows
     if unique != len(table):
-        yield f"{len(table) - unique:,} rows have the key of another"
+        yield f"{many(len(table) - unique, 'row')} with the key of another"
     if facts["commit"] != part_file.content(tables.declared(table)):
         yield "its rows are not those of its commit"
     here = len(pc.unique(table[node.stage.key]))
