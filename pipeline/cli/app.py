@@ -215,7 +215,10 @@ def plan(
         int | None, typer.Option(min=1, help="Estimate for N workers (default: as `run` has).")
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Measure on 64 images first, loading the models.")
+        bool,
+        typer.Option(
+            "--calibrate", help="Measure first, on some images, with a run's own workers."
+        ),
     ] = False,
     limit: LimitOption = None,
     overrides: SetOption = None,
@@ -248,7 +251,7 @@ def plan(
         rates = None
         if calibrate:
             with Reporter() as reporter:
-                rates = estimate.calibrate(call.dag, overrides or [], reporter)
+                rates = estimate.calibrate(graph, draft, reporter, workers)
         steps = make_plan(graph, Store(store), count, rates, changes)
         if as_json:
             layout, mapped = as_tables(looked.labels)

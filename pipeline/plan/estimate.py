@@ -3,21 +3,21 @@
 import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline import models
-from pipeline.dag.graph import Dag, Node, load
-from pipeline.engine import executors, machine
+from pipeline.dag.cluster import Local
+from pipeline.dag.graph import Dag, Draft, Node, fingerprinted
+from pipeline.engine import machine
 from pipeline.engine import run as runner
 from pipeline.engine.progress import Reporter
 from pipeline.errors import many
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.parts import Store, part_tag
 
-CALIBRATION_IMAGES = 64
+_PART, _PART_ON_GPU = 32, 512  # images of a part that is computed only to be measured
 _NEWEST = 64  # parts that are looked at: as many as a stable rate needs
 
 
@@ -43,7 +43,8 @@ def measured(store: Store, node: Node, variants: bool | None = None) -> Rate | N
     `basis` says in what it differs. Loading models is not counted. Of three parts and more the
     median counts: the first ones are slower.
     """
-    found = _rate(store, node.folder, node.stage.key, "this node's parts", variants)
+    own = _newest(store, node.folder, variants)
+    found = _rate(store, own, node.stage.key, "this node's parts")
     if found is not None:
         return found
     for recipe in store.recipes(node.stage.name):
@@ -51,42 +52,57 @@ def measured(store: Store, node: Node, variants: bool | None = None) -> Rate | N
             continue
         differing = "; ".join(differences(recipe, node.recipe)) or "other inputs"
         basis = f"parts of the same stage and model ({differing})"
-        folder = f"{node.stage.name}/{recipe['fingerprint']}"
-        found = _rate(store, folder, node.stage.key, basis, variants)
+        parts = _newest(store, f"{node.stage.name}/{recipe['fingerprint']}", variants)
+        found = _rate(store, parts, node.stage.key, basis)
         if found is not None:
             return found
     return None
 
 
 def calibrate(
-    dag: str, overrides: Sequence[str], reporter: Reporter, images: int = CALIBRATION_IMAGES
+    dag: Dag,
+    draft: Draft,
+    reporter: Reporter,
+    workers: int | None = None,
+    images: int | None = None,
 ) -> dict[str, Rate]:
-    """The rate of every node by running the DAG over `images` of its files, in one process.
+    """The rate of every node by running the DAG over some of its files, as a run here would.
 
-    The files are spread evenly over the corpus; the store is a temporary one. Models are loaded
-    before the clock starts. Raises UserError as a run does.
+    With its workers on this machine (`workers`: at most so many) at the same time, since they
+    share its memory, its disk and its devices. Each has two parts of `images`, and what it does
+    second counts: it is warm by then. The files are spread evenly over the corpus; the store is a
+    temporary one. Models are loaded before the clock starts. Raises UserError as a run does.
     """
-    # clean images alone: a sample of them may have none of a split that variants are made of
-    sample = {"limit": images, "part_size": images, "variants": "{}"}
-    limits = [f"corpus.{key}={value}" for key, value in sample.items()]
-    graph = load(dag, [*overrides, *limits])
-    nodes = list(graph.nodes.values())
-    reporter.say(f"measuring on {many(images, 'image')}, in one process")
+    nodes = list(dag.nodes.values())
+    cluster = dag.cluster if isinstance(dag.cluster, Local) else Local()
+    asked = min(workers, machine.default_workers(nodes)) if workers else None
+    here = machine.workers_here(nodes, cluster, asked)
+    at_once = len(here.gpus) or here.cpu
+    each = images or (_PART_ON_GPU if here.gpus else _PART)
+    graph = replace(_sample(draft, 2 * at_once * each, each), cluster=cluster)
+    said = f"{many(at_once, 'worker')} at once" if at_once > 1 else "1 worker"
+    reporter.say(f"measuring on up to {2 * at_once * each:,} images, with {said}")
     with tempfile.TemporaryDirectory(prefix="item-calibrate-") as folder:
         store = Store(Path(folder) / "store")
-        quiet = runner.Options(inline=True, mapped=lambda _: None)
-        with executors.executor(nodes, True, None, None, reporter.say):
-            for node in graph.computed:
-                for spec in node.stage.models(node.parameters):
-                    models.get(spec)
-        runner.run(graph, store, nodes, quiet, reporter)
+        options = runner.Options(inline=at_once == 1, workers=asked, mapped=lambda _: None)
+        runner.run(graph, store, list(graph.nodes.values()), options, reporter)
         rates = {}
-        for node in nodes:
-            rate = _rate(store, node.folder, node.stage.key, "")
+        for node in graph.nodes.values():
+            parts = sorted(store.parts(node), key=lambda part: store.facts(part).get("started", ""))
+            warm = parts[at_once:] or parts
+            basis = f"calibrated with {said}, warm"
+            rate = _rate(store, warm, node.stage.key, basis)
             if rate is not None:
-                basis = f"calibrated on {many(rate.images, 'image')}, model loading not counted"
-                rates[node.name] = Rate(rate.seconds, rate.bytes, rate.images, basis)
+                rates[node.name] = rate
         return rates
+
+
+def _sample(draft: Draft, images: int, part_size: int) -> Dag:
+    """The DAG over so many of its clean images: few may have none of a split of variants."""
+    few = {"limit": images, "part_size": part_size, "variants": {}}
+    corpus = draft.file.corpus.model_copy(update=few)
+    file = draft.file.model_copy(update={"corpus": corpus, "experiments": {}})
+    return fingerprinted(replace(draft, file=file))
 
 
 def workers_of(dag: Dag, asked: int | None) -> int:
@@ -98,17 +114,19 @@ def workers_of(dag: Dag, asked: int | None) -> int:
     return machine.default_workers(list(dag.nodes.values()))
 
 
-def _rate(
-    store: Store, folder: str, key: str, basis: str, variants: bool | None = None
-) -> Rate | None:
-    paths = [
+def _newest(store: Store, folder: str, variants: bool | None) -> list[Path]:
+    """The last parts of a node's folder: of variants, of clean images, or both."""
+    return [
         path
         for path in store.parts_of(folder)
         if variants is None or bool(part_tag(path.name)) == variants
     ][-_NEWEST:]
+
+
+def _rate(store: Store, parts: Sequence[Path], key: str, basis: str) -> Rate | None:
     measurements = []
     places: set[str] = set()
-    for path in paths:
+    for path in parts:
         facts = store.facts(path)
         images = _images(store, path.name, facts, key)
         if images:

@@ -1,13 +1,15 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.dag.graph import load
+from pipeline.dag.graph import fingerprinted, load, read
+from pipeline.engine import machine
 from pipeline.engine.progress import Reporter
 from pipeline.plan import estimate
 from pipeline.plan.estimate import Rate
 from pipeline.plan.plan import plan
 from pipeline.store.parts import Store, part_name
 from tests.conftest import DEMO_MODELS
+from tests.helpers import pixels
 
 
 @pytest.fixture
@@ -98,17 +100,33 @@ def test_workers_share_the_time_not_the_bytes(dag, store):
 
 
 def test_calibration_runs_every_node_in_a_store_of_its_own(write_dag, store, tmp_path):
-    path = write_dag(models=DEMO_MODELS)
+    draft = read(str(write_dag(models=DEMO_MODELS)), ["captions.num_beams=1"])
+    graph = fingerprinted(draft)
     with Reporter() as reporter:
-        rates = estimate.calibrate(str(path), ["captions.num_beams=1"], reporter, images=4)
-    graph = load(str(path), ["captions.num_beams=1"])
+        rates = estimate.calibrate(graph, draft, reporter, workers=1, images=4)
     assert set(rates) == set(graph.nodes)
-    assert all(rate.images == 4 for rate in rates.values())
+    assert all(rate.images == 4 for rate in rates.values())  # of 8: the second part alone
     assert rates["captions"].seconds > 0 and rates["features"].bytes > 0
-    assert "calibrated on 4 images" in rates["captions"].basis
+    assert rates["captions"].basis == "calibrated with 1 worker, warm, on cpu fp32"
     found = steps(graph, store, calibrated=rates)["captions"]
     assert found.seconds == pytest.approx(12 * rates["captions"].seconds, abs=0.01)
     assert not list(store.root.glob("caption*"))
+
+
+def test_calibration_has_the_workers_of_a_run_at_the_same_time(
+    corpus, tmp_path, monkeypatch, capfd
+):
+    """What they share (here: nothing but the machine) slows them down as it will the run."""
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    path = pixels.write_dag(tmp_path / "slow.yaml", corpus, seconds=0.1)
+    draft = read(str(path))
+    with Reporter() as reporter:
+        rates = estimate.calibrate(fingerprinted(draft), draft, reporter, workers=9, images=3)
+    rate = rates["image_embeddings"]
+    assert rate.images == 6  # of 12, in four parts: the later two
+    assert rate.seconds > 0.1  # of one worker: a plan shares it among them
+    assert rate.basis == "calibrated with 2 workers at once, warm"
+    assert "measuring on up to 12 images, with 2 workers at once" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
