@@ -217,7 +217,7 @@ def plan(
     calibrate: Annotated[
         bool,
         typer.Option(
-            "--calibrate", help="Measure first, on some images, with a run's own workers."
+            "--calibrate", help="Measure on some images first, with a run's workers."
         ),
     ] = False,
     limit: LimitOption = None,
