@@ -216,9 +216,7 @@ def plan(
     ] = None,
     calibrate: Annotated[
         bool,
-        typer.Option(
-            "--calibrate", help="Measure on some images first, with a run's workers."
-        ),
+        typer.Option("--calibrate", help="Measure on some images first, with a run's workers."),
     ] = False,
     limit: LimitOption = None,
     overrides: SetOption = None,

@@ -175,10 +175,11 @@ def find(dag: str) -> Path:
         return path
     shipped = folder("dags") / f"{dag}.yaml"
     if not shipped.is_file():
+        here = [name for end in ("yaml", "yml") if Path(name := f"{dag}.{end}").is_file()]
         names = [p.stem for p in folder("dags").glob("*.yaml")]
+        hint = f"{nearest(dag, names)}; or give the path of a .yaml file"
         raise UserError(
-            f"there is no shipped DAG '{dag}'",
-            hint=f"{nearest(dag, names)}; or give the path of a .yaml file",
+            f"there is no shipped DAG '{dag}'", hint=f"did you mean {here[0]}?" if here else hint
         )
     return shipped
 

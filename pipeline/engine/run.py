@@ -44,7 +44,8 @@ class Options:
     `run` returns when those in flight are committed. `bind` is called once the listing is there,
     with the DAG (its layout settled) and what the listing lacks all the same (another run lists
     it), before any model is loaded: its UserError ends the run. `mapped` gets how the paths of a
-    corpus with new files are read; None: the run says it.
+    corpus with new files are read; None: the run says it. `told`: what the corpus is like has been
+    said already.
     """
 
     inline: bool = False
@@ -54,6 +55,7 @@ class Options:
     stop: Stop = field(default_factory=Stop)
     bind: Callable[[Dag, Changes], object] | None = None
     mapped: Callable[[Survey], object] | None = None
+    told: bool = False
 
 
 def run(
@@ -71,7 +73,7 @@ def run(
         sharing = _Sharing(store, claims, running, options, reporter)
         files = index.find(dag, store, keep=True)
         dag = settled(dag, store, files)
-        unlisted, found = _index(dag, store, files, sharing, reporter)
+        unlisted, found = _index(dag, store, files, sharing)
         remember(dag, store, found)
         if options.bind is not None and not options.stop.asked():
             options.bind(dag, unlisted)
@@ -121,6 +123,7 @@ class _Sharing:
         self.claims, self.stopping, self._mapped = claims, options.stop.asked, options.mapped
         self._store, self._running, self._stop = store, running, options.stop
         self._reporter, self._stall = reporter, options.stall
+        self.say = _nothing if options.told else reporter.say  # of the corpus
 
     def show(self, surveyed: tuple[Survey, list[str]], dag: Dag, new: bool) -> None:
         """Says how paths are read, where there are `new` ones, and the warnings."""
@@ -129,7 +132,7 @@ class _Sharing:
             self._mapped(whole)
         said = index.label_lines(dag, whole) if new and self._mapped is None else []
         for line in [*said, *warnings]:
-            self._reporter.say(line)
+            self.say(line)
 
     def drive(
         self,
@@ -154,14 +157,16 @@ class _Sharing:
             drive.drive(shared, running, counter.part, counter.failure)
 
 
-def _index(
-    dag: Dag, store: Store, found: Found, sharing: _Sharing, reporter: Reporter
-) -> tuple[Changes, list[Asked]]:
+def _nothing(line: str) -> None:
+    """Says nothing."""
+
+
+def _index(dag: Dag, store: Store, found: Found, sharing: _Sharing) -> tuple[Changes, list[Asked]]:
     """Brings the listing up to date; returns what it lacks all the same, and what is asked for."""
     listing, images = dag.nodes["listing"], dag.nodes["images"]
     ignored = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.ignored.items()))
     beside = ", ".join(f"{count} {suffix}" for suffix, count in found.beside.items())
-    reporter.say(
+    sharing.say(
         f"{many(len(found.files), 'image file')} under {dag.corpus.root}"
         + (f" (other files there, not read: {ignored})" if ignored else "")
         + (f" (files beside them say what they are: {beside})" if beside else "")
@@ -170,7 +175,7 @@ def _index(
     if changes:
         sharing.show(index.surveyed(dag, found), dag, len(changes.new) > changes.again)
     for line in index.unlisted(found):
-        reporter.say(line)
+        sharing.say(line)
     store.open_node(images, dag.name)
     open_listing(dag, store)
     asked_for, lost = ([], 0) if changes else asked_and_lost(dag, store)
@@ -190,7 +195,7 @@ def _index(
                 here = index.is_quick(unknown) and not sharing.claims.took_over
                 sizes = {task.part: task.files.num_rows for task in queue.tasks}
                 sharing.drive(queue, sizes, {listing.name: ()}, here)
-            reporter.say(f"the corpus has changed: {summary(dag, store, changes, before)}")
+            sharing.say(f"the corpus has changed: {summary(dag, store, changes, before)}")
         if new and not sharing.stopping():
             register(dag, store)
     if new:

@@ -4,6 +4,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -69,9 +70,10 @@ def calibrate(
     """The rate of every node by running the DAG over some of its files, as a run here would.
 
     With its workers on this machine (`workers`: at most so many) at the same time, since they
-    share its memory, its disk and its devices. Each has two parts of `images`, and what it does
-    second counts: it is warm by then. The files are spread evenly over the corpus; the store is a
-    temporary one. Models are loaded before the clock starts. Raises UserError as a run does.
+    share its memory, its disk and its devices. There are two parts of `images` for each, and as
+    many as there are workers, the first ones, are left out where there are more: a worker is warm
+    by its second. The files are spread evenly over the corpus; the store is a temporary one. Models
+    are loaded before the clock starts. Raises UserError as a run does.
     """
     nodes = list(dag.nodes.values())
     cluster = dag.cluster if isinstance(dag.cluster, Local) else Local()
@@ -79,19 +81,20 @@ def calibrate(
     here = machine.workers_here(nodes, cluster, asked)
     at_once = len(here.gpus) or here.cpu
     each = images or (_PART_ON_GPU if here.gpus else _PART)
-    graph = replace(_sample(draft, 2 * at_once * each, each), cluster=cluster)
+    most = min(2 * at_once * each, dag.corpus.limit or inf)
+    graph = replace(_sample(draft, most, each), cluster=cluster)
     said = f"{many(at_once, 'worker')} at once" if at_once > 1 else "1 worker"
-    reporter.say(f"measuring on up to {2 * at_once * each:,} images, with {said}")
+    reporter.say(f"measuring on at most {many(most, 'image')}, with {said}, in a store for that")
     with tempfile.TemporaryDirectory(prefix="item-calibrate-") as folder:
         store = Store(Path(folder) / "store")
-        options = runner.Options(inline=at_once == 1, workers=asked, mapped=lambda _: None)
+        options = runner.Options(workers=asked, mapped=lambda _: None, told=True)
         runner.run(graph, store, list(graph.nodes.values()), options, reporter)
         rates = {}
         for node in graph.nodes.values():
             parts = sorted(store.parts(node), key=lambda part: store.facts(part).get("started", ""))
-            warm = parts[at_once:] or parts
-            basis = f"calibrated with {said}, warm"
-            rate = _rate(store, warm, node.stage.key, basis)
+            warm = parts[at_once:]
+            how = "warm" if warm else "on the first images of each"
+            rate = _rate(store, warm or parts, node.stage.key, f"calibrated with {said}, {how}")
             if rate is not None:
                 rates[node.name] = rate
         return rates

@@ -49,14 +49,15 @@ def plan(
     """What `item run` would compute, node by node. Reads the corpus's file names, no image.
 
     `changes`: those of the corpus, where they are known (then the DAG's layout is settled). The
-    cost is that of `workers` workers that do not hinder each other, at the `calibrated` rates of
-    the nodes where they are given, else at those that the store itself has.
+    cost is that of `workers` workers, at the `calibrated` rates of the nodes where they are given,
+    else at those that the store itself has. A file with the size and the time of change of one that
+    is gone is taken for the same content: it costs what is not computed of it.
     """
     if changes is None:
         files = index.find(dag, store)
         dag = settled(dag, store, files)
         changes = compare(dag, store, files)
-    listing, new = foreseen(dag, store, changes)
+    listing, described, new = foreseen(dag, store, changes)
     found = asked(dag, store, listing)
     fresh = len(new)
     perturbed = _in_variants(dag, new["path"].to_pylist())
@@ -67,12 +68,14 @@ def plan(
     steps = []
     for node in dag.nodes.values():
         if node.name == "listing":
-            steps.append(_listing_step(dag, store, node, fresh, calibrated, workers))
+            files = (len(described), len(described) - fresh)
+            steps.append(_listing_step(dag, store, node, files, calibrated, workers))
             continue
         lacking = [one for one in found if one.part not in current[node.name]]
         todo = {one.part: _lost(store, node, one) for one in lacking}
         varied = sum(todo[one.part] for one in lacking if one.variant != CLEAN) + perturbed
         images = sum(todo.values()) + fresh + perturbed
+        parts = len(lacking) + ceil(fresh / dag.corpus.part_size)
         # clean images are copied from the listing: only variants are opened, and cost
         perturbing = node.name == "images" and varied > 0
         if calibrated is not None:  # on clean images
@@ -88,7 +91,7 @@ def plan(
                 len(found) + ceil(fresh / dag.corpus.part_size),
                 images,
                 _reason(dag, store, node, found, lacking, todo, fresh),
-                *_cost(varied if perturbing else images, rate, workers),
+                *_cost(varied if perturbing else images, rate, parts, workers),
             )
         )
     return steps
@@ -98,22 +101,25 @@ def _listing_step(
     dag: Dag,
     store: Store,
     node: Node,
-    fresh: int,
+    files: tuple[int, int],
     calibrated: Mapping[str, Rate] | None,
     workers: int,
 ) -> Step:
-    parts = len(store.parts(node))
+    """Of the listing; `files`: how many are to be described, and how many of them seem moved."""
+    fresh, moved = files
+    parts, more = len(store.parts(node)), ceil(fresh / dag.corpus.part_size)
     rate = measured(store, node, None) if calibrated is None else calibrated.get(node.name)
     reason = _difference(dag, store, node) if not parts else ""
+    seem = f", {moved:,} of them moved by size and time of change" if moved else ""
     return Step(
         node.name,
         node.stage.name,
         node.fingerprint,
         parts,
-        parts + ceil(fresh / dag.corpus.part_size),
+        parts + more,
         fresh,
-        reason or (many(fresh, "new file") if fresh else "complete"),
-        *_cost(fresh, rate, workers),
+        reason or (f"{many(fresh, 'new file')}{seem}" if fresh else "complete"),
+        *_cost(fresh, rate, more, workers),
     )
 
 
@@ -136,12 +142,16 @@ def _in_variants(dag: Dag, paths: Sequence[str]) -> int:
     return round(sum(each) * dag.corpus.variant_share)
 
 
-def _cost(images: int, rate: Rate | None, workers: int) -> tuple[float | None, int | None, str]:
+def _cost(
+    images: int, rate: Rate | None, parts: int, workers: int
+) -> tuple[float | None, int | None, str]:
+    """Seconds, bytes and their basis: a part is made by one worker, while others may be idle."""
     if images == 0:
         return 0.0, 0, ""
     if rate is None:
         return None, None, "nothing measured: run a part, or plan with --calibrate"
-    return round(images * rate.seconds / workers, 2), round(images * rate.bytes), rate.basis
+    share = ceil(parts / workers) / parts  # of all parts, of the worker that has most of them
+    return round(images * rate.seconds * share, 2), round(images * rate.bytes), rate.basis
 
 
 def _reason(

@@ -48,7 +48,7 @@ def check_there(graph: "Dag", cache: "Store") -> None:
 
 def _nothing(graph: "Dag", cache: "Store") -> UserError:
     """Why there is nothing to ask: no store at all, or one of the same DAG on other images."""
-    hint = f"run `item run {graph.path}` first, or give its --store, --set and --limit"
+    hint = "run `item run DAG` first, or give its --store, --set and --limit"
     others = [one for one in cache.recipes("listing") if one.get("dag") == graph.name]
     if others:
         corpora = [

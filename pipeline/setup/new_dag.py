@@ -63,7 +63,7 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
         raise UserError(str(error), "--layout") from None
     whole = survey_files(Reading(layout), found)
     with _in_words_of_init():
-        warnings = check_root(whole, root)
+        warnings = [_of_init(line) for line in check_root(whole, root)]
     models, why = _models(wanted)
     key, experiment, trained = _experiment(whole)
     part_size = _PART if len(found.files) <= _MANY else _LARGE_PART
@@ -79,9 +79,19 @@ def _in_words_of_init() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        hint = (error.hint or "").replace("set `corpus.root` to", "give it")
-        hint = hint.replace("`corpus.root`", "the path").replace("`corpus.layout`", "`--layout`")
-        raise UserError(error.what, error.where, hint) from error
+        raise UserError(error.what, error.where, _of_init(error.hint or "")) from error
+
+
+def _of_init(text: str) -> str:
+    given = {
+        "set `corpus.root` to": "give it",
+        "`corpus.root`": "the path",
+        "choose another `corpus.layout`": "choose another --layout",
+        "write the `corpus.layout` that is meant": "say by --layout what is meant",
+    }
+    for word, mine in given.items():
+        text = text.replace(word, mine)
+    return text
 
 
 def _models(wanted: Wanted) -> tuple[Models, str]:

@@ -127,16 +127,36 @@ def take_over(dag: Dag, store: Store, new: pa.Table, before: pa.Table) -> pa.Tab
     return rest
 
 
-def foreseen(dag: Dag, store: Store, changes: Changes) -> tuple[pa.Table, pa.Table]:
-    """(rows as of `contents.listed`, files that must be described), if the corpus were listed."""
+def foreseen(dag: Dag, store: Store, changes: Changes) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """(rows as of `contents.listed`, files that must be described, those of them that seem to be
+    new), if the corpus were listed.
+
+    The others have the size and the time of change of a file that is gone: taken for its content.
+    """
     rows = listed(dag, store)
     rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=changes.uris)))
     before = [tables.schema("listing").empty_table()]
-    for name, uris in changes.outdated.items() if changes.said else ():
+    for name, uris in changes.outdated.items() if len(changes.new) else ():
         table = declared(store.read(dag.nodes["listing"].folder, name))
         before.append(table.filter(pc.is_in(table["uri"], value_set=uris)))
-    found, rest = _elsewhere(dag, store, changes.new, pa.concat_tables(before))
-    return pa.concat_tables([rows, *(some.select(rows.column_names) for some in found)]), rest
+    gone = pa.concat_tables(before)
+    found, rest = _elsewhere(dag, store, changes.new, gone if changes.said else gone.slice(0, 0))
+    moved, unknown = _seem_moved(gone, rest, dag.nodes["listing"])
+    known = [some.select(rows.column_names) for some in (*found, moved)]
+    return pa.concat_tables([rows, *known]), rest, unknown
+
+
+def _seem_moved(gone: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Table]:
+    """(rows of new files that have size and time of a content that is gone, the other ones)."""
+    gone = gone.filter(pc.and_(pc.is_valid(gone["image_id"]), pc.is_valid(gone["stamp"])))
+    looks = zip(gone["bytes"].to_pylist(), gone["stamp"].to_pylist(), strict=True)
+    places = {look: row for row, look in enumerate(looks)}
+    looks = zip(new["bytes"].to_pylist(), new["stamp"].to_pylist(), strict=True)
+    at = pa.array([places.get(look) for look in looks] if places else [None] * len(new), pa.int64())
+    files, known = new.filter(pc.is_valid(at)), gone.take(at.drop_null())
+    place = known.schema.get_field_index("uri")
+    known = known.set_column(place, known.schema.field(place), files["uri"])
+    return relabelled(known, files, node.parameters), new.filter(pc.is_null(at))
 
 
 def _elsewhere(
@@ -231,8 +251,8 @@ def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
     if changes.said:
         text += f", {changes.said} with other words"
     moved, labels = _moved(dag, store, changes, before)
-    if moved > changes.said:
-        text += f", {moved - changes.said} moved"
+    if moved:
+        text += f", {moved} moved"
     if labels:
         text += f", {labels} relabelled"
     return text
@@ -240,23 +260,29 @@ def summary(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> str:
 
 def _moved(dag: Dag, store: Store, changes: Changes, before: pa.Table) -> tuple[int, int]:
     """(contents at other places than before, those with other labels there)."""
-    was = _by_content(before.select(_SAID))
+    columns = ["uri", *_SAID]
+    was = _by_content(before.select(columns))
     if not was:
         return 0, 0
-    now: dict[str, Counter] = {}
-    for path in store.parts(dag.nodes["listing"]):
-        rows = store.read(dag.nodes["listing"].folder, path.name, ["uri", *_SAID])
-        rows = rows.filter(pc.is_in(rows["uri"], value_set=changes.new["uri"].combine_chunks()))
-        for image_id, counts in _by_content(rows.select(_SAID)).items():
-            now.setdefault(image_id, Counter()).update(counts)
-    both = was.keys() & now.keys()
-    return len(both), sum(was[one] != now[one] for one in both)
+    node, uris, new = dag.nodes["listing"], changes.new["uri"].combine_chunks(), []
+    for path in store.parts(node):
+        rows = store.read(node.folder, path.name, columns)
+        new.append(rows.filter(pc.is_in(rows["uri"], value_set=uris)))
+    now = _by_content(pa.concat_tables(new)) if new else {}
+    both = [(was[one], now[one]) for one in was.keys() & now.keys()]
+    moved = sum(places != others for (places, _), (others, _) in both)
+    return moved, sum(labels != others for (_, labels), (_, others) in both)
 
 
-def _by_content(rows: pa.Table) -> dict[str, Counter]:
-    found: dict[str, Counter] = {}
+def _by_content(rows: pa.Table) -> dict[str, tuple[set[str], Counter[tuple]]]:
+    """Where each content is, and what is said of it there; a class only of what has a label."""
+    found: dict[str, tuple[set[str], Counter[tuple]]] = {}
     for row in rows.to_pylist():
         if row["image_id"] is not None:
-            labels = tuple(row[name] for name in _LABELS)
-            found.setdefault(row["image_id"], Counter())[labels] += 1
+            places, labels = found.setdefault(row["image_id"], (set(), Counter()))
+            places.add(row["uri"])
+            said = {name: row[name] for name in _LABELS}
+            if row["label"] is None:  # the name of a folder, no more
+                del said["class_name"]
+            labels[tuple(said.values())] += 1
     return found

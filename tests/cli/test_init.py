@@ -57,7 +57,7 @@ def test_what_is_wrong_is_said_of_the_path_that_was_given(corpus, item, tmp_path
     lost = item("init", "nowhere", cwd=tmp_path)
     assert lost.returncode == 2 and lost.stderr.endswith("next:  correct the path\n")
     above = item("init", corpus.parent, "--layout", "genimage", cwd=tmp_path)
-    assert above.returncode == 2 and "or choose another `--layout`" in above.stderr
+    assert above.returncode == 2 and "or choose another --layout" in above.stderr
     for label, name in enumerate(("0_real", "1_fake")):
         images(tmp_path / "up" / "top" / "progan" / name, 1, label)
     high = item("init", "up", "--layout", "forensynths", cwd=tmp_path)

@@ -19,7 +19,9 @@ from tests.helpers import pixels
 
 def vectors(store):
     """The parts of images' vectors that are there."""
-    return [p for stage in ("embed_images", "pixels") for p in store.glob(f"{stage}/*/part-*")]
+    return [
+        p for stage in ("embed_images", "pixels") for p in store.glob(f"{stage}/*/part-*.parquet")
+    ]
 
 
 @pytest.fixture

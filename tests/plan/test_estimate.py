@@ -95,38 +95,45 @@ def test_workers_share_the_time_not_the_bytes(dag, store):
     one = steps(dag(), store, calibrated=rates)["captions"]
     four = steps(dag(), store, workers=4, calibrated=rates)["captions"]
     assert (one.seconds, one.bytes, one.basis) == (24.0, 1200, "calibrated")
-    assert (four.seconds, four.bytes) == (6.0, 1200)
+    assert (four.seconds, four.bytes) == (8.0, 1200)  # there are three parts
+    two = steps(dag(), store, workers=2, calibrated=rates)["captions"]
+    assert two.seconds == 16.0  # one of them has two parts
     assert steps(dag(), store, calibrated=rates)["objects"].seconds is None
 
 
-def test_calibration_runs_every_node_in_a_store_of_its_own(write_dag, store, tmp_path):
-    draft = read(str(write_dag(models=DEMO_MODELS)), ["captions.num_beams=1"])
+def test_calibration_runs_every_node_in_a_store_of_its_own(write_dag, store, capfd):
+    draft = read(str(write_dag(models=DEMO_MODELS)), ["captions.num_beams=1", "corpus.limit=8"])
     graph = fingerprinted(draft)
     with Reporter() as reporter:
-        rates = estimate.calibrate(graph, draft, reporter, workers=1, images=4)
+        rates = estimate.calibrate(graph, draft, reporter, workers=1, images=6)
+    assert "measuring on at most 8 images, with 1 worker" in capfd.readouterr().err
     assert set(rates) == set(graph.nodes)
-    assert all(rate.images == 4 for rate in rates.values())  # of 8: the second part alone
+    assert all(rate.images == 2 for rate in rates.values())  # the second part alone
     assert rates["captions"].seconds > 0 and rates["features"].bytes > 0
     assert rates["captions"].basis == "calibrated with 1 worker, warm, on cpu fp32"
     found = steps(graph, store, calibrated=rates)["captions"]
-    assert found.seconds == pytest.approx(12 * rates["captions"].seconds, abs=0.01)
+    assert found.seconds == pytest.approx(8 * rates["captions"].seconds, abs=0.01)
     assert not list(store.root.glob("caption*"))
 
 
+@pytest.mark.parametrize(
+    ("images", "measured", "how"), [(3, 6, "warm"), (12, 12, "on the first images of each")]
+)
 def test_calibration_has_the_workers_of_a_run_at_the_same_time(
-    corpus, tmp_path, monkeypatch, capfd
+    corpus, tmp_path, monkeypatch, capfd, images, measured, how
 ):
-    """What they share (here: nothing but the machine) slows them down as it will the run."""
     monkeypatch.setattr(machine, "cores", lambda: 2)
     path = pixels.write_dag(tmp_path / "slow.yaml", corpus, seconds=0.1)
     draft = read(str(path))
     with Reporter() as reporter:
-        rates = estimate.calibrate(fingerprinted(draft), draft, reporter, workers=9, images=3)
+        rates = estimate.calibrate(fingerprinted(draft), draft, reporter, 9, images)
     rate = rates["image_embeddings"]
-    assert rate.images == 6  # of 12, in four parts: the later two
+    assert rate.images == measured  # of 12: the later two of four parts, or all of the only one
     assert rate.seconds > 0.1  # of one worker: a plan shares it among them
-    assert rate.basis == "calibrated with 2 workers at once, warm"
-    assert "measuring on up to 12 images, with 2 workers at once" in capfd.readouterr().err
+    assert rate.basis == f"calibrated with 2 workers at once, {how}"
+    said = capfd.readouterr().err
+    assert f"measuring on at most {4 * images} images, with 2 workers at once" in said
+    assert "the corpus has changed" not in said  # that of the plan has not
 
 
 @pytest.mark.parametrize(

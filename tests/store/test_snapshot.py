@@ -14,7 +14,7 @@ from pipeline.engine.task import execute
 from pipeline.stages import listing as stage
 from pipeline.store.contents import asked
 from pipeline.store.parts import Store
-from pipeline.store.snapshot import compare, drop_outdated, summary
+from pipeline.store.snapshot import compare, drop_outdated, foreseen, summary
 from tests.conftest import draw
 from tests.helpers.stores import listed
 
@@ -48,6 +48,15 @@ def rows(dag, store, *columns):
 
 def contents(dag, store):
     return sorted(image_id for one in asked(dag, store) for image_id in one.ids.to_pylist())
+
+
+def described(dag, store):
+    """What is said of the changes of a corpus, once they are listed."""
+    changes = compare(dag, store, find(dag, store))
+    said = drop_outdated(dag, store, changes)
+    for task in listing_queue(dag, store, changes.new).tasks:
+        execute(task)
+    return summary(dag, store, changes, said)
 
 
 def parts(dag, store):
@@ -91,14 +100,38 @@ def test_a_relabelled_or_renamed_file_keeps_its_content(opened, corpus):
     before = parts(dag, store)
     (corpus / "test/gan/1_fake/1.jpg").rename(corpus / "test/gan/0_real/moved.jpg")
     (corpus / "test" / "flow").rename(corpus / "test" / "stream")
-    changes = compare(dag, store, find(dag, store))
-    said = drop_outdated(dag, store, changes)
-    for task in listing_queue(dag, store, changes.new).tasks:
-        execute(task)
-    assert summary(dag, store, changes, said) == "+7 -7 ~0, 7 moved, 7 relabelled"
+    assert described(dag, store) == "+7 -7 ~0, 7 moved, 7 relabelled"
     assert {generator for (generator,) in rows(dag, store, "generator")} == {"gan", "stream"}
     assert [label for label, name in rows(dag, store, "label", "uri") if "moved" in name] == [0]
     assert parts(dag, store) == before and len(contents(dag, store)) == 12
+
+
+def test_a_file_that_was_touched_is_where_it_was(opened, corpus):
+    dag, store = opened()
+    listed(dag, store)
+    for path in (corpus / "test" / "gan" / "0_real").iterdir():
+        os.utime(path, ns=(1, 1))
+    assert described(dag, store) == "+0 -0 ~3"
+
+
+def test_a_folder_that_says_nothing_relabels_nothing(opened, corpus):
+    dag, store = opened("corpus.layout=unlabelled")
+    listed(dag, store)
+    (corpus / "test" / "gan" / "0_real").rename(corpus / "holiday")
+    assert described(dag, store) == "+3 -3 ~0, 3 moved"
+
+
+def test_what_was_moved_is_foreseen_by_its_size_and_time(opened, corpus):
+    dag, store = opened()
+    listed(dag, store)
+    (corpus / "test" / "gan" / "1_fake").rename(corpus / "test" / "gan" / "0_real" / "more")
+    draw(corpus / "test" / "gan" / "0_real" / "new.jpg", 900)
+    rows, files, unknown = foreseen(dag, store, compare(dag, store, find(dag, store)))
+    assert (len(rows), len(files)) == (12, 4)
+    assert [uri.rpartition("/")[2] for uri in unknown["uri"].to_pylist()] == ["new.jpg"]
+    assert sum("/0_real/more/" in uri for uri in rows["uri"].to_pylist()) == 3
+    listed(dag, store)
+    assert len(contents(dag, store)) == 13
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(opened, corpus, monkeypatch):
