@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 from dataclasses import replace
+from gc import set_threshold
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -381,6 +382,8 @@ def main() -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is a Ctrl-C
+    # libraries, and a million files' names, are much and no garbage: looked through less often
+    set_threshold(50_000, 20, 100)
     try:
         app()
     finally:  # what libraries close at the end is not to be interrupted: it would be a traceback

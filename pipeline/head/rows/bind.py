@@ -120,7 +120,8 @@ class _Binding:
         computed: "Callable[[], DuckDBPyConnection | None]",
     ) -> bool:
         """Whether all of an experiment could be checked; UserError for what is wrong with it."""
-        self._check_sql(experiment, name, _SIDES)
+        if self._open(experiment) or experiment.preset:  # else all of it is read below
+            self._check_sql(experiment, name, _SIDES)
         if self._open(experiment) and not experiment.reads_variants and (real := computed()):
             with real:
                 return _Binding(real, set()).all_checked(experiment, name, lambda: None)
