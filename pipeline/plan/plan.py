@@ -68,8 +68,8 @@ def plan(
     steps = []
     for node in dag.nodes.values():
         if node.name == "listing":
-            files = (len(described), len(described) - fresh)
-            steps.append(_listing_step(dag, store, node, files, calibrated, workers))
+            counts = len(described), len(described) - fresh
+            steps.append(_listing_step(dag, store, node, counts, calibrated, workers))
             continue
         lacking = [one for one in found if one.part not in current[node.name]]
         todo = {one.part: _lost(store, node, one) for one in lacking}
