@@ -87,7 +87,7 @@ def calibrate(
     reporter.say(f"measuring on at most {many(most, 'image')}, with {said}, in a store for that")
     with tempfile.TemporaryDirectory(prefix="item-calibrate-") as folder:
         store = Store(Path(folder) / "store")
-        options = runner.Options(workers=asked, mapped=lambda _: None, told=True)
+        options = runner.Options(workers=asked, told=True)
         runner.run(graph, store, list(graph.nodes.values()), options, reporter)
         rates = {}
         for node in graph.nodes.values():

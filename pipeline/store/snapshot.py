@@ -150,9 +150,13 @@ def _seem_moved(gone: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa
     """(rows of new files that have size and time of a content that is gone, the other ones)."""
     gone = gone.filter(pc.and_(pc.is_valid(gone["image_id"]), pc.is_valid(gone["stamp"])))
     looks = zip(gone["bytes"].to_pylist(), gone["stamp"].to_pylist(), strict=True)
-    places = {look: row for row, look in enumerate(looks)}
+    places: dict[tuple, list[int]] = {}
+    for row, look in enumerate(looks):
+        places.setdefault(look, []).append(row)
     looks = zip(new["bytes"].to_pylist(), new["stamp"].to_pylist(), strict=True)
-    at = pa.array([places.get(look) for look in looks] if places else [None] * len(new), pa.int64())
+    # each that is gone for one file: of one size and time there may be many
+    rows = [some.pop() if (some := places.get(look)) else None for look in looks]
+    at = pa.array(rows, pa.int64())
     files, known = new.filter(pc.is_valid(at)), gone.take(at.drop_null())
     place = known.schema.get_field_index("uri")
     known = known.set_column(place, known.schema.field(place), files["uri"])

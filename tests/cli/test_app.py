@@ -123,6 +123,12 @@ def test_train_touches_no_feature_extractor(part_of_demo):
     assert "linear probe" in answer.stdout
 
 
+def test_what_is_not_there_is_asked_for_as_it_was_asked_about(part_of_demo, item):
+    folder, _ = part_of_demo
+    answer = item("status", "demo", "--limit", "5", cwd=folder)
+    assert answer.returncode == 2 and "run `item run demo --limit 5` first" in answer.stderr
+
+
 def test_gc_lists_before_it_deletes(part_of_demo, item):
     folder, _ = part_of_demo
     assert "0 node folders" in item("gc", "demo", *LIMITED, cwd=folder).stdout

@@ -25,6 +25,13 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_file_of_this_folder_is_meant_rather_than_a_shipped_one(file, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(UserError) as caught:
+        config.find("small")
+    assert caught.value.hint == "did you mean small.yaml?"
+
+
 def test_paths_in_the_file_are_relative_to_the_file(file):
     assert config.read(file).corpus.root == str(file.parent / "pictures")
 

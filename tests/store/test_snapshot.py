@@ -130,6 +130,11 @@ def test_what_was_moved_is_foreseen_by_its_size_and_time(opened, corpus):
     assert (len(rows), len(files)) == (12, 4)
     assert [uri.rpartition("/")[2] for uri in unknown["uri"].to_pylist()] == ["new.jpg"]
     assert sum("/0_real/more/" in uri for uri in rows["uri"].to_pylist()) == 3
+    for name in ("one", "two"):  # as the one that is gone looks, and that can be only one of them
+        shutil.copy2(corpus / "test" / "gan" / "0_real" / "0.jpg", corpus / f"{name}.jpg")
+    (corpus / "test" / "gan" / "0_real" / "0.jpg").unlink()
+    _, files, unknown = foreseen(dag, store, compare(dag, store, find(dag, store)))
+    assert (len(files), len(unknown)) == (6, 2)
     listed(dag, store)
     assert len(contents(dag, store)) == 13
 
