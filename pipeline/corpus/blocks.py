@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -37,7 +38,7 @@ class Blocks:
     """The blocks that one process has made. `on_new` is told of the buffer of each, once."""
 
     def __init__(self) -> None:
-        self._free: list[SharedMemory] = []
+        self._free: dict[int, list[SharedMemory]] = {}  # by their size
         self._all: list[SharedMemory] = []
         self._lock = Lock()
         # also where a process is a child of another one, which `atexit` would leave out
@@ -52,10 +53,8 @@ class Blocks:
         called when the block had to be made.
         """
         with self._lock:
-            fitting = [one for one in self._free if one.size >= size]
-            memory = min(fitting, key=lambda one: one.size, default=None)
-            if memory is not None:
-                self._free.remove(memory)
+            fitting = [each for each, some in self._free.items() if some and each >= size]
+            memory = self._free[min(fitting)].pop() if fitting else None
         if memory is None:
             memory = _made(-(-size // _ROUNDED) * _ROUNDED)
             if memory is None:
@@ -65,7 +64,8 @@ class Blocks:
                 on_new(np.frombuffer(memory.buf, np.uint8))
         # an array of its own for each time it is taken: views keep it alive, and nothing else does
         lease = np.ndarray(memory.size, np.uint8, memory.buf)
-        finalize(lease, self._free.append, memory).atexit = False
+        free = self._free.setdefault(memory.size, [])
+        finalize(lease, free.append, memory).atexit = False
         return memory.name, lease
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Blocks:
         for memory in self._all:
             with suppress(FileNotFoundError):
                 memory.unlink()
-        self._all, self._free = [], []
+        self._all, self._free = [], {}
 
 
 def _made(size: int) -> SharedMemory | None:
@@ -116,7 +116,7 @@ class Writer:
 def looked_at(place: Place, lease: np.ndarray) -> np.ndarray:
     """The array at `place`, of the block that `lease` is; it keeps the block from being free."""
     dtype = np.dtype(place.dtype)
-    size = int(np.prod(place.shape)) * dtype.itemsize
+    size = prod(place.shape) * dtype.itemsize
     return lease[place.offset : place.offset + size].view(dtype).reshape(place.shape)
 
 

@@ -1,4 +1,4 @@
-from tests.benchmarks import simulated
+from tests.benchmarks import simulated, simulated_joint
 
 
 def test_the_table_has_the_rate_and_what_was_possible(capsys, monkeypatch):
@@ -8,3 +8,11 @@ def test_the_table_has_the_rate_and_what_was_possible(capsys, monkeypatch):
     _, row = capsys.readouterr().out.splitlines()
     assert row.startswith("64x48, device of 200 images/s") and "decoding alone" in row
     assert 0 < float(row[44:54]) <= 200 and 0 < float(row[55:62]) <= 1.0
+
+
+def test_the_joint_pass_says_how_long_the_device_computed(capsys, monkeypatch):
+    monkeypatch.setenv(simulated.decoders.COUNT, "0")
+    simulated_joint.main(["--images", "24", "--part-size", "12"])
+    *_, said = capsys.readouterr().out.splitlines()
+    first, second = said.replace(",", "").split(" ")[6::5]
+    assert 0 < float(first) <= 1 and 0 < float(second) <= 1
