@@ -106,12 +106,15 @@ def balance(connection: "DuckDBPyConnection") -> Finding:
     if rare < FEWEST:
         lacking = "fake" if fakes < reals else "real"
         why = "no label" if not reals + fakes else f"too few {lacking} images"
+        advice = "the layout reads labels out of paths: `corpus.layout`"
+        if rare and not unlabelled:
+            advice = f"it takes {FEWEST} of each label at least"
         return Finding(
             BALANCE,
             figure,
             "not judged",
             f"{why}: nothing can be said of what tells labels apart",
-            "the layout reads labels out of paths: `corpus.layout`",
+            advice,
             details,
         )
     if alone := _of_one_label(details):

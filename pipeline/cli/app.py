@@ -378,7 +378,7 @@ app.command()(gc)
 
 
 def main() -> None:
-    """Entry point of the `item` script."""
+    """What `item` does, with all of it imported."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end is a Ctrl-C
@@ -389,6 +389,3 @@ def main() -> None:
     finally:  # what libraries close at the end is not to be interrupted: it would be a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-
-if __name__ == "__main__":
-    main()

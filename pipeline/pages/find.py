@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SHORTEST = 4  # digits of an id's beginning
 _NAMED = 3  # in a message
+_ALIKE = 0.5  # of a text: with more letters that differ, a path is nothing like it
 _PLACE = f"regexp_replace(uri, '{MEMBER}', '{AS_IN_FOLDER}')"  # SQL: where an image lies
 
 
@@ -90,11 +91,13 @@ def _same_bytes(connection: "DuckDBPyConnection", given: str) -> str | None:
 
 def _nearest(connection: "DuckDBPyConnection", dag: "Dag", given: str) -> str:
     sql = (
-        "select uri from listing where image_id is not null "
-        f"order by levenshtein(right({_PLACE}, length($text)), $text), uri limit 1"
+        f"select uri, levenshtein(right({_PLACE}, length($text)), $text) from listing "
+        "where image_id is not null order by 2, 1 limit 1"
     )
     found = connection.execute(sql, {"text": given}).fetchall()
     if not found:
         return "the corpus has no image that could be read"
-    near = short_path(found[0][0], dag.corpus.root)
-    return f"the nearest is {near}; `item query DAG 'select uri, image_id from listing'` shows all"
+    ((uri, apart),) = found
+    alike = apart <= _ALIKE * len(given)  # some path is always the nearest
+    near = f"the nearest is {short_path(uri, dag.corpus.root)}; " if alike else ""
+    return f"{near}`item query DAG 'select uri, image_id from listing'` shows all"

@@ -162,7 +162,7 @@ def chosen(run: str, graph: "Dag", store: "Store") -> Trained:
         for name in meant:
             own = [one for one in folders if one.parent.name == name]
             return read(ids[name]) if name in ids else _newest(own, graph, name)
-    raise _no_run(run, folders, store)
+    raise _no_run(run, graph, folders, store)
 
 
 def _newest(folders: Sequence[Path], graph: "Dag", run: str) -> Trained:
@@ -178,9 +178,11 @@ def _newest(folders: Sequence[Path], graph: "Dag", run: str) -> Trained:
     return next(current, own[0])
 
 
-def _no_run(run: str, folders: Sequence[Path], store: "Store") -> UserError:
+def _no_run(run: str, graph: "Dag", folders: Sequence[Path], store: "Store") -> UserError:
     if not folders:
         hint = "train one with `item run DAG` or `item train DAG`, or give its --store"
+        if not graph.experiments:
+            hint = f"{graph.path} has no `experiments:` that train one: dags/demo.yaml has some"
         return UserError("the store has no trained run", str(store.root), hint)
     names = {one.parent.name for one in folders} | {one.name for one in folders}
     close = nearest(run, names)

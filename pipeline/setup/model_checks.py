@@ -57,15 +57,16 @@ def _loaded(draft: Draft, broken: set[str]) -> list[Check]:
     for name, spec in _specs(draft):
         nodes.setdefault(spec, []).append(name)
     return [
-        attempt(f"loading for {', '.join(names)}", lambda s=spec: str(_load(s)))
+        attempt(f"loading for {', '.join(names)}", lambda s=spec: _load(s))
         for spec, names in nodes.items()
         if not broken.issuperset(names)
     ]
 
 
-def _load(spec: Any) -> Any:
+def _load(spec: Any) -> str:
+    """Loads it; what its fingerprint knows it by, in words."""
     spec.load()
-    return spec.identity()
+    return ", ".join(f"{name} {value}" for name, value in spec.identity().items())
 
 
 def _files(need: Need, draft: Draft, fetch: str) -> Check:

@@ -142,6 +142,19 @@ def _described(dag: Dag, store: Store, parts: Mapping[str, pa.Array]) -> dict[st
     return made
 
 
+def write_left(store: Store, node: Node, name: str, left: pa.Table, **more: str) -> None:
+    """Writes a part again with those of its rows that stay, and what its footer says of them.
+
+    Of the seconds that it took they have their share; `more` are other facts than before.
+    """
+    before = store.facts(store.folder(node) / name)
+    kept = {key: value for key, value in before.items() if key != "sums"}
+    now = counts(node.stage.key, left)
+    share = now["rows_in"] / max(int(before["rows_in"]), 1)
+    spent = {key: float(before[key]) * share for key in ("seconds_read", "seconds_infer")}
+    store.write(node.folder, name, left, {**kept, **now, **spent, **more})
+
+
 def write_given(store: Store, node: Node, name: str, rows: pa.Table) -> None:
     """Writes a part whose rows follow from what is known already."""
     spent = {"seconds_read": 0, "seconds_infer": 0}

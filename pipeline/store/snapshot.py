@@ -25,7 +25,7 @@ from pipeline.shipped import portable
 from pipeline.stages.listing import relabelled
 from pipeline.store.contents import listed
 from pipeline.store.parts import Store, free_numbers, part_name
-from pipeline.store.register import write_given
+from pipeline.store.register import write_given, write_left
 from pipeline.store.rows import transient
 from pipeline.tables import declared
 
@@ -107,7 +107,7 @@ def drop_outdated(dag: Dag, store: Store, changes: Changes) -> pa.Table:
         said.append(table.filter(lost))
         kept = table.filter(pc.invert(lost))
         if len(kept):
-            write_given(store, node, name, kept)
+            write_left(store, node, name, kept)
         else:
             store.remove(node, name)
     return pa.concat_tables(said)

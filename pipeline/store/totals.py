@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.corpus.variants import CLEAN
@@ -10,7 +11,7 @@ from pipeline.dag.graph import Dag, Node
 from pipeline.store.contents import Asked, asked
 from pipeline.store.parts import Store
 from pipeline.store.provenance import differences
-from pipeline.store.todo import Facts, absent, facts_of
+from pipeline.store.todo import Facts, absent, facts_of, inputs_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ def totals(
     it asks for, where that is known.
     """
     found = asked(dag, store) if found is None else found
-    return [_listing(store, n) if n.name == "listing" else _total(store, n, found) for n in nodes]
+    return [
+        _listing(store, node) if node.name == "listing" else _total(dag, store, node, found)
+        for node in nodes
+    ]
 
 
 def _listing(store: Store, node: Node) -> NodeTotal:
@@ -47,7 +51,7 @@ def _listing(store: Store, node: Node) -> NodeTotal:
     return _summed(node, parts, counts, [False] * len(parts), len(parts))
 
 
-def _total(store: Store, node: Node, found: Sequence[Asked]) -> NodeTotal:
+def _total(dag: Dag, store: Store, node: Node, found: Sequence[Asked]) -> NodeTotal:
     parts, counts, varied = [], [], []
     for one in found:
         facts = facts_of(store, node, one.part)
@@ -57,19 +61,33 @@ def _total(store: Store, node: Node, found: Sequence[Asked]) -> NodeTotal:
         done = facts.get("inputs") != "{}" or not node.inputs
         lost = 0 if node.stage.key == "text_id" else len(absent(store, node, one, facts))
         parts.append((facts, size, done and lost == 0))
-        counts.append(_counts(store, node, one, facts))
+        counts.append(_counts(dag, store, node, one, facts))
         varied.append(one.variant != CLEAN)
     return _summed(node, parts, counts, varied, len(found))
 
 
-def _counts(store: Store, node: Node, one: Asked, facts: Facts) -> tuple[int, int]:
+def _counts(dag: Dag, store: Store, node: Node, one: Asked, facts: Facts) -> tuple[int, int]:
     """(rows in, rows failed) of what is asked for."""
-    if one.whole or node.stage.key == "text_id":
+    key = node.stage.key
+    ids = one.ids if key == "image_id" else _texts(dag, store, node, one)
+    if one.whole or ids is None:
         return int(facts["rows_in"]), int(facts["rows_failed"])
-    table = store.read(node.folder, one.part, ["image_id", "error"])
-    table = table.filter(pc.is_in(table["image_id"], value_set=one.ids))
+    table = store.read(node.folder, one.part, [key, "error"])
+    table = table.filter(pc.is_in(table[key], value_set=ids))
     failed = table.filter(pc.is_valid(table["error"]))
-    return len(pc.unique(table["image_id"])), len(pc.unique(failed["image_id"]))
+    return len(pc.unique(table[key])), len(pc.unique(failed[key]))
+
+
+def _texts(dag: Dag, store: Store, node: Node, one: Asked) -> pa.Array | None:
+    """The ids of the texts that the asked images need; None where that cannot be known."""
+    sources = {input_: dag.nodes[name] for input_, name in inputs_of(node).items()}
+    if one.whole or not all(store.has(source, one.part) for source in sources.values()):
+        return None
+    inputs = {}
+    for input_, source in sources.items():
+        table = store.read(source.folder, one.part)
+        inputs[input_] = table.filter(pc.is_in(table["image_id"], value_set=one.ids))
+    return pc.unique(node.stage.texts(inputs, node.parameters)["text_id"])
 
 
 def _summed(

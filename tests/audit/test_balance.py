@@ -65,15 +65,22 @@ def test_sets_of_one_label_and_few_images_are_no_split_of_one_label(corpus, open
 
 
 @pytest.mark.parametrize(
-    ("label", "why"), [(None, "no label"), (0, "too few fake"), (1, "too few real")]
+    ("label", "why", "advice"),
+    [
+        (None, "no label", "corpus.layout"),
+        (0, "too few fake", "corpus.layout"),
+        (1, "too few real", "corpus.layout"),
+        ("few", "too few real", "20 of each label"),
+    ],
 )
-def test_one_class_or_none_is_not_judged(corpus, opened, label, why):
+def test_one_class_or_none_is_not_judged(corpus, opened, label, why, advice):
     made = corpus(num=10)
-    made.listing["label"] = [label] * len(made.fake)
+    count = len(made.fake)
+    made.listing["label"] = [0] + [1] * (count - 1) if label == "few" else [label] * count
     connection = opened(made)
     found = balance(connection)
     assert found.verdict == "not judged"
-    assert why in found.seen
+    assert why in found.seen and advice in found.advice
     assert failures(connection).verdict == "not judged"
 
 

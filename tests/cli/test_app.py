@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +129,43 @@ def test_what_is_not_there_is_asked_for_as_it_was_asked_about(part_of_demo, item
     folder, _ = part_of_demo
     answer = item("status", "demo", "--limit", "5", cwd=folder)
     assert answer.returncode == 2 and "run `item run demo --limit 5` first" in answer.stderr
+
+
+def test_the_status_of_a_sample_counts_its_own_texts(part_of_demo, item, tmp_path):
+    folder, _ = part_of_demo
+    shutil.copytree(folder / "store", tmp_path / "store")
+    half = ("--limit", str(IMAGES // 2))  # every second one of what is computed
+    item("run", "demo", *half, "--only", "listing", cwd=tmp_path)
+
+    def rows(*words):
+        answer = json.loads(item("status", "demo", "--json", *words, cwd=tmp_path).stdout)
+        return {node["node"]: node["rows_in"] for node in answer["tables"]["nodes"]}
+
+    few, all_of_them = rows(*half), rows(*LIMITED)
+    assert few["captions"] == IMAGES // 2 and all_of_them["captions"] == IMAGES
+    assert few["text_embeddings"] < all_of_them["text_embeddings"]
+    sql = (
+        "select count(distinct text) from (select caption as text from captions union all "
+        "select phrase from objects where phrase is not null)"
+    )
+    answer = item("query", "demo", sql, *half, "--json", cwd=tmp_path)
+    (row,) = json.loads(answer.stdout)["tables"]["answer"]
+    assert list(row.values()) == [few["text_embeddings"]]
+
+
+def test_ctrl_c_while_the_commands_are_imported_has_no_traceback(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "class Struck:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Struck)\n"
+        "from pipeline.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "run", "demo"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (answer.returncode, answer.stderr) == (-signal.SIGINT, "")
 
 
 def test_gc_lists_before_it_deletes(part_of_demo, item):

@@ -99,6 +99,7 @@ def test_all_have_one_shape(here, item, command):
     assert found["store"] == (None if command in WITHOUT_STORE else str(here / "store"))
     if command in WITHOUT_EXPERIMENTS:
         assert found["error"]["what"] == WITHOUT_EXPERIMENTS[command]
+        assert "`experiments:`" in found["error"]["next"]
         return
     assert found["error"] is None, done.stderr
     assert list(found["tables"]) == tables

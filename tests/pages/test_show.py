@@ -82,7 +82,7 @@ def test_an_archive_or_a_table_is_like_a_folder(item, tmp_path, kind):
 def test_one_that_is_not_there_is_told_the_nearest(hostile, item):
     for way, said in (
         (NAME.replace("200", "20"), "the nearest is test/plain/0_real/"),
-        ("0" * 32, "there is no image"),
+        ("0" * 32, "next:  `item query odd.yaml"),  # nothing is like it
         ("x\0y", "there is no image"),
     ):
         done = item("show", "odd.yaml", way, cwd=hostile)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipeline.engine.queues.index import find, listing_queue
 from pipeline.engine.task import execute
 from pipeline.stages import listing as stage
 from pipeline.store.contents import asked
-from pipeline.store.parts import Store
+from pipeline.store.parts import Store, read_part
 from pipeline.store.snapshot import compare, drop_outdated, foreseen, summary
 from tests.conftest import draw
 from tests.helpers.stores import listed
@@ -92,6 +93,23 @@ def test_new_changed_and_deleted_files_are_mirrored(opened, corpus, reads):
     columns = [name for name in stage.tables.schema("listing").names if name != "class_name"]
     assert rows(dag, store, *columns[:3]) == rows(fresh_dag, fresh, *columns[:3])
     assert contents(dag, store) == contents(fresh_dag, fresh)
+
+
+def test_what_stays_of_a_part_keeps_what_its_footer_says(opened, corpus):
+    dag, store = opened()
+    listed(dag, store)
+    node = dag.nodes["listing"]
+    path, *_ = store.parts(node)
+    table, facts = read_part(path)
+    told = {**facts, "seconds_infer": "6.0", "libraries": "pillow 1", "host": "there"}
+    store.write(node.folder, path.name, table, told)
+    Path(table["uri"][0].as_py()).unlink()
+    listed(dag, store)
+    found = store.facts(path)
+    assert (len(table), found["rows_in"]) == (5, "4")
+    assert float(found["seconds_infer"]) == pytest.approx(4.8)
+    assert (found["libraries"], found["host"]) == ("pillow 1", "there")
+    assert store.read(node.folder, path.name).num_rows == 4  # whose sums are its own
 
 
 def test_a_relabelled_or_renamed_file_keeps_its_content(opened, corpus):

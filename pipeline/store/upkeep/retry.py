@@ -13,8 +13,7 @@ from pipeline.dag.graph import Dag, Node
 from pipeline.errors import UserError
 from pipeline.store.contents import Asked, asked
 from pipeline.store.parts import Store, part_tag
-from pipeline.store.register import write_given
-from pipeline.store.rows import counts
+from pipeline.store.register import write_left
 from pipeline.store.todo import facts_of
 
 
@@ -60,9 +59,7 @@ def _forget(store: Store, node: Node, one: Asked, like: str) -> int:
     if not len(failed):
         return 0
     left = table.filter(pc.invert(pc.is_in(table[key], value_set=failed)))
-    if node.name == "listing":
-        write_given(store, node, one.part, left)
-    else:  # that not all is known of its inputs makes the next run look at every row
-        kept = {name: value for name, value in facts.items() if name != "sums"}
-        store.write(node.folder, one.part, left, {**kept, **counts(key, left), "inputs": "{}"})
+    # that not all is known of its inputs makes the next run look at every row
+    more = {} if node.name == "listing" else {"inputs": "{}"}
+    write_left(store, node, one.part, left, **more)
     return len(failed)
