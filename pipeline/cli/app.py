@@ -388,4 +388,3 @@ def main() -> None:
         app()
     finally:  # what libraries close at the end is not to be interrupted: it would be a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-

@@ -80,14 +80,15 @@ def _counts(dag: Dag, store: Store, node: Node, one: Asked, facts: Facts) -> tup
 
 def _texts(dag: Dag, store: Store, node: Node, one: Asked) -> pa.Array | None:
     """The ids of the texts that the asked images need; None where that cannot be known."""
-    sources = {input_: dag.nodes[name] for input_, name in inputs_of(node).items()}
-    if one.whole or not all(store.has(source, one.part) for source in sources.values()):
+    texts, sources = node.stage.texts, {i: dag.nodes[name] for i, name in inputs_of(node).items()}
+    there = all(store.has(source, one.part) for source in sources.values())
+    if texts is None or one.whole or not there:
         return None
     inputs = {}
     for input_, source in sources.items():
         table = store.read(source.folder, one.part)
         inputs[input_] = table.filter(pc.is_in(table["image_id"], value_set=one.ids))
-    return pc.unique(node.stage.texts(inputs, node.parameters)["text_id"])
+    return pc.unique(texts(inputs, node.parameters)["text_id"])
 
 
 def _summed(
