@@ -15,7 +15,7 @@ class Models:
     """A set of models that go together: bundled folders, or names of public checkpoints.
 
     `clip` and `tag` as open_clip knows them; without a `detector` CLIP's patches find the objects.
-    `device` is written where a GPU must do it; `precision` likewise.
+    `device` is written where a GPU must do it, `precision` where it is not to be fp32.
     """
 
     name: str

@@ -29,6 +29,13 @@ def check_models(draft: Draft, fetch: str, load: bool) -> list[Check]:
     checks += [
         Check(True, "revision", line, f"`{fetch}` pins it") for line in unpinned_lines(draft)
     ]
+    quick: dict[str, list[str]] = {}
+    for name, spec in _specs(draft):
+        if (used := _quicker(spec)) and name not in quick.setdefault(used, []):
+            quick[used].append(name)
+    for used, names in quick.items():
+        hint = f"`precision: auto` is {used} here, and several times as fast"
+        checks.append(Check(True, "precision", f"fp32 in {', '.join(names)}", hint))
     return checks + (_loaded(draft, broken) if load else [])
 
 
@@ -49,6 +56,17 @@ def _device(spec: Any) -> str:
     chosen = " (auto)" if spec.precision == "auto" else ""
     name = torch.cuda.get_device_name(found) if found.type == "cuda" else "no GPU is used"
     return f"{found} ({name}), {used}{chosen}"
+
+
+def _quicker(spec: Any) -> str | None:
+    """The precision that the hardware is made for, where a model is to compute in fp32."""
+    if getattr(spec, "precision", None) != "fp32":
+        return None
+    try:
+        used = precision.resolve("auto", device.resolve(spec.device))
+    except UserError:  # there is no such device: the device's own check says so
+        return None
+    return None if used == "fp32" else used
 
 
 def _loaded(draft: Draft, broken: set[str]) -> list[Check]:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.source import Source
 from pipeline.engine import machine
 from pipeline.errors import UserError
+from pipeline.models import precision
 from pipeline.models.weights import checkpoints, open_clip_tags
 from pipeline.setup.dag_text import BUNDLED, EXPERIMENT, LARGE, SMALL, Models, dag_text
 
@@ -100,10 +101,20 @@ def _models(wanted: Wanted) -> tuple[Models, str]:
         return BUNDLED, "asked for"
     public, machine_is = _public()
     if wanted == "public":
-        return public, f"asked for; of a size for {machine_is}"
+        return _quick(public), f"asked for; of a size for {machine_is}"
     if _all_here(public):
-        return public, f"they are on this machine, and of a size for it: {machine_is}"
+        return _quick(public), f"they are on this machine, and of a size for it: {machine_is}"
     return BUNDLED, "always at hand; --models public takes public ones, of this machine's size"
+
+
+def _quick(models: Models) -> Models:
+    """In bf16 where this machine's processor has instructions for it: in a third of the time."""
+    if models.precision:
+        return models
+    import torch
+
+    used = precision.resolve("auto", torch.device("cpu"))
+    return models if used == "fp32" else replace(models, precision=used)
 
 
 def _public() -> tuple[Models, str]:

@@ -127,9 +127,15 @@ def test_labels_of_a_table_s_column_are_labels(item, tmp_path):
 
 
 def test_models_are_of_the_machines_size(corpus, item, tmp_path, monkeypatch):
-    item("init", corpus, "--models", "public", "--out", tmp_path / "cpu.yaml", cwd=tmp_path)
-    text = (tmp_path / "cpu.yaml").read_text()
-    assert SMALL.captioner in text and "patches" in text and "cuda" not in text
+    for has in (False, True):
+        monkeypatch.setattr("pipeline.models.precision._processor_has_bf16", lambda has=has: has)
+        item("init", corpus, "--models", "public", "--out", tmp_path / f"{has}.yaml", cwd=tmp_path)
+        text = (tmp_path / f"{has}.yaml").read_text()
+        assert SMALL.captioner in text and "patches" in text and "cuda" not in text
+        assert text.count("precision: bf16") == (2 if has else 0)
+        assert read(str(tmp_path / f"{has}.yaml")).nodes["captions"][2].precision == (
+            "bf16" if has else "fp32"
+        )
     monkeypatch.setattr(room, "_public", lambda: (LARGE, "a GPU of 80 GB"))
     item("init", corpus, "--models", "public", "--out", tmp_path / "gpu.yaml", cwd=tmp_path)
     draft = read(str(tmp_path / "gpu.yaml"))

@@ -171,6 +171,18 @@ def test_an_auto_layout_is_examined_before_and_after_it_is_kept(write_dag, corpu
     assert "(layout auto is forensynths)" in found["corpus"].found
 
 
+def test_a_quicker_precision_is_pointed_out(write_dag, monkeypatch):
+    path = write_dag(models=DEMO_MODELS)
+    monkeypatch.setattr("pipeline.models.precision._processor_has_bf16", lambda: True)
+    found, _ = check(path, "captions.precision=auto", load=False)
+    assert found["precision"].found == (
+        "fp32 in image_embeddings, regions, text_embeddings, object_embeddings"
+    )
+    assert found["precision"].hint.startswith("`precision: auto` is bf16 here")
+    monkeypatch.setattr("pipeline.models.precision._processor_has_bf16", lambda: False)
+    assert "precision" not in check(path, load=False)[0]
+
+
 def test_a_cluster_that_cannot_be_started_from_here_fails(write_dag, monkeypatch, tmp_path):
     path = write_dag(models=DEMO_MODELS)
     assert check(path, load=False)[0]["cluster"].found == "workers of this machine"
