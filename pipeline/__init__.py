@@ -9,6 +9,7 @@ torch, duckdb and the rest are imported by what needs them.
 
 import sys
 from collections.abc import Sequence
+from logging import getLogger
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.corpus.decode import decode
     from pipeline.corpus.layouts.labels import Labels, Layout, Misfit
+    from pipeline.dag.elsewhere import Recipes
     from pipeline.dag.graph import Dag
     from pipeline.plan.plan import Step
     from pipeline.plugins.kinds import Baseline, Captioner, Feature
@@ -75,7 +77,7 @@ def open_store(
     from pipeline.query.open_store import connect
     from pipeline.store.parts import Store
 
-    return connect(_loaded(dag, overrides), Store(store), unsafe=unsafe)
+    return connect(_asked(dag, store, overrides), Store(store), unsafe=unsafe)
 
 
 def plan(dag: "Dag | str", store: Path | str = "store", workers: int = 1) -> "list[Step]":
@@ -137,7 +139,7 @@ def query(
     from pipeline.cli.options import chosen_dag
     from pipeline.query.questions import execute, resolve
 
-    graph = _loaded(chosen_dag(None) if dag is None else dag)
+    graph = _asked(chosen_dag(None) if dag is None else dag, store)
     sql, connection = resolve(name, graph.nodes), open_store(graph, store)
     texts = {key: "null" if value is None else str(value) for key, value in parameters.items()}
     return execute(connection, sql, [f"{key}={value}" for key, value in texts.items()])
@@ -176,7 +178,7 @@ def features(
         baselines=(),
         compare_to=(),
     )
-    connection = connect(_loaded(dag), Store(store), runs=False)
+    connection = connect(_asked(dag, store), Store(store), runs=False)
     rows = read_sides(connection, asked, "features", wanted=("test",))["test"]
     found = matrices(connection, rows.table["image_id"], asked)
     return np.hstack([found[name] for name in features]), rows.label, rows.table
@@ -199,7 +201,7 @@ def train(
     from pipeline.errors import nearest
     from pipeline.store.parts import Store
 
-    graph = _loaded(dag)
+    graph = _asked(dag, store)
     if experiment is not None and experiment not in graph.experiments:
         hint = nearest(experiment, graph.experiments)
         raise UserError(f"there is no experiment '{experiment}'", str(graph.path), hint)
@@ -207,11 +209,25 @@ def train(
     return run_experiments(graph, Store(store), names, memory, again=True, quiet=True)
 
 
-def _loaded(dag: "Dag | str", overrides: Sequence[str] | None = None) -> "Dag":
+def _asked(dag: "Dag | str", store: Path | str, overrides: Sequence[str] | None = None) -> "Dag":
+    """The DAG, to ask a store: models that are not on this machine are those that it has."""
+    from pipeline.store.parts import Store
+
+    graph = _loaded(dag, overrides, Store(store).recipes)
+    if graph.absent:
+        getLogger(__name__).warning("%s", graph.absence)
+    return graph
+
+
+def _loaded(
+    dag: "Dag | str",
+    overrides: Sequence[str] | None = None,
+    recipes: "Recipes | None" = None,
+) -> "Dag":
     from pipeline.dag.graph import Dag, load
 
     if not isinstance(dag, Dag):
-        return load(str(dag), list(overrides or []))
+        return load(str(dag), list(overrides or []), recipes)
     if overrides:
         hint = "give them to Dag.load"
         raise UserError("a loaded DAG takes no overrides any more", str(dag.path), hint)

@@ -43,7 +43,10 @@ FIRST = ("engine", "whole", "setup", "predict", "cli")  # rooms of tests that ta
 # what files of tests that share a store begin with: one process makes it once
 TOGETHER = (
     ("cli/test_predict", "predict/test_bundle", "predict/test_detector", "predict/test_workers"),
-    ("cli/test_app", "pages/test_browser", "pages/test_report", "pages/test_show"),
+    (
+        *("cli/test_app", "cli/test_without_models"),
+        *("pages/test_browser", "pages/test_report", "pages/test_show"),
+    ),
 )
 
 

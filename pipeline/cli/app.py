@@ -273,10 +273,9 @@ def status(
     """What is in the cache: parts, rows ok and failed, seconds and bytes of each node."""
     with reported("status", dag, overrides, limit, store, as_json) as call:
         from pipeline.query.open_store import tables
-        from pipeline.store.parts import Store
         from pipeline.store.totals import totals
 
-        graph, cache = _load(call.dag, overrides, limit), Store(store)
+        graph, cache = call.opened()
         tables(graph, cache)  # that there is something, and no lock is missing
         found = totals(graph, cache, list(graph.nodes.values()))
         if as_json:
@@ -322,10 +321,9 @@ def train(
         dag, experiment = None, dag  # `item train EXPERIMENT`, of the DAG in this folder
     with reported("train", dag, overrides, limit, store, as_json) as call:
         from pipeline.head.vectors.memory import parse
-        from pipeline.store.parts import Store
 
         allowed = parse(memory)
-        graph = _load(call.dag, overrides, limit)
+        graph, cache = call.opened()
         if experiment and experiment not in graph.experiments:
             hint = nearest(experiment, graph.experiments)
             raise UserError(f"there is no experiment '{experiment}'", str(graph.path), hint)
@@ -334,7 +332,6 @@ def train(
             raise UserError("the DAG has no experiments", str(graph.path), "add `experiments:`")
         if partial:
             graph = content_with_some(graph)
-        cache = Store(store)
         measured = run_experiments(graph, cache, names, allowed, again=True, quiet=as_json)
         audited = brief(graph, cache, call, quiet=as_json)
         if as_json:

@@ -17,7 +17,6 @@ from pipeline.cli.options import (
     LimitOption,
     SetOption,
     StoreOption,
-    limited,
 )
 from pipeline.errors import UserError
 
@@ -68,10 +67,8 @@ def audit(
     and no image is opened.
     """
     with reported("audit", dag, overrides, limit, store, as_json) as call:
-        from pipeline.dag.graph import load
         from pipeline.output.formats import chosen
         from pipeline.store.outside import check_outside
-        from pipeline.store.parts import Store
 
         if pairs and not near:
             raise UserError("--pairs names near-duplicates", hint="leave --no-near-duplicates out")
@@ -83,7 +80,7 @@ def audit(
             )
         chosen(None, pairs)  # a wrong suffix is said before anything is looked at
         check_outside(pairs, store, "--pairs")
-        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
+        graph, cache = call.opened()
         findings = _audited(graph, cache, near, cosine, pairs)
         code = FAILED_ROWS if strict and any(one.verdict == "leak" for one in findings) else 0
         if as_json:

@@ -8,13 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.cli.options import DEFAULT_STORE, chosen_dag
+from pipeline.cli.options import DEFAULT_STORE, chosen_dag, limited
 from pipeline.errors import UserError, visible
 from pipeline.version import __version__
+
+if TYPE_CHECKING:
+    from pipeline.dag.graph import Dag
+    from pipeline.store.parts import Store
 
 FAILED_ROWS, USAGE, INTERRUPTED = 1, 2, 130  # exit codes; 0 is all well
 _DUCKDB_INTERRUPTED = "Query interrupted"  # what it makes of Ctrl-C while it answers
@@ -66,6 +70,17 @@ class Call:
             return f"{match[1]} {shlex.join(words)}"
 
         return _ADVISED.sub(address, message)
+
+    def opened(self) -> "tuple[Dag, Store]":
+        """The DAG, and its store to ask: models that are not on this machine are told of."""
+        from pipeline.dag.graph import load
+        from pipeline.store.parts import Store
+
+        cache = Store(self.store or DEFAULT_STORE)
+        graph = load(self.dag or "", limited(list(self.overrides), self.limit), cache.recipes)
+        if graph.absent:
+            say(f"note: {graph.absence}", err=True)
+        return graph, cache
 
     def answer(
         self,

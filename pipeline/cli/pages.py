@@ -18,7 +18,6 @@ from pipeline.cli.options import (
     StoreOption,
     complete_experiment,
     dags_here,
-    limited,
 )
 from pipeline.errors import UserError, nearest
 
@@ -53,11 +52,9 @@ def report(
     and a gallery. Nothing is computed anew, no image leaves this machine; the file can be mailed.
     """
     with reported("report", dag, overrides, limit, store, as_json) as call:
-        from pipeline.dag.graph import load
         from pipeline.store.outside import check_outside
-        from pipeline.store.parts import Store
 
-        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
+        graph, cache = call.opened()
         names = list(graph.experiments)
         if experiment is not None and experiment not in names:
             hint = nearest(experiment, names)
@@ -140,17 +137,15 @@ def show(
     if dag and not image and dags_here():
         dag, image = None, dag  # `item show IMAGE`, of the DAG in this folder
     with reported("show", dag, overrides, limit, store, as_json) as call:
-        from pipeline.dag.graph import load
         from pipeline.pages.find import find
         from pipeline.pages.image import known, page
         from pipeline.query.open_store import connect
         from pipeline.store.outside import check_outside, write_text
-        from pipeline.store.parts import Store
 
         if image is None:
             raise UserError("no image is named", hint="item show DAG IMAGE_ID, or a file's path")
         check_outside(html, store, "--html")
-        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
+        graph, cache = call.opened()
         with connect(graph, cache) as connection:
             one = known(connection, find(connection, graph, image))
             if html is not None:

@@ -20,7 +20,6 @@ from pipeline.cli.options import (
     StoreOption,
     complete_query,
     is_dag,
-    limited,
 )
 from pipeline.errors import UserError
 
@@ -98,13 +97,11 @@ def query(
 
 def _answer(call: Call, text: str, given: list[str], unsafe: bool) -> "pa.Table":
     """The rows; says what the store lacks, and why there may be none."""
-    from pipeline.dag.graph import load
     from pipeline.plan.missing_parts import gaps
     from pipeline.query import questions as room
     from pipeline.query.open_store import connect
-    from pipeline.store.parts import Store
 
-    graph, cache = load(call.dag, limited(list(call.overrides), call.limit)), Store(call.store)
+    graph, cache = call.opened()
     sql = room.resolve(text, graph.nodes)  # a misspelt name is said before anything is opened
     connection = connect(graph, cache, unsafe=unsafe)
     if found := gaps(graph, cache):
@@ -183,15 +180,13 @@ def db(
     changes, and after the first parts of a node or the first run.
     """
     with reported("db", dag, overrides, limit, store, as_json) as call:
-        from pipeline.dag.graph import load
         from pipeline.query.open_store import save
         from pipeline.store.outside import check_outside
-        from pipeline.store.parts import Store
 
-        graph = load(call.dag, limited(overrides, limit))
+        graph, cache = call.opened()
         target = out or Path(f"{graph.name}.duckdb")
         check_outside(target, store)
-        save(graph, Store(store), target)
+        save(graph, cache, target)
         if as_json:
             call.answer(path=str(target.absolute()))
         else:

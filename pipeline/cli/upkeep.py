@@ -13,7 +13,6 @@ from pipeline.cli.options import (
     LimitOption,
     SetOption,
     StoreOption,
-    limited,
 )
 from pipeline.errors import many
 
@@ -34,13 +33,11 @@ def verify(
     for a sample. Exit 1 when a part is bad, unless --fix has set all such parts aside.
     """
     with reported("verify", dag, overrides, limit, store, as_json) as call:
-        from pipeline.dag.graph import load
         from pipeline.query.open_store import check_there
-        from pipeline.store.parts import Store
         from pipeline.store.upkeep.verify import set_aside
         from pipeline.store.upkeep.verify import verify as verified
 
-        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
+        graph, cache = call.opened()
         check_there(graph, cache)
         faults, parts, size = [], 0, 0
         for path, found in verified(graph, cache):
@@ -85,12 +82,10 @@ def retry(
     What failed for now (a disk, a network, memory: `transient: …`) every run tries again by itself.
     """
     with reported("retry", dag, overrides, limit, store, as_json) as call:
-        from pipeline.dag.graph import load
         from pipeline.query.open_store import tables
-        from pipeline.store.parts import Store
         from pipeline.store.upkeep.retry import forget
 
-        graph, cache = load(call.dag, limited(overrides, limit)), Store(store)
+        graph, cache = call.opened()
         tables(graph, cache)  # that there is something, and no lock is missing
         nodes = [graph.node(node)] if node else list(graph.nodes.values())
         found = {name: n for name, n in forget(graph, cache, nodes, error).items() if n}

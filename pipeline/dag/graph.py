@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.corpus.layouts.registry import NAMES as LAYOUTS
+from pipeline.dag import elsewhere
 from pipeline.dag import file as config
 from pipeline.dag import lock as locks
 from pipeline.dag.cluster import Cluster
@@ -47,7 +48,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Dag:
-    """A validated DAG; `nodes` is in topological order, `listing` and `images` first."""
+    """A validated DAG; `nodes` is in topological order, `listing` and `images` first.
+
+    `absent`: the nodes whose models are not on this machine, if it was read to ask a store alone.
+    """
 
     name: str
     path: Path
@@ -57,6 +61,7 @@ class Dag:
     cluster: Cluster
     max_failed_share: float
     lock: locks.Lock
+    absent: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, dag: str, overrides: Sequence[str] = ()) -> "Dag":
@@ -78,6 +83,12 @@ class Dag:
                 wanted.add(current)
                 pending += self.nodes[current].inputs.values()
         return [node for node in self.nodes.values() if node.name in wanted]
+
+    @property
+    def absence(self) -> str:
+        """What is to be said where models are `absent`."""
+        models = f"the models of {', '.join(self.absent)} are not on this machine"
+        return f"{models}: taken for those that the store was made with"
 
     @cached_property
     def computed(self) -> list[Node]:
@@ -134,29 +145,43 @@ def _checked(path: Path, file: config.DagFile, plugins: Sequence[Offer], new_loc
     return Draft(path, file, lock, nodes)
 
 
-def load(dag: str, overrides: list[str] | None = None) -> Dag:
-    """Reads, checks and fingerprints a DAG (a path or a shipped name). Raises UserError."""
-    return fingerprinted(read(dag, overrides))
+def load(
+    dag: str, overrides: list[str] | None = None, recipes: elsewhere.Recipes | None = None
+) -> Dag:
+    """Reads, checks and fingerprints a DAG (a path or a shipped name). Raises UserError.
+
+    `recipes`: a store's; models that are not here are then those that it has, where it has one set
+    that fits. For what computes nothing of images.
+    """
+    return fingerprinted(read(dag, overrides), recipes)
 
 
-def fingerprinted(draft: Draft) -> Dag:
-    """The DAG of a draft; UserError when a model that must be local is not there."""
+def fingerprinted(draft: Draft, recipes: elsewhere.Recipes | None = None) -> Dag:
+    """The DAG of a draft; UserError when a model that must be local is not there: see `load`."""
     file = draft.file
     nodes: dict[str, Node] = {}
+    absent: list[str] = []
     for implicit in _IMPLICIT:
         stage = get_stage(implicit)
         # of the corpus nothing is in what is computed, but everything in the list of its files
         listed = {"root": portable(file.corpus.root), "limit": file.corpus.limit}
         place = listed if implicit == "listing" else {}
         parameters = _corpus_parameters(stage, file)
-        nodes[implicit] = _place(implicit, stage, {}, parameters, nodes, place)
+        recipe = {**_recipe(stage, {}, parameters, nodes, place), "models": []}
+        nodes[implicit] = _node(implicit, stage, {}, parameters, recipe)
     for name, (stage, inputs, parameters) in draft.nodes.items():
         _check_one_space(inputs, nodes, f"{draft.path}: nodes.{name}")
+        recipe = _recipe(stage, inputs, parameters, nodes)
         try:
-            nodes[name] = _place(name, stage, inputs, parameters, nodes)
+            models = _identities(stage, parameters)
         except UserError as error:  # a model that is not there: say whose
             here = f"{draft.path}: nodes.{name}" + (f" ({error.where})" if error.where else "")
-            raise UserError(error.what, here, error.hint) from None
+            known = recipes and elsewhere.identities(stage, parameters, recipe, recipes)
+            if known is None:
+                raise UserError(error.what, here, error.hint) from None
+            models = known
+            absent.append(name)
+        nodes[name] = _node(name, stage, inputs, parameters, {**recipe, "models": models})
     return Dag(
         file.name,
         draft.path,
@@ -166,6 +191,7 @@ def fingerprinted(draft: Draft) -> Dag:
         file.cluster,
         file.max_failed_share,
         draft.lock,
+        tuple(absent),
     )
 
 
@@ -299,24 +325,36 @@ def _check_one_space(inputs: Mapping[str, str], nodes: Mapping[str, Node], here:
             )
 
 
-def _place(
-    name: str,
+def _recipe(
     stage: Stage,
-    inputs: dict[str, str],
+    inputs: Mapping[str, str],
     parameters: Parameters,
     nodes: Mapping[str, Node],
     place: Mapping[str, Any] | None = None,
-) -> Node:
-    """A fingerprinted node; `place` is what decides the listing beside its stage's parameters."""
+) -> dict[str, Any]:
+    """What decides a node's output, but its models; `place`: what decides the listing beside."""
     recipe = {
         "stage": stage.name,
         "version": stage.version,
         "parameters": {**output_parameters(parameters), **(place or {})},
-        "models": [spec.identity() for spec in stage.models(parameters)],
         "inputs": {input_: nodes[source].fingerprint for input_, source in inputs.items()},
     }
     if source := source_of(stage, parameters):
         recipe["source"] = source
+    return recipe
+
+
+def _identities(stage: Stage, parameters: Parameters) -> list[dict[str, Any]]:
+    return [spec.identity() for spec in stage.models(parameters)]
+
+
+def _node(
+    name: str,
+    stage: Stage,
+    inputs: dict[str, str],
+    parameters: Parameters,
+    recipe: Mapping[str, Any],
+) -> Node:
     digest = sha256(dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     return Node(name, stage, inputs, parameters, digest, recipe)
 

@@ -24,6 +24,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from pipeline.dag.elsewhere import called
 from pipeline.dag.graph import Node
 from pipeline.errors import UserError, refusals_explained
 from pipeline.store import part_file, run_folders
@@ -147,6 +148,7 @@ class Store:
         with refusals_explained(f"cannot write to the store {self.root}"):
             folder.mkdir(parents=True, exist_ok=True)
             about = {"node": node.name, "dag": dag, "corpus": root, "created": _now(), **more}
+            about["called"] = called(node.stage, node.parameters)
             about["item"] = __version__
             _replace(recipe, json.dumps({**about, **node.recipe}, indent=1).encode())
 
