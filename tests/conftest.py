@@ -44,7 +44,7 @@ FIRST = ("engine", "whole", "setup", "predict", "cli")  # rooms of tests that ta
 TOGETHER = (
     ("cli/test_predict", "predict/test_bundle", "predict/test_detector", "predict/test_workers"),
     (
-        *("cli/test_app", "cli/test_without_models"),
+        *("cli/test_app", "cli/test_damaged_part", "cli/test_without_models"),
         *("pages/test_browser", "pages/test_report", "pages/test_show"),
     ),
 )

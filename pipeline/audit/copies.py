@@ -110,7 +110,7 @@ def _generators(fakes: int, reals: int) -> Finding:
     if fakes:
         return Finding(
             GENERATORS,
-            f"{fakes:,} fakes are listed under several generators",
+            f"{fakes:,} {'fake is' if fakes == 1 else 'fakes are'} listed under several generators",
             "look",
             advice=f"train on one and test on the other, and they are on both sides; {_SEE}",
             details=details,

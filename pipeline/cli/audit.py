@@ -123,13 +123,14 @@ def brief(graph: "Dag", cache: "Store", call: Call, quiet: bool) -> list[dict[st
 
     from pipeline.audit import kept
     from pipeline.audit.finding import summary
+    from pipeline.query.damaged import why_not
     from pipeline.query.open_store import connect
 
     try:
         found = kept.at_hand(graph, cache, lambda: connect(graph, cache, runs=False))
     except (UserError, duckdb.Error) as error:  # another run may replace a part that is read
-        why = error.what if isinstance(error, UserError) else str(error)
-        say(call.addressed(f"audit: not made: {why}; `item audit DAG` asks again"), err=True)
+        what, then = why_not(error, "`item audit DAG` asks again")
+        say(call.addressed(f"audit: not made: {what}; {then}"), err=True)
         return []  # what was computed and trained stands
     if not quiet:
         for one in found:

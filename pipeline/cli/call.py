@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -29,7 +29,9 @@ _KEPT = {
     "models fetch": "what was fetched is kept",
 }
 # a command in a message: what comes before a DAG's name, and what may follow it
-_ADVISED = re.compile(r"(item (?:run|plan|query|train|audit|report|export|models fetch)) DAG\b")
+_ADVISED = re.compile(
+    r"(item (?:run|plan|query|train|audit|report|export|verify|models fetch)) DAG\b"
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,23 @@ def say(text: str = "", err: bool = False) -> None:
     typer.echo(visible(text), err=err)
 
 
+def _failed(call: Call, error: UserError) -> NoReturn:
+    """Says it, in words or as JSON, and ends the command."""
+    say(f"error: {call.addressed(str(error))}", err=True)
+    if call.as_json:
+        call.answer(exit=USAGE, error=error)
+    raise typer.Exit(USAGE) from None
+
+
+def _damaged(error: Exception) -> UserError | None:
+    """A damaged part that an answer met; nothing is imported to tell."""
+    if "duckdb" not in sys.modules:
+        return None
+    from pipeline.query.damaged import damaged
+
+    return damaged(error)
+
+
 @contextmanager
 def reported(
     command: str,
@@ -141,13 +160,13 @@ def reported(
             call = Call(command, chosen, call.overrides, limit, store, as_json)
         yield call
     except UserError as error:
-        say(f"error: {call.addressed(str(error))}", err=True)
-        if as_json:
-            call.answer(exit=USAGE, error=error)
-        raise typer.Exit(USAGE) from None
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and str(error) != _DUCKDB_INTERRUPTED:
-            raise
+        _failed(call, error)
+    except (KeyboardInterrupt, Exception) as error:
+        duckdbs = isinstance(error, RuntimeError) and str(error) == _DUCKDB_INTERRUPTED
+        if not duckdbs and not isinstance(error, KeyboardInterrupt):
+            if (fault := _damaged(error)) is None:
+                raise
+            _failed(call, fault)
         kept = f": {_KEPT[command]}; run the same command to go on" if command in _KEPT else ""
         said = f"interrupted{kept}"
         say(f"\n{said}", err=True)

@@ -97,11 +97,13 @@ def at_the_end(graph: "Dag", cache: "Store", call: Call, quiet: bool) -> str | N
     """The report at the end of a run; says where it lies, unless `quiet`. None: none was made."""
     import duckdb
 
+    from pipeline.query.damaged import why_not
+
     try:
         path = write(graph, cache, None, list(graph.experiments), anew=False)
     except (UserError, duckdb.Error) as error:  # another run may replace a part that is read
-        why = error.what if isinstance(error, UserError) else str(error)
-        say(call.addressed(f"report: not made: {why}; `item report DAG` tries again"), err=True)
+        what, then = why_not(error, "`item report DAG` tries again")
+        say(call.addressed(f"report: not made: {what}; {then}"), err=True)
         return None  # what was computed and trained stands
     if not quiet:
         say(f"report: {path}")

@@ -125,6 +125,7 @@ class HeadConfig(_Frozen):
     norm: Literal["layer"] | None = None  # of each hidden layer, before its activation
     dropout: float = Field(0.0, ge=0, lt=1)
     epochs: PositiveInt = 20
+    least_steps: PositiveInt = 50  # of an epoch: few rows are gone over several times in one
     patience: PositiveInt | None = 5  # epochs without a better one; None: no early stop
     min_delta: NonNegativeFloat = 0.01  # validation APs that differ by less are told by their loss
     batch_size: PositiveInt = 128
@@ -157,7 +158,7 @@ class Experiment(_Frozen):
     seed: NonNegativeInt = 0
     neighbours: PositiveInt | Literal["auto"] = "auto"  # of k-NN; auto: chosen on validation
     neighbours_among: PositiveInt | None = 20_000  # training images, drawn by the seed; None: all
-    sure_at: float = Field(0.95, ge=0.5, le=1)  # what a verdict outside the unsure band must reach
+    sure_at: float = Field(0.95, ge=0.5, lt=1)  # the share of sure verdicts that is to be right
     bootstrap: NonNegativeInt = 1000  # resamples behind the intervals; 0: none, else at least 40
     baselines: tuple[Baseline, ...] = tuple(BASELINES)  # those that the DAG's tables allow
     compare_to: tuple[str, ...] = ("linear probe",)  # the methods that the differences are from

@@ -141,8 +141,9 @@ def read(folder: Path) -> Trained:
 def chosen(run: str, graph: "Dag", store: "Store") -> Trained:
     """The run that is meant by its folder, its id, its experiment, or the beginning of either.
 
-    Of an experiment it is the newest run of this DAG; one that the DAG as it is now would still
-    make comes before newer ones that it would not. UserError where none is meant, or several.
+    Of an experiment it is the newest run of this DAG; one on nodes as they are now, and of those
+    one of the configuration that the file asks for, comes before newer ones of others. UserError
+    where none is meant, or several.
     """
     if "/" in run and (Path(run) / EXPERIMENT).is_file():
         return read(Path(run))
@@ -174,8 +175,13 @@ def _newest(folders: Sequence[Path], graph: "Dag", run: str) -> Trained:
         hint = "name the DAG that they were trained by, or one run by its id"
         raise UserError(f"the runs of '{run}' are of other DAGs than {graph.name}", run, hint)
     now = {name: node.fingerprint for name, node in graph.nodes.items() if name != "listing"}
-    current = (one for one in own if now.items() <= one.made_from.items())
-    return next(current, own[0])
+    current = [one for one in own if now.items() <= one.made_from.items()] or own[:1]
+    asked = graph.experiments[run].expand() if run in graph.experiments else []
+    wanted = [(one.configuration, one.seed) for one in asked]
+    as_it_says = (
+        one for one in current if (one.experiment.configuration, one.experiment.seed) in wanted
+    )
+    return next(as_it_says, current[0])
 
 
 def _no_run(run: str, graph: "Dag", folders: Sequence[Path], store: "Store") -> UserError:

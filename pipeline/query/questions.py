@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError, nearest
+from pipeline.query.damaged import damaged
 from pipeline.query.part_sql import identifier
 from pipeline.query.query_parameters import Parameter, Value, bind, declared
 from pipeline.query.views import GENERATED, connect, extra_views, macros, undecided
@@ -109,6 +110,8 @@ def execute(
     try:
         data = _interruptible(connection, partial(_answer, connection, sql, values, unsafe))
     except (duckdb.Error, pa.ArrowException) as error:
+        if (fault := damaged(error)) is not None:
+            raise fault from error
         raise UserError(str(error).strip(), hint=_hint(connection, sql, str(error))) from error
     for number, field in enumerate(data.schema):  # DuckDB's sums of integers have 128 bits
         if pa.types.is_decimal(field.type) and field.type.scale == 0:
@@ -134,11 +137,13 @@ def files_tell(connection: "duckdb.DuckDBPyConnection", sql: str) -> str | None:
         "(from runs where current) as own using (experiment, run_id) group by all order by all"
     ).fetchall()
     shown = [f"{high if high - 0.5 > 0.5 - low else low:.3f} ({name})" for name, high, low in found]
+    if not shown:
+        return None
+    turned = " (below 0.5: the other way round than was learned, so it misleads)"
     return (
-        "files tell: `metadata` alone (size, shape, format) has an AUROC of "
-        f"{', '.join(shown)}; other methods may have learned no more than that"
-        if shown
-        else None
+        f"files tell: `metadata` alone (size, shape, format) has an AUROC of {', '.join(shown)}; "
+        "other methods may have learned no more than that"
+        + (turned if any(low < 0.5 for *_, low in found) else "")
     )
 
 

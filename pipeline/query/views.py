@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pipeline.errors import UserError
+from pipeline.query.damaged import MEND, damaged
 from pipeline.query.part_sql import (
     ALL_ROWS,
     ASKED,
@@ -174,10 +175,10 @@ def _fill(
             with suppress(*undecidable):
                 connection.execute((folder("sql") / "macros" / f"{name}.sql").read_text("utf-8"))
     except duckdb.Error as error:
-        raise UserError(
+        raise damaged(error) or UserError(
             f"the store cannot be read: {str(error).strip()}",
-            hint="if a part is damaged, delete that file: `item run` computes it again; "
-            "if a run's file is, delete the run's folder: `item train` trains it again",
+            hint="if a run's file is damaged, delete the run's folder: `item train DAG` trains it "
+            f"again; if a part is, {MEND}",
         ) from error
 
 
@@ -264,7 +265,7 @@ def _widths(tables: Tables) -> dict[str | None, int]:
                 raise UserError(
                     f"the part is not Parquet with a vector column '{column}': {error}",
                     where=str(first_part(parts)),
-                    hint="delete the file: `item run` computes it again",
+                    hint=MEND,
                 ) from error
     borrowed = next(iter(known.values()), 1)
     return {None: borrowed} | {node: known.get(node, borrowed) for node in tables}

@@ -337,7 +337,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(
             f"a cached part cannot be read: {error}",
             str(path),
-            "delete this one file and run again: only this part is computed anew",
+            "`item verify DAG --fix` sets aside all that are damaged, `item run DAG` computes them "
+            "anew",
         ) from None
 
 

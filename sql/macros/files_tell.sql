@@ -9,8 +9,8 @@
 -- variant     of the tested images
 -- files_tell  the AUROC, of the mean over unseen generators where that is so far,
 --             else of the generator that it is furthest from 0.5 on: generators
---             that are told both ways round have a mean near 0.5. Below 0.5 it
---             is turned round since training
+--             that are told both ways round have a mean near 0.5. Below 0.5
+--             files tell the other way round than was learned in training
 
 create macro files_tell() as table
 

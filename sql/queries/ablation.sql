@@ -7,6 +7,7 @@
 -- param experiment text null: only runs of this experiment
 -- param dags text null: all, for runs of any DAG and state; null: of this one
 -- param baseline text null: the method that gains are from; null: linear probe
+-- param variant text null: of tested images; null: that of training images
 -- experiment      as in runs
 -- representation  what global and local are made of
 -- pooling         of the objects, into local
@@ -37,6 +38,7 @@ with means as (
         configuration is not null
         and ($experiment::varchar is null or experiment = $experiment)
         and (current or $dags = 'all')
+        and variant = coalesce($variant::varchar, train_variant)
     group by experiment, configuration, dag, state, method, seed, run_id
     qualify
         row_number() over (

@@ -70,7 +70,7 @@ def test_two_labels(corpus, opened):
     ("label", "verdict", "figure"),
     [
         (0, "ok", "1 real images stand beside several generators"),
-        (1, "look", "1 fakes are listed under several generators"),
+        (1, "look", "1 fake is listed under several generators"),
     ],
 )
 def test_generators_share_reals_by_right_and_fakes_by_mistake(

@@ -192,7 +192,7 @@ def test_a_damaged_part_is_named(tmp_path):
     for name in ("captions", "features"):
         with pytest.raises(UserError, match=r"part-00007-0123abcd\.parquet") as caught:
             connect({name: (name, [damaged])})
-        assert "computes it again" in caught.value.hint
+        assert "`item verify DAG --fix` sets aside" in caught.value.hint
 
 
 def test_a_part_without_receipt_counts_as_unknown(tmp_path):

@@ -151,7 +151,9 @@ def test_ablation(known, tmp_path):
         for method, ap in (("global+local", head), ("linear probe", probe)):
             row = {"method": method, "scope": "generator", "seed": seed, "validation_ap": 0.9}
             row |= {"configuration": configuration, "seen": False, "auroc": ap, "accuracy": ap / 2}
+            row |= {"variant": "clean", "train_variant": "clean"}
             rows += [row | {"ap": ap - 0.1}, row | {"ap": ap + 0.1}]
+            rows += [row | {"ap": 0.1, "variant": "blur_3"}]
             rows.append(row | {"ap": 1.0, "seen": True})
             rows.append(row | {"ap": 0.0, "scope": "mean"})
         pq.write_table(pa.Table.from_pylist(rows), folders[-1] / "metrics.parquet")
@@ -171,6 +173,8 @@ def test_ablation(known, tmp_path):
     assert answer(connection, "ablation", "gain", given=given)[2] == (approx(-0.15),)
     assert answer(connection, "ablation", "gain", given=("baseline=none",))[0] == (None,)
     assert answer(connection, "ablation", "gain", given=("experiment=other",)) == []
+    perturbed = answer(connection, "ablation", "ap", "gain", given=("variant=blur_3",))
+    assert perturbed == [(approx(0.1), approx(0))] * 4
 
 
 def test_hardest_images(connection):

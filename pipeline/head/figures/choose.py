@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# On validation images that a method separates without a fault the likeliest temperature is 0.
 TEMPERATURES = (0.1, 100.0)
 LEAST = 10  # validation images beyond a cut; the share of fewer says nothing
 _EPS = np.finfo(np.float64).eps
@@ -28,7 +27,7 @@ class Choice:
 def choose(label: np.ndarray, probability: np.ndarray, sure_at: float) -> Choice:
     """The choices for validation images: `label` [n] (0 real, 1 fake), `probability` float64 [n].
 
-    `sure_at`: the share of right answers that a sure verdict must reach.
+    `sure_at`: the share of right answers that is to be expected of sure verdicts.
     """
     from sklearn.metrics import average_precision_score
 
@@ -76,15 +75,20 @@ def scaled(probability: np.ndarray, temperature: float) -> np.ndarray:
 def best_temperature(label: np.ndarray, probability: np.ndarray) -> float:
     """The temperature between 0.1 and 100 (`TEMPERATURES`) of the least mean NLL.
 
-    The NLL is convex in 1/temperature, so there is one minimum, and it is found to 1e-6 of it.
+    Of labels as Platt has them (Probabilistic Outputs for Support Vector Machines, 1999): of n
+    fakes each is one by (n + 1) / (n + 2). A few images that are told apart without a fault would
+    have a temperature of 0 otherwise, and every verdict be certain. The NLL is convex in
+    1/temperature, so there is one minimum, and it is found to 1e-6 of it.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logit
 
-    signed = np.where(label == 1, 1, -1) * logit(np.clip(probability, _EPS, 1 - _EPS))
+    z = logit(np.clip(probability, _EPS, 1 - _EPS))
+    reals, fakes = np.bincount(label, minlength=2)
+    target = np.where(label == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
 
     def nll(inverse: float) -> float:
-        return float(np.logaddexp(0, -signed * inverse).mean())
+        return float((np.logaddexp(0, z * inverse) - target * z * inverse).mean())
 
     low, high = (1 / temperature for temperature in reversed(TEMPERATURES))
     found = minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-7})
@@ -96,9 +100,10 @@ def unsure_band(
 ) -> tuple[float | None, float | None]:
     """The narrowest band around the threshold outside of which both verdicts reach `sure_at`.
 
-    (low, high), low <= threshold <= high: of the images with a probability below low at least that
-    share is real, of those from high on at least that share is fake, and so at least that share of
-    all of them together is right. Each side has at least `LEAST` images; None where no cut does.
+    (low, high), low <= threshold <= high: of further images like these at least that share is
+    expected to be real below low, and fake from high on. What is expected after k of n were right
+    is (k + 1) / (n + 2), by Laplace's rule of succession: twelve of twelve are no 95 %, eighteen of
+    eighteen are. Each side has at least `LEAST` images; None where no cut does.
     """
     cuts = np.unique(np.append(_cuts(probability), threshold))
     reals, fakes = np.sort(probability[label == 0]), np.sort(probability[label == 1])
@@ -107,7 +112,7 @@ def unsure_band(
 
     def reached(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
         count = right + wrong
-        return (count >= LEAST) & (right >= sure_at * count - 1e-9)
+        return (count >= LEAST) & (right + 1 >= sure_at * (count + 2) - 1e-9)
 
     lows = cuts[reached(below[0], below[1]) & (cuts <= threshold)]
     highs = cuts[reached(above[1], above[0]) & (cuts >= threshold)]

@@ -90,11 +90,11 @@ def files_tell(rows: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     most = max(far, key=_distance)
     of = "" if most["scope"] == "mean" else f" on {generator_name(most)}"
-    turned = ", turned round since training" if most["auroc"] < 0.5 else ""
-    return (
-        f"files tell: `metadata` alone (size, shape, format) has an AUROC of {most['auroc']:.3f}"
-        f"{of}{turned};\nother methods may have learned no more than that"
-    )
+    found = f"`metadata` alone (size, shape, format) has an AUROC of {most['auroc']:.3f}{of}"
+    if most["auroc"] < 0.5:
+        what = "files tell, the other way round than was learned"
+        return f"{what}: {found};\nit misleads what learned it"
+    return f"files tell: {found};\nother methods may have learned no more than that"
 
 
 def _distance(row: Mapping[str, Any]) -> float:

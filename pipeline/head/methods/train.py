@@ -66,9 +66,11 @@ def train(
 ) -> Trained:
     """A head trained on x float32 [n, d] and y int8 [n] (0 real, 1 fake), row by row.
 
-    AdamW and a cosine to zero over all epochs; runs on the CPU. With `validation` (x [m, d], y [m])
-    training stops after `patience` epochs without a better one (`Keeper`), and the weights of the
-    best epoch come back; without validation, or with `patience` None, those of the last. A weight
+    AdamW and a cosine to zero over all epochs; runs on the CPU. An epoch goes over the rows once,
+    or as often as it takes for `least_steps`: a few hundred rows are two or three batches, and
+    twenty times these are the beginning of learning. With `validation` (x [m, d], y [m]) training
+    stops after `patience` epochs without a better one (`Keeper`), and the weights of the best epoch
+    come back; without validation, or with `patience` None, those of the last. A weight
     decay of `auto` is the one of `WEIGHT_DECAYS` of the least validation loss, among those whose
     validation AP is within `min_delta` of the best. The same rows and seed give the same weights to
     the last bit on the same machine with the same number of threads; the caller's random state is
@@ -106,14 +108,18 @@ def _trained(
         head = Head(width, config.hidden, config.dropout, config.activation, config.norm)
         head.standardise(rows.x)
         optimizer = AdamW(head.parameters(), config.learning_rate, weight_decay=decay, fused=True)
-        steps = config.epochs * math.ceil(len(rows.x) / config.batch_size)
-        schedule = CosineAnnealingLR(optimizer, steps)
+        each = math.ceil(len(rows.x) / config.batch_size)  # steps of one pass over the rows
+        passes = math.ceil(config.least_steps / each)
+        schedule = CosineAnnealingLR(optimizer, config.epochs * passes * each)
         keeper = None
         if held and config.patience:
             keeper = Keeper(config.patience, config.min_delta)
         for number in range(1, config.epochs + 1):
             rate = schedule.get_last_lr()[0]
-            loss = _epoch(head, rows, config.batch_size, optimizer, schedule)
+            some = (
+                _pass(head, rows, config.batch_size, optimizer, schedule) for _ in range(passes)
+            )
+            loss = sum(some) / passes
             _check_number(loss, "loss", number, rate, config)
             point = Epoch(number, rate, loss, *_validate(head, held, number, rate, config))
             curve.append(point)
@@ -130,7 +136,7 @@ def class_weights(y: np.ndarray) -> np.ndarray:
     return (len(y) / (2 * counts)).astype(np.float32)
 
 
-def _epoch(
+def _pass(
     head: Head, rows: _Rows, batch_size: int, optimizer: AdamW, schedule: LRScheduler
 ) -> float:
     """One pass over all rows in a new random order; their mean loss."""
