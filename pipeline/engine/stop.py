@@ -13,6 +13,7 @@ from time import monotonic
 from types import FrameType
 
 _HANDLED = (signal.SIGTERM, signal.SIGUSR1)
+_TIME = signal.SIGUSR1  # that a process sends itself when its hours are over
 
 
 class Stopped(KeyboardInterrupt):
@@ -37,12 +38,24 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Where the first signal is to raise Stopped, since what has begun takes long to finish."""
+        """Where a signal, or the time, raises Stopped: what has begun takes long to finish."""
+        timer = threading.Timer(0, lambda: None)
+        if self._deadline is not None and self.on_signal == signal.getsignal(_TIME):
+            timer = threading.Timer(max(0.0, self._deadline - monotonic()), self._strike)
+        timer.daemon = True
         self._at_once = True
+        timer.start()
         try:
             yield
         finally:
             self._at_once = False
+            timer.cancel()
+            timer.join()
+
+    def _strike(self) -> None:
+        """The time has come: as a signal, which alone interrupts what the main thread does."""
+        if self._at_once and self.asked():
+            os.kill(os.getpid(), _TIME)
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """A signal's handler: asks. KeyboardInterrupt at the second SIGTERM, Stopped `at_once`."""
@@ -60,6 +73,25 @@ class Stop:
         self.why = why
         text = f"{why}: no new part is begun, those in flight are finished (Ctrl-C to stop now)\n"
         os.write(2, text.encode())  # a signal may come in the midst of writing to sys.stderr
+
+
+@contextmanager
+def struck_once() -> Iterator[None]:
+    """Within it Ctrl-C counts once: workers are closed then, for seconds that end by themselves."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, strike)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -185,3 +185,23 @@ def test_a_run_that_waits_for_anothers_index_can_be_stopped(write_dag, tmp_path)
         rest = process.stderr.read()
         assert process.wait(30) == 0
         assert "stopped (SIGTERM); go on with: item run" in rest
+
+
+def test_hours_that_end_while_heads_are_trained_end_that_at_once(capfd):
+    hours = 0.2 / 3600
+    with stopping(hours) as stop, pytest.raises(Stopped), stop.at_once():
+        time.sleep(30)
+    assert stop.why == f"--max-hours {hours:g}"
+    with stopping(hours) as stop, stop.at_once():
+        pass
+    time.sleep(0.3)  # nothing strikes when it is over
+
+
+def test_a_second_ctrl_c_does_not_interrupt_what_closes():
+    with stops.struck_once():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
