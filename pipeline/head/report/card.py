@@ -153,8 +153,8 @@ def _chosen(about: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     return (
         f"- threshold {row['threshold']:.4f} (best balanced accuracy)\n"
         f"- temperature {row['temperature']:.4f} (least NLL)\n"
-        f"- unsure band, so that {about['config']['sure_at']:.0%} of the sure verdicts are right "
-        f"there: {real}; {fake}"
+        f"- unsure band, so that {about['config']['sure_at']:.0%} of the sure verdicts on images "
+        f"like these are expected to be right: {real}; {fake}"
     )
 
 

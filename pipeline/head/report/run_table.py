@@ -155,8 +155,9 @@ def prose(texts: Iterable[str], width: int | None) -> list[str]:
 
 def _under_chosen(result: Result) -> Iterator[str]:
     yield (
-        "threshold, temperature T and unsure band were chosen on validation images, there so that "
-        f"{result.experiment.sure_at:.0%} of the sure verdicts are right; "
+        "threshold, temperature T and unsure band were chosen on validation images, the band so "
+        f"that {result.experiment.sure_at:.0%} of the sure verdicts on images like these are "
+        "expected to be right; "
         "->: from 0.5 to the threshold, and to the probabilities at T"
     )
     yield tuned(result)
