@@ -212,6 +212,8 @@ def _go_on(stop: "Stop") -> str:
 @app.command()
 def plan(
     dag: DagArgument = None,
+    until: UntilOption = None,
+    only: OnlyOption = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Estimate for N workers (default: as `run` has).")
     ] = None,
@@ -239,19 +241,25 @@ def plan(
         from pipeline.store.parts import Store
 
         draft = _read(call.dag, overrides, limit)
-        looked = look_at(fingerprinted(draft), Store(store))
+        whole = fingerprinted(draft)
+        meant = {node.name: node for node in _nodes(whole, until, only)}
+        looked = look_at(whole, Store(store))
         graph, changes = looked.graph, looked.changes
         for line in [] if as_json else looked.lines:
             say(line)
         for line in looked.warnings:
             say(line, err=True)
-        bind_experiments(graph, Store(store), changes)
-        count = estimate.workers_of(graph, workers or planned_gpus(graph))
+        if not until and not only:
+            bind_experiments(graph, Store(store), changes)
+        some = replace(graph, nodes=meant)  # a run has workers for what it computes
+        count = estimate.workers_of(some, workers or planned_gpus(some))
         rates = None
         if calibrate:
             with Reporter() as reporter:
-                rates = estimate.calibrate(graph, draft, reporter, workers)
+                few = draft.up_to(until or only)
+                rates = estimate.calibrate(some, few, reporter, workers)
         steps = make_plan(graph, Store(store), count, rates, changes)
+        steps = [step for step in steps if step.node in meant]
         if as_json:
             layout, mapped = as_tables(looked.labels)
             tables = {"nodes": [vars(step) for step in steps], **mapped}

@@ -1,10 +1,13 @@
 """`item gc`: what of a store no DAG needs any more."""
 
+import shlex
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.call import reported, say
+from pipeline.cli.call import Call, reported, say
 from pipeline.cli.console import print_rows
 from pipeline.cli.options import (
     DEFAULT_STORE,
@@ -14,7 +17,9 @@ from pipeline.cli.options import (
     StoreOption,
     chosen_dag,
     complete_dag,
+    dags_here,
     limited,
+    shipped,
 )
 from pipeline.errors import UserError, many
 
@@ -49,9 +54,11 @@ def gc(
         from pipeline.store.parts import Store
         from pipeline.store.upkeep import garbage
 
+        cache = Store(store)
         if delete and not dags:
-            raise UserError("--delete keeps what the named DAGs use", hint="name all of them")
-        named, cache = dags or [chosen_dag(None)], Store(store)
+            hint = f"name all of them: `{_deleting(call, _dags_of(cache))}`"
+            raise UserError("--delete keeps what the named DAGs use", hint=hint)
+        named = dags or [chosen_dag(None)]
         cache.check_there()
         kept = _kept(named, limited(overrides, limit), cache)
         unused = [*garbage.unused(cache, kept), *garbage.left_over(cache)]
@@ -75,12 +82,40 @@ def gc(
             ]
             call.answer({"unused": found}, bytes=total, deleted=delete)
             return
-        done = "deleted" if delete else "not used by these DAGs (--delete removes them)"
-        say(
-            f"{many(folders, 'node folder')}, and parts of {len(unused) - folders - left} others, "
-            f"{many(left, 'folder') + ' left over, ' if left else ''}"
-            f"{total / 1e6:.1f} MB {done}"
-        )
+        done = "deleted" if delete else f"not used by {', '.join(named)}"
+        say(f"{_counted(folders, len(unused) - folders - left, left)}, {total / 1e6:.1f} MB {done}")
+        if unused and not delete:
+            say(f"`{_deleting(call, named)}` removes them")
+
+
+def _counted(folders: int, parts: int, left: int) -> str:
+    others = f", and parts of {many(parts, 'other')}" if parts else ""
+    more = f", {many(left, 'folder')} left over" if left else ""
+    return f"{many(folders, 'node folder')}{others}{more}"
+
+
+def _deleting(call: Call, dags: list[str]) -> str:
+    """The command that deletes what these DAGs do not use."""
+    words = [word for override in call.overrides for word in ("--set", override)]
+    words += ["--limit", str(call.limit)] if call.limit else []
+    words += ["--store", str(call.store)] if call.store != DEFAULT_STORE else []
+    return shlex.join(["item", "gc", *dags, *words, "--delete"])
+
+
+def _dags_of(cache: "Store") -> list[str]:
+    """The DAGs by which a store's nodes were made, as a command names them, `DAG` for unknown ones.
+
+    Those of this folder's files, and shipped ones, are known by the name that is in them.
+    """
+    from pipeline.dag.file import mapping
+    from pipeline.store.upkeep import garbage
+
+    known = {name: [name] for name in shipped()}
+    for file in dags_here():
+        with suppress(UserError):  # what is wrong in it is said where it is named
+            known.setdefault(str(mapping(Path(file)).get("name")), []).append(file)
+    named = {word for name in garbage.dags(cache) for word in known.get(name, ["DAG"])}
+    return sorted(named) or ["DAG"]
 
 
 def _kept(dags: list[str], overrides: list[str], cache: "Store") -> dict[str, set[str]]:

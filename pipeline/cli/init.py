@@ -52,9 +52,13 @@ def init(
             )
         found = new_dag(folder, name, layout, models)
         path = out or Path(f"{found.name}.yaml")
+        path = path.expanduser()
         check_outside(path, DEFAULT_STORE)
         if path.suffix not in (".yaml", ".yml"):
             raise UserError("a DAG file ends in .yaml or .yml", str(path), "give --out such a name")
+        if not path.absolute().parent.is_dir():
+            hint = "make it, or give another --out"
+            raise UserError("--out is in a folder that does not exist", str(path), hint)
         if path.exists() and not force:
             hint = "--force writes over it, --out FILE writes another one"
             raise UserError("there is a file of this name already", str(path), hint)

@@ -60,10 +60,10 @@ def _keys(ctx: typer.Context, section: str) -> list[str]:
     if len(dags) != 1:
         return []
     name = dags[0]
-    path = folder("dags") / f"{name}.yaml" if name in shipped() else Path(name).expanduser()
     try:
+        path = folder("dags") / f"{name}.yaml" if name in shipped() else Path(name).expanduser()
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, RuntimeError, ValueError, yaml.YAMLError):  # RuntimeError: ~name, no user's
         return []
     found = raw.get(section) if isinstance(raw, dict) else None
     return list(map(str, found)) if isinstance(found, dict) else []
@@ -77,7 +77,9 @@ DagArgument = Annotated[
         show_default=False,
     ),
 ]
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the Parquet cache.")]
+StoreOption = Annotated[
+    Path, typer.Option("--store", help="Folder of the Parquet cache, and of runs and reports.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. captions.num_beams=1."),
@@ -132,7 +134,11 @@ FormatOption = Annotated[
 ]
 LimitOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Only N files, evenly spread; a cache of its own (corpus.limit)."),
+    typer.Option(
+        min=1,
+        help="Only N files, evenly spread (corpus.limit). What is computed of them is the whole "
+        "corpus's as well.",
+    ),
 ]
 JsonOption = Annotated[
     bool,
@@ -150,11 +156,19 @@ MemoryOption = Annotated[
         "of the machine's, or of the container's limit). What does not fit is streamed from disk.",
     ),
 ]
+
+
+def _some_hours(hours: float | None) -> float | None:
+    if hours is not None and not hours > 0:
+        raise typer.BadParameter(f"in {hours:g} hours no part is begun: give more, such as 0.5")
+    return hours
+
+
 MaxHoursOption = Annotated[
     float | None,
     typer.Option(
         "--max-hours",
-        min=0,
+        callback=_some_hours,
         metavar="H",
         help="Begin no new part after H hours; finish those in flight, say how to go on, exit 0.",
     ),

@@ -99,7 +99,8 @@ class _Places:
         for option, place in (("--out", out), ("--html", html)):
             check_outside(place, store, option)
             if place is not None and not place.absolute().parent.is_dir():
-                raise UserError(f"{option} is in a folder that does not exist", str(place))
+                hint = f"make it, or give another {option}"
+                raise UserError(f"{option} is in a folder that does not exist", str(place), hint)
         return found
 
 

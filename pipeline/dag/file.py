@@ -1,5 +1,7 @@
 """The DAG file: reading, `--set` overrides, and validation with errors that name file and key."""
 
+import os
+import shlex
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -133,11 +135,14 @@ class Corpus(Parameters):
         return str((base / Path(value).expanduser()).resolve())
 
 
+NAME = r"^[A-Za-z0-9_-]+$"  # of a DAG
+
+
 class DagFile(Parameters):
     """One DAG file. Nodes stay plain mappings here: `pipeline.dag.graph` checks them against
     stages. `plugins` are Python files, which run: see `pipeline.plugins.offered`."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = Field(pattern=NAME)
     plugins: tuple[Annotated[str, TypedPath()], ...] = ()
     corpus: Corpus
     nodes: dict[str, dict[str, Any]]
@@ -168,9 +173,10 @@ class DagFile(Parameters):
 
 def find(dag: str) -> Path:
     """The file of `dag`: a path, or the name of a shipped DAG."""
-    path = Path(dag)
+    path = Path(os.path.expanduser(dag))  # noqa: PTH111 (it raises for a ~name that is no user)
     if path.suffix in (".yaml", ".yml") or "/" in dag:
         if not path.is_file():
+            _check_no_folder(path)
             raise UserError(f"there is no DAG file {path}", hint=f"shipped DAGs: {_shipped()}")
         return path
     shipped = folder("dags") / f"{dag}.yaml"
@@ -178,10 +184,18 @@ def find(dag: str) -> Path:
         here = [name for end in ("yaml", "yml") if Path(name := f"{dag}.{end}").is_file()]
         names = [p.stem for p in folder("dags").glob("*.yaml")]
         hint = f"{nearest(dag, names)}; or give the path of a .yaml file"
+        if not here:
+            _check_no_folder(path)
         raise UserError(
             f"there is no shipped DAG '{dag}'", hint=f"did you mean {here[0]}?" if here else hint
         )
     return shipped
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        hint = f"`item init {shlex.quote(str(path))}` makes a DAG file of the images in it"
+        raise UserError("a folder is no DAG file", str(path), hint)
 
 
 def _shipped() -> str:

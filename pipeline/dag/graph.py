@@ -1,7 +1,7 @@
 """The DAG: named nodes with explicit inputs, checked, in topological order, and fingerprinted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -108,6 +108,16 @@ class Draft:
     file: config.DagFile
     lock: locks.Lock
     nodes: Mapping[str, tuple[Stage, dict[str, str], Parameters]]
+
+    def up_to(self, name: str | None) -> "Draft":
+        """The draft with this node and all that it needs, no more; None: the whole."""
+        if name is None:
+            return self
+        wanted = {name}
+        for node in reversed(list(self.nodes)):  # after all that need it
+            if node in wanted:
+                wanted |= set(self.nodes[node][1].values())
+        return replace(self, nodes={n: self.nodes[n] for n in self.nodes if n in wanted})
 
 
 def read(dag: str, overrides: list[str] | None = None, new_lock: bool = False) -> Draft:

@@ -82,17 +82,18 @@ nodes:
     stage: parse
     captions: captions
     model: {parser}
+  # what CLIP makes of the picture
+  image_embeddings:
+    stage: embed_images
+    images: images
+    clip: &clip {clip}
   # where each object is in the picture
   regions:
     stage: ground
     images: images
     objects: objects
 {locator}
-  # what CLIP makes of the picture, of the texts, of the regions
-  image_embeddings:
-    stage: embed_images
-    images: images
-    clip: {clip}
+  # what CLIP makes of the texts, and of the regions
   text_embeddings:
     stage: embed_texts
     captions: captions
@@ -152,7 +153,7 @@ def dag_text(
     tag = f", pretrained: {models.tag}" if models.tag else ""
     clip = f"{{model: {scalar(models.clip)}{tag}{pinned}}}"
     on_device = "".join(f"\n    {one}" for one in pinned.split(", ") if one)
-    locator = f"    method: patches  # by CLIP's own patches\n    clip: &clip {clip}"
+    locator = "    method: patches  # by CLIP's own patches\n    clip: *clip"
     if models.detector:
         locator = f"    method: owlv2\n    model: {models.detector}{on_device}"
     text = _TEXT.format(
@@ -166,7 +167,7 @@ def dag_text(
         on_device=on_device,
         parser=f"{scalar(bundled('parser'))}  # bundled: knows English captions in general",
         locator=locator,
-        clip=f"&clip {clip}" if models.detector else "*clip",
+        clip=clip,
     )
     if not experiment:
         return text + _NO_EXPERIMENT

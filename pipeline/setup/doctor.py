@@ -145,9 +145,10 @@ def _room(draft: Draft, store: Path) -> Check:
         return Check(True, "room for the run", f"not estimated: {error.what}")
     needed = sum(step.bytes or 0 for step in steps) / 1e9
     unknown = [step.node for step in steps if step.bytes is None]
-    found = f"{needed:.2f} GB of parts to write" + (
-        f", and what is not measured yet: {', '.join(unknown)}" if unknown else ""
-    )
+    known = [f"{needed:.2f} GB of parts to write"] if needed or not unknown else []
+    what = "what is not measured yet" if known else "not measured yet"
+    lacking = [f"{what}: {', '.join(unknown)}"] if unknown else []
+    found = ", and ".join([*known, *lacking])
     free = shutil.disk_usage(_nearest(store)).free / 1e9
     if needed > free:
         return Check(False, "room for the run", f"{found}; {free:.2f} GB free", "give --store DIR")

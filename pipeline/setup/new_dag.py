@@ -14,6 +14,7 @@ from pipeline.corpus.layouts.roots import check_root
 from pipeline.corpus.layouts.survey import Survey, survey_files
 from pipeline.corpus.sources.find import find_images
 from pipeline.corpus.sources.source import Source
+from pipeline.dag.file import NAME
 from pipeline.engine import machine
 from pipeline.errors import UserError
 from pipeline.models import precision
@@ -43,8 +44,11 @@ def new_dag(folder: str, name: str | None, layout: str, wanted: Wanted) -> NewDa
     """Looks at a folder (or an fsspec URL), and chooses a layout, models and an experiment.
 
     `layout` auto is recognised. Raises UserError where there are no images, where a layout cannot
-    be told, and for a root at the wrong level.
+    be told, for a root at the wrong level, and for a name that no DAG has.
     """
+    if name is not None and not re.fullmatch(NAME, name):
+        hint = "give letters, digits, _ and -: no other sign, and no space"
+        raise UserError(f"'{name}' is no name of a DAG", "--name", hint)
     root = folder if "://" in folder else str(Path(folder).expanduser().resolve())
     try:
         root.encode("utf-8")

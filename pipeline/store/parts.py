@@ -108,7 +108,12 @@ class Store:
         try:
             found = int(json.loads(mark.read_text())["format"])
         except (ValueError, KeyError, TypeError):
-            raise UserError("the store's own description is damaged", str(mark)) from None
+            raise UserError(
+                "the store's own description is damaged",
+                str(mark),
+                f'write {{"format": {FORMAT}}} into it, if item {__version__} or one of the same '
+                "format made the store; or give another --store",
+            ) from None
         if found != FORMAT:
             age = "newer" if found > FORMAT else "older"
             raise UserError(

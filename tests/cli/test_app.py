@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import pipeline
-from tests.conftest import rows
+from tests.conftest import DEMO_MODELS, rows
 from tests.helpers.demo import IMAGES, LIMITED, QUICK
 
 
@@ -45,6 +47,35 @@ def test_plan_tells_what_a_change_recomputes_and_why(part_of_demo, item):
     assert steps["captions"]["seconds"] > 0 and steps["captions"]["bytes"] > 0
     assert "same stage and model (num_beams 3 -> 1)" in steps["captions"]["basis"]
     assert (steps["image_embeddings"]["seconds"], steps["image_embeddings"]["bytes"]) == (0, 0)
+
+
+def test_plan_foretells_a_staged_run(item, write_dag, tmp_path):
+    path = write_dag()
+    experiment = {"train": "no_such_column = 1", "test": "label = 0"}
+    path.write_text(path.read_text() + yaml.safe_dump({"experiments": {"e": experiment}}))
+    whole = item("plan", path, cwd=tmp_path)
+    assert whole.returncode == 2 and "no_such_column" in whole.stderr
+    for words, nodes in (
+        (("--until", "objects"), ["listing", "images", "captions", "objects"]),
+        (("--only", "captions"), ["captions"]),
+    ):
+        answer = json.loads(item("plan", path, *words, "--json", cwd=tmp_path).stdout)
+        assert answer["error"] is None
+        told = [(step["node"], step["images"]) for step in answer["tables"]["nodes"]]
+        assert told == [(node, 12) for node in nodes]
+    wrong = item("plan", path, "--until", "objcts", cwd=tmp_path)
+    assert wrong.returncode == 2 and "did you mean 'objects'?" in wrong.stderr
+
+
+def test_what_is_calibrated_is_what_the_plan_is_about(item, write_dag, tmp_path):
+    shutil.copytree(DEMO_MODELS, tmp_path / "models")
+    weights = tmp_path / "models" / "clip" / "open_clip_model.safetensors"
+    weights.write_bytes(b"none that can be loaded")
+    words = ("--until", "captions", "--calibrate", "--workers", "1", "--json")
+    answer = item("plan", write_dag(models=tmp_path / "models"), *words, cwd=tmp_path)
+    steps = json.loads(answer.stdout)["tables"]["nodes"]
+    assert [step["node"] for step in steps] == ["listing", "images", "captions"]
+    assert steps[-1]["images"] == 12 and steps[-1]["basis"].startswith("calibrated with 1 worker")
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "md", "parquet"])
@@ -175,7 +206,10 @@ def test_gc_lists_before_it_deletes(part_of_demo, item):
     assert "1 node folder," in item("gc", "demo", *fewer, cwd=folder).stdout
     other = ("--set", "captions.num_beams=7")
     listed = item("gc", "demo", *LIMITED, *other, cwd=folder).stdout
-    assert "captions of demo" in listed and "--delete removes them" in listed
+    assert "captions of demo" in listed
+    (line,) = [line for line in listed.splitlines() if line.endswith("` removes them")]
+    command = shlex.split(line.split("`")[1])
+    assert command == ["item", "gc", "demo", *other, *LIMITED, "--delete"]
     assert any(Path(folder, "store").rglob("caption/*/part-*.parquet"))
 
 
@@ -187,6 +221,19 @@ def test_doctor_names_what_is_missing(item, tmp_path):
     assert answer.returncode == 2
     (bad,) = [check for check in json.loads(answer.stdout)["tables"]["checks"] if not check["ok"]]
     assert "nowhere" in bad["found"] and bad["hint"]
+
+
+def test_gc_says_how_to_delete_where_no_dag_was_named(item, write_dag, tmp_path):
+    path = write_dag("mine")
+    item("run", path, "--only", "listing", "--inline", "--store", "s d", cwd=tmp_path)
+    refused = item("gc", "--store", "s d", "--delete", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("name all of them: `item gc mine.yaml --store 's d' --delete`\n")
+    kept = item("gc", "mine.yaml", "--store", "s d", "--delete", cwd=tmp_path)
+    assert kept.stdout.splitlines()[-1] == "0 node folders, 0.0 MB deleted"
+    path.rename(tmp_path / "elsewhere.txt")
+    unknown = item("gc", "--store", "s d", "--delete", cwd=tmp_path)
+    assert "`item gc DAG --store 's d' --delete`" in unknown.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import yaml
 from pipeline.dag.graph import load, read
 from pipeline.errors import UserError
 from pipeline.setup import new_dag as room
-from pipeline.setup.dag_text import LARGE, SMALL
+from pipeline.setup.dag_text import BUNDLED, LARGE, SMALL, dag_text
 from tests.conftest import draw, rows
 
 
@@ -156,6 +156,12 @@ def test_nothing_is_written_over_and_mistakes_are_told(corpus, item, tmp_path):
         ([corpus, "--layout", "forensynth"], "did you mean 'forensynths'"),
         ([corpus, "--layout", "regex"], "needs a pattern"),
         ([corpus, "--models", "publik"], "did you mean 'public'"),
+        (
+            [corpus, "--name", "a b"],
+            "'a b' is no name of a DAG\n  where: --name\n  next:  give",
+        ),
+        ([corpus, "--name", ""], "'' is no name of a DAG"),
+        ([corpus, "--out", "no/x.yaml"], "--out is in a folder that does not exist"),
     ):
         done = item("init", *words, cwd=tmp_path)
         assert done.returncode == 2 and what in done.stderr, (words, done.stderr)
@@ -163,10 +169,28 @@ def test_nothing_is_written_over_and_mistakes_are_told(corpus, item, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([corpus.name, "x.yaml"])
 
 
+def test_no_node_but_the_images_own_has_what_others_refer_to(tmp_path):
+    """Cut a node out, with all that needs it, and the file still reads."""
+    for models in (BUNDLED, SMALL, LARGE):
+        text = dag_text("x", str(tmp_path), "imagefolder", 8, models, "because", [])
+        assert text.index("  image_embeddings:") < text.index("&clip") < text.index("  regions:")
+        assert text.count("&clip") == 1
+        assert text.count("*clip") == (2 if models.detector else 3)
+        raw = yaml.safe_load(text[: text.index("  # where each object is")])
+        assert list(raw["nodes"]) == ["captions", "objects", "image_embeddings"]
+
+
 def test_a_second_dag_in_the_folder_is_named_in_what_comes_next(corpus, item, tmp_path):
     item("init", corpus, "--out", "x.yaml", cwd=tmp_path)
     done = item("init", corpus, "--out", "y.yaml", cwd=tmp_path)
     assert "Next: `item plan y.yaml`, `item run y.yaml`" in done.stdout
+
+
+def test_the_home_folder_is_meant_by_a_quoted_tilde(corpus, item, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert item("init", corpus, "--out", "~/x.yaml", cwd=corpus).returncode == 0
+    planned = item("plan", "~/x.yaml", "--store", tmp_path / "s", "--only", "images", cwd=corpus)
+    assert planned.returncode == 0 and (tmp_path / "x.yaml").is_file(), planned.stderr
 
 
 def test_a_name_that_no_file_holds(tmp_path):

@@ -152,6 +152,26 @@ def test_an_unknown_dag_names_the_shipped_ones(tmp_path):
     assert config.find("demo").name == "demo.yaml"
 
 
+def test_a_dag_of_the_home_folder(file, monkeypatch):
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert config.find(f"~/{file.name}") == file
+    with pytest.raises(UserError, match=r"there is no DAG file ~no_such_user/x\.yaml"):
+        config.find("~no_such_user/x.yaml")
+
+
+@pytest.mark.parametrize("given", ["my photos", "./my photos", "my photos/"])
+def test_a_folder_of_images_is_given_to_init(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    with pytest.raises(UserError, match="a folder is no DAG file") as caught:
+        config.find(given)
+    assert caught.value.hint == "`item init 'my photos'` makes a DAG file of the images in it"
+    (tmp_path / "my photos.yaml").write_text("")
+    with pytest.raises(UserError, match="no shipped DAG") as caught:
+        config.find("my photos")
+    assert caught.value.hint == "did you mean my photos.yaml?"
+
+
 def test_a_cluster_is_this_machine_unless_it_says_otherwise(file):
     assert config.read(file).cluster == Local()
     assert config.read(file, ["cluster.gpus=2", "cluster.cpu_workers=0"]).cluster == Local(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.dag.graph import load
+from pipeline.dag.graph import load, read
 from pipeline.errors import UserError
 
 
@@ -69,6 +69,15 @@ def test_nodes_come_in_topological_order(write_dag, fake_models):
     for node in dag.nodes.values():
         assert all(order.index(source) < order.index(node.name) for source in node.inputs.values())
     assert [n.name for n in dag.upstream("objects")] == ["listing", "images", "captions", "objects"]
+
+
+def test_a_draft_up_to_a_node_has_what_that_needs():
+    draft = read("demo")
+    assert list(draft.up_to("objects").nodes) == ["captions", "objects"]
+    needed = ["captions", "objects", "regions", "object_embeddings"]
+    assert list(draft.up_to("object_embeddings").nodes) == needed
+    assert draft.up_to("listing").nodes == {}
+    assert draft.up_to(None) is draft
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,12 @@ def test_a_pipe_in_the_place_of_an_image_leaves_the_corpus(item, write_dag, corp
     assert "2 (not a regular file)" in answer.stderr
     totals = {total["node"]: total for total in json.loads(answer.stdout)["tables"]["nodes"]}
     assert totals["image_embeddings"]["rows_ok"] == totals["listing"]["rows_in"] == 11
+    table = tmp_path / "list.csv"  # it names the pipe itself
+    table.write_text("path,label\n" + "".join(f"{p},0\n" for p in sorted(victim.parent.iterdir())))
+    named = ("--set", f"corpus.root={table}", "--set", "corpus.layout=unlabelled")
+    answer = item("run", path, *options[:-1], "listing", *named, cwd=tmp_path)
+    (total,) = json.loads(answer.stdout)["tables"]["nodes"]
+    assert (total["rows_in"], total["rows_ok"], total["rows_failed"]) == (4, 2, 2)  # by a link too
 
 
 def test_any_number_of_hostile_files_in_a_part_cost_a_row_each(item, write_dag, corpus, tmp_path):

@@ -120,17 +120,19 @@ def test_a_second_sigterm_stops_at_once_and_the_next_run_goes_on(slow, item, tmp
 
 def test_max_hours_begins_nothing_later_and_says_how_to_go_on(slow, item, item_process, tmp_path):
     path = slow
-    options = ("--inline", "--until", "image_embeddings", "--store", "s", "--max-hours", "0")
+    options = ("--inline", "--until", "image_embeddings", "--store", "s", "--max-hours", "1e-09")
     answer = item_process("run", path, *options, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert "--max-hours 0: no new part is begun" in answer.stderr
+    assert "--max-hours 1e-09: no new part is begun" in answer.stderr
     assert command_that_goes_on(answer.stderr) == ["item", "run", str(path), *options]
     assert not any((tmp_path / "s").rglob("*.parquet"))
     longer = item("run", path, *options[:-1], "1", cwd=tmp_path)
     assert longer.returncode == 0 and "go on" not in longer.stderr, longer.stderr
     assert len(vectors(tmp_path / "s")) == 12
-    wrong = item("run", path, "--max-hours", "-1", cwd=tmp_path)
-    assert wrong.returncode == 2 and "--max-hours" in wrong.stderr
+    for hours in ("0", "-1", "nan"):
+        wrong = item("run", path, "--max-hours", hours, cwd=tmp_path)
+        assert wrong.returncode == 2 and "--max-hours" in wrong.stderr
+        assert f"in {hours} hours no part is begun" in wrong.stderr
 
 
 def test_hours_are_counted_from_the_start(monkeypatch, capfd):

@@ -171,6 +171,12 @@ def test_an_auto_layout_is_examined_before_and_after_it_is_kept(write_dag, corpu
     assert "(layout auto is forensynths)" in found["corpus"].found
 
 
+def test_room_is_not_told_of_what_is_not_measured(write_dag):
+    room = check(write_dag(models=DEMO_MODELS), load=False)[0]["room for the run"].found
+    assert room.startswith("not measured yet: listing, images, captions, ")
+    assert re.search(r"features; [\d.]+ GB free$", room) and "0.00 GB" not in room
+
+
 def test_a_quicker_precision_is_pointed_out(write_dag, monkeypatch):
     path = write_dag(models=DEMO_MODELS)
     monkeypatch.setattr("pipeline.models.precision._processor_has_bf16", lambda: True)

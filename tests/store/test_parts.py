@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.store.parts import (
+    FORMAT,
     Store,
     clean_part,
     members,
@@ -80,10 +81,13 @@ def test_a_store_from_a_newer_version_is_refused(store):
     (store.root / "store.json").write_text('{"format": 99}')
     with pytest.raises(UserError, match=r"a newer version \(format 99"):
         Store(store.root)
-    for damaged in ("{", '{"format": "x"}', "[]"):
+    for damaged in ("{", "{}", '{"format": "x"}', "[]"):
         (store.root / "store.json").write_text(damaged)
-        with pytest.raises(UserError, match="damaged"):
+        with pytest.raises(UserError, match="damaged") as caught:
             Store(store.root)
+        assert caught.value.hint.startswith(f'write {{"format": {FORMAT}}} into it')
+    (store.root / "store.json").write_text(f'{{"format": {FORMAT}}}')
+    assert Store(store.root).parts_of("none") == []
 
 
 def test_a_damaged_part_is_named(store, node):

@@ -165,7 +165,9 @@ def test_a_variant_that_is_not_made_yet_is_said(here, finished, item):
 
 def test_gc_keeps_what_a_dag_asks_for_and_no_more(here, finished, item):
     both = item("gc", "plain.yaml", "perturbed.yaml", cwd=here)
-    assert "0 node folders, and parts of 0 others" in both.stdout
+    assert "0 node folders, 0.0 MB not used by plain.yaml, perturbed.yaml" in both.stdout
+    assert "--delete" not in both.stdout
     plain = item("gc", "plain.yaml", cwd=here)
     assert "jpeg_50.v1 in captions of plain" in plain.stdout
     assert "0 node folders, and parts of 18 others" in plain.stdout  # of all but the listing
+    assert plain.stdout.endswith("`item gc plain.yaml --delete` removes them\n")

@@ -83,6 +83,12 @@ def left_over(store: Store) -> list[Unused]:
     ]
 
 
+def dags(store: Store) -> set[str]:
+    """The names of the DAGs that the nodes of a store were first made for."""
+    stages = {recipe.parent.parent.name for recipe in store.root.glob(f"*/*/{RECIPE}")}
+    return {str(one.get("dag")) for stage in stages for one in store.recipes(stage)}
+
+
 def _size_of(folder: Path) -> int:
     return sum(size(path) for path in folder.rglob("*") if path.is_file())
 
