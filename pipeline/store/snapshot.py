@@ -26,6 +26,7 @@ from pipeline.stages.listing import relabelled
 from pipeline.store.parts import Store, free_numbers, part_name
 from pipeline.store.register import write_given, write_left
 from pipeline.store.rows import transient
+from pipeline.store.upkeep.gone import forget
 from pipeline.tables import declared
 
 _LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
@@ -108,6 +109,7 @@ def drop_outdated(dag: Dag, store: Store, changes: Changes) -> pa.Table:
         if len(kept):
             write_left(store, node, name, kept)
         else:
+            forget(store, node, name)
             store.remove(node, name)
     return pa.concat_tables(said)
 
