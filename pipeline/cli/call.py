@@ -74,14 +74,20 @@ class Call:
         return _ADVISED.sub(address, message)
 
     def opened(self) -> "tuple[Dag, Store]":
-        """The DAG, and its store to ask: models that are not on this machine are told of."""
+        """The DAG, and its store to ask.
+
+        Models that are not on this machine are told of, and a listing that has lost parts.
+        """
         from pipeline.dag.graph import load
         from pipeline.store.parts import Store
+        from pipeline.store.upkeep.gone import warning
 
         cache = Store(self.store or DEFAULT_STORE)
         graph = load(self.dag or "", limited(list(self.overrides), self.limit), cache.recipes)
         if graph.absent:
             say(f"note: {graph.absence}", err=True)
+        if lost := warning(graph, cache):
+            say(self.addressed(f"warning: {lost}"), err=True)
         return graph, cache
 
     def answer(

@@ -1,6 +1,6 @@
 """`item verify` proves the cache of a DAG, `item retry` has the next run try failed rows again."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from pipeline.cli.options import (
 )
 from pipeline.errors import many
 
+if TYPE_CHECKING:
+    from pipeline.store.upkeep.verify import Fault
+
 
 def verify(
     dag: DagArgument = None,
@@ -30,11 +33,12 @@ def verify(
     """Read every cached part of a DAG whole, and hold it against the others.
 
     Checksums of every byte, columns, ids, inputs, vectors; what needs no model is computed again
-    for a sample. Exit 1 when a part is bad, unless --fix has set all such parts aside.
+    for a sample. A part that a run had left and that is gone is named, too. Exit 1 when a part is
+    bad or gone, unless with --fix: then all bad ones are set aside, and a run makes what lacks.
     """
     with reported("verify", dag, overrides, limit, store, as_json) as call:
         from pipeline.query.open_store import check_there
-        from pipeline.store.upkeep.verify import set_aside
+        from pipeline.store.upkeep.verify import missing, set_aside
         from pipeline.store.upkeep.verify import verify as verified
 
         graph, cache = call.opened()
@@ -43,25 +47,34 @@ def verify(
         for path, found in verified(graph, cache):
             parts, size = parts + 1, size + path.stat().st_size
             faults += found
-            for fault in found:
-                say(f"{fault.node}: {fault.path}: {fault.why}", err=True)
+            _say(found)
+        gone = missing(graph, cache)
+        _say(gone)
         aside = set_aside(cache, faults) if fix and faults else []
         bad = len({fault.path for fault in faults})
-        code = FAILED_ROWS if bad and not aside else 0
+        code = FAILED_ROWS if (bad or gone) and not fix else 0
         if as_json:
-            each = [{"node": one.node, "path": str(one.path), "why": one.why} for one in faults]
+            every = [*faults, *gone]
+            each = [{"node": one.node, "path": str(one.path), "why": one.why} for one in every]
             aside_paths = [str(path) for path in aside]
             facts = {"parts": parts, "bytes": size, "set_aside": aside_paths}
             call.answer({"faults": each}, code, **facts)
         else:
-            say(f"{many(parts, 'part')}, {size / 1e6:,.1f} MB read: {bad or 'none'} bad")
+            lost = f", {len(gone)} gone" if gone else ""
+            say(f"{many(parts, 'part')}, {size / 1e6:,.1f} MB read: {bad or 'none'} bad{lost}")
             if aside:
                 say(f"set aside in {cache.aside}")
-            if bad:
-                hint = "`item run DAG` computes them anew" if aside else "--fix sets them aside"
-                say(call.addressed(hint))
+            if bad and not fix:
+                say("--fix sets the bad ones aside" if gone else "--fix sets them aside")
+            elif bad or gone:
+                say(call.addressed("`item run DAG` computes them anew"))
         if code:
             raise typer.Exit(code)
+
+
+def _say(faults: "list[Fault]") -> None:
+    for fault in faults:
+        say(f"{fault.node}: {fault.path}: {fault.why}", err=True)
 
 
 def retry(

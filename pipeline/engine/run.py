@@ -78,6 +78,7 @@ def run(
         if options.bind is not None and not options.stop.asked():
             options.bind(dag, unlisted)
         _compute(dag, store, nodes, found, sharing, reporter)
+        remember(dag, store, found)
     return totals(dag, store, nodes, found)
 
 

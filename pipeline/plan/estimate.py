@@ -40,19 +40,19 @@ def measured(store: Store, node: Node, variants: bool | None = None) -> Rate | N
 
     `variants`: of parts in variants alone, or of clean parts alone; None: of all.
 
-    Parts of this very fingerprint; else of the newest recipe with the same stage and models, and
-    `basis` says in what it differs. Loading models is not counted. Of three parts and more the
-    median counts: the first ones are slower.
+    Parts of this very fingerprint; else of the recipe with the same stage and models that differs
+    least (of several the newest), and `basis` says in what. Loading models is not counted. Of three
+    parts and more the median counts: the first ones are slower.
     """
     own = _newest(store, node.folder, variants)
     found = _rate(store, own, node.stage.key, "this node's parts")
     if found is not None:
         return found
-    for recipe in store.recipes(node.stage.name):
+    known = [(differences(one, node.recipe), one) for one in store.recipes(node.stage.name)]
+    for differing, recipe in sorted(known, key=lambda one: len(one[0])):
         if recipe.get("models") != node.recipe["models"]:
             continue
-        differing = "; ".join(differences(recipe, node.recipe)) or "other inputs"
-        basis = f"parts of the same stage and model ({differing})"
+        basis = f"parts of the same stage and model ({'; '.join(differing) or 'other inputs'})"
         parts = _newest(store, f"{node.stage.name}/{recipe['fingerprint']}", variants)
         found = _rate(store, parts, node.stage.key, basis)
         if found is not None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from pipeline.corpus.layouts.labels import Labels
 from pipeline.corpus.variants import ALL, CLEAN
@@ -11,11 +12,12 @@ from pipeline.dag.graph import Dag, Node
 from pipeline.engine.queues import index
 from pipeline.errors import many
 from pipeline.plan.estimate import Rate, measured
+from pipeline.plan.foreseen import foreseen
 from pipeline.plan.recipe_changes import differences
 from pipeline.store.contents import Asked, asked, check_distinct, check_variants
 from pipeline.store.layout import settled
 from pipeline.store.parts import Store
-from pipeline.store.snapshot import Changes, compare, foreseen
+from pipeline.store.snapshot import Changes, compare
 from pipeline.store.todo import current_parts, facts_of, lacking
 
 
@@ -51,7 +53,8 @@ def plan(
     `changes`: those of the corpus, where they are known (then the DAG's layout is settled). The
     cost is that of `workers` workers, at the `calibrated` rates of the nodes where they are given,
     else at those that the store itself has. A file with the size and the time of change of one that
-    is gone is taken for the same content: it costs what is not computed of it.
+    is gone, or that lay at the same path below another root, is taken for the same content: it
+    costs what is not computed of it.
     """
     if changes is None:
         files = index.find(dag, store)
@@ -105,12 +108,16 @@ def _listing_step(
     calibrated: Mapping[str, Rate] | None,
     workers: int,
 ) -> Step:
-    """Of the listing; `files`: how many are to be described, and how many of them seem moved."""
-    fresh, moved = files
+    """Of the listing; `files`: how many are to be described, and how many of them seem known."""
+    fresh, known = files
     parts, more = len(store.parts(node)), ceil(fresh / dag.corpus.part_size)
     rate = measured(store, node, None) if calibrated is None else calibrated.get(node.name)
-    reason = _difference(dag, store, node) if not parts else ""
-    seem = f", {moved:,} of them moved by size and time of change" if moved else ""
+    reasons = [] if parts else [_difference(dag, store, node)]
+    if known:
+        seem = f"{known:,} of them known by size and time of change"
+        reasons.append(f"{many(fresh, 'new file')}, {seem}")
+    elif fresh and parts:
+        reasons.append(many(fresh, "new file"))
     return Step(
         node.name,
         node.stage.name,
@@ -118,7 +125,7 @@ def _listing_step(
         parts,
         parts + more,
         fresh,
-        reason or (f"{many(fresh, 'new file')}{seem}" if fresh else "complete"),
+        "; ".join(reasons) or "complete",
         *_cost(fresh, rate, more, workers),
     )
 
@@ -185,20 +192,27 @@ def _reason(
 
 
 def _difference(dag: Dag, store: Store, node: Node) -> str:
-    """Why a node has no parts: what differs from the newest recipe of the same node name."""
-    if any(recipe["fingerprint"] == node.fingerprint for recipe in store.recipes(node.stage.name)):
+    """Why a node has no parts: what differs from the nearest recipe of the same node name.
+
+    Of several that are as near the newest one.
+    """
+    recipes = store.recipes(node.stage.name)
+    if any(recipe["fingerprint"] == node.fingerprint for recipe in recipes):
         return "not computed yet"
-    known = [r for r in store.recipes(node.stage.name) if r.get("node") == node.name]
+    known = [_reasons(recipe, node) for recipe in recipes if recipe.get("node") == node.name]
     if not known:
         return "never computed"
-    before, now = known[0], node.recipe
-    reasons = differences(before, now)
-    changed = before.get("inputs", {})
+    nearest = min(known, key=len)
+    return "; ".join(nearest) or "recipe changed"
+
+
+def _reasons(before: Mapping[str, Any], node: Node) -> list[str]:
+    reasons, inputs = differences(before, node.recipe), before.get("inputs", {})
     others = [
         node.inputs[input_]
-        for input_, fingerprint in now["inputs"].items()
-        if changed.get(input_) != fingerprint
+        for input_, fingerprint in node.recipe["inputs"].items()
+        if inputs.get(input_) != fingerprint
     ]
     if others:
         reasons.append(f"input{'s' * (len(others) > 1)} {', '.join(others)} changed")
-    return "; ".join(reasons) or "recipe changed"
+    return reasons

@@ -19,6 +19,7 @@ from pipeline.corpus.variants import ALL, CHANCE, CLEAN, chosen, least_out, tag,
 from pipeline.dag.graph import Dag, Node
 from pipeline.errors import REFUSED, UserError
 from pipeline.store.parts import Store, part_tag, tagged
+from pipeline.store.upkeep.gone import LEFT, left
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,17 @@ def outline(dag: Dag, store: Store) -> list[Share]:
 
 
 def remember(dag: Dag, store: Store, found: Sequence[Asked]) -> None:
-    """Leaves what a corpus asks for, in numbers, for whoever asks next."""
+    """Leaves what a corpus asks for, in numbers, for whoever asks next; and which parts there are.
+
+    These are for `upkeep.gone`.
+    """
     node, of = dag.nodes["listing"], _of(dag, store)
-    if store.recall(node).get("of") != of:
+    known, parts = store.recall(node), left(dag, store, {one.part for one in found})
+    if known.get("of") != of:
         rows = [astuple(share) for share in _shares(found)]
-        store.remember(node, {"of": of, "shares": rows})
+        store.remember(node, {"of": of, "shares": rows, LEFT: parts})
+    elif known.get(LEFT) != parts:
+        store.remember(node, {**known, LEFT: parts})
 
 
 def _shares(found: Sequence[Asked]) -> list[Share]:

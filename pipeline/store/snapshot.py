@@ -23,10 +23,10 @@ from pipeline.corpus.sources.found import Found
 from pipeline.dag.graph import Dag, Node
 from pipeline.shipped import portable
 from pipeline.stages.listing import relabelled
-from pipeline.store.contents import listed
 from pipeline.store.parts import Store, free_numbers, part_name
 from pipeline.store.register import write_given, write_left
 from pipeline.store.rows import transient
+from pipeline.store.upkeep.gone import forget
 from pipeline.tables import declared
 
 _LABELS = ("label", "generator", "dataset", "split", "class_name", "released")
@@ -109,6 +109,7 @@ def drop_outdated(dag: Dag, store: Store, changes: Changes) -> pa.Table:
         if len(kept):
             write_left(store, node, name, kept)
         else:
+            forget(store, node, name)
             store.remove(node, name)
     return pa.concat_tables(said)
 
@@ -120,55 +121,19 @@ def take_over(dag: Dag, store: Store, new: pa.Table, before: pa.Table) -> pa.Tab
     listing of the same root has: with another layout, dataset or limit a corpus has another one.
     """
     node = dag.nodes["listing"]
-    found, rest = _elsewhere(dag, store, new, before)
+    found, rest = elsewhere(dag, store, new, before)
     for rows in found:
         number = next(free_numbers(path.name for path in store.parts(node)))
         write_given(store, node, part_name(number, rows["uri"].to_pylist()), rows)
     return rest
 
 
-def foreseen(dag: Dag, store: Store, changes: Changes) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """(rows as of `contents.listed`, files that must be described, those of them that seem to be
-    new), if the corpus were listed.
-
-    The others have the size and the time of change of a file that is gone: taken for its content.
-    """
-    rows = listed(dag, store)
-    rows = rows.filter(pc.invert(pc.is_in(rows["uri"], value_set=changes.uris)))
-    before = [tables.schema("listing").empty_table()]
-    for name, uris in changes.outdated.items() if len(changes.new) else ():
-        table = declared(store.read(dag.nodes["listing"].folder, name))
-        before.append(table.filter(pc.is_in(table["uri"], value_set=uris)))
-    gone = pa.concat_tables(before)
-    found, rest = _elsewhere(dag, store, changes.new, gone if changes.said else gone.slice(0, 0))
-    moved, unknown = _seem_moved(gone, rest, dag.nodes["listing"])
-    known = [some.select(rows.column_names) for some in (*found, moved)]
-    return pa.concat_tables([rows, *known]), rest, unknown
-
-
-def _seem_moved(gone: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Table]:
-    """(rows of new files that have size and time of a content that is gone, the other ones)."""
-    gone = gone.filter(pc.and_(pc.is_valid(gone["image_id"]), pc.is_valid(gone["stamp"])))
-    looks = zip(gone["bytes"].to_pylist(), gone["stamp"].to_pylist(), strict=True)
-    places: dict[tuple, list[int]] = {}
-    for row, look in enumerate(looks):
-        places.setdefault(look, []).append(row)
-    looks = zip(new["bytes"].to_pylist(), new["stamp"].to_pylist(), strict=True)
-    # each that is gone for one file: of one size and time there may be many
-    rows = [some.pop() if (some := places.get(look)) else None for look in looks]
-    at = pa.array(rows, pa.int64())
-    files, known = new.filter(pc.is_valid(at)), gone.take(at.drop_null())
-    place = known.schema.get_field_index("uri")
-    known = known.set_column(place, known.schema.field(place), files["uri"])
-    return relabelled(known, files, node.parameters), new.filter(pc.is_null(at))
-
-
-def _elsewhere(
+def elsewhere(
     dag: Dag, store: Store, new: pa.Table, before: pa.Table
 ) -> tuple[list[pa.Table], pa.Table]:
     """(rows of new files that `before` or other listings of the same root have, the others)."""
     node = dag.nodes["listing"]
-    rows, new = _same(before, new, node)
+    rows, new = _same_uris(before, new, node)
     found = [rows] if len(rows) else []
     for recipe in store.recipes("listing"):
         same_root = recipe.get("parameters", {}).get("root") == portable(dag.corpus.root)
@@ -177,21 +142,39 @@ def _elsewhere(
             continue
         folder = f"listing/{recipe['fingerprint']}"
         for path in store.parts_of(folder) if len(new) else ():
-            rows, new = _same(declared(store.read(folder, path.name)), new, node)
+            rows, new = _same_uris(declared(store.read(folder, path.name)), new, node)
             if len(rows):
                 found.append(rows)
     return found, new
 
 
-def _same(known: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Table]:
-    """(known rows of new files, with what is said of these now; the new files without them)."""
+def _same_uris(known: pa.Table, new: pa.Table, node: Node) -> tuple[pa.Table, pa.Table]:
     if not len(known) or not len(new):
         return known.slice(0, 0), new
-    known = known.take(pc.index_in(new["uri"], value_set=known["uri"]).combine_chunks())
+    return unchanged(known, new, pc.index_in(new["uri"], value_set=known["uri"]), node)
+
+
+def unchanged(
+    known: pa.Table, new: pa.Table, at: pa.ChunkedArray, node: Node
+) -> tuple[pa.Table, pa.Table]:
+    """(known rows of new files, with what is said of these now; the new files without them).
+
+    `at`: of each new file the place among `known` where it may be, or null.
+    """
+    there = pc.is_valid(at)
+    files, known = new.filter(there), known.take(at.drop_null().combine_chunks())
     again = pc.fill_null(pc.starts_with(known["error"], NOT_READ), False)  # there may be a package
-    same = pc.and_not(_unchanged(known, new), pc.or_(transient(known), again))
-    rows = relabelled(known.filter(same), new.filter(same), node.parameters)
-    return rows, new.filter(pc.invert(same))
+    same = pc.and_not(_unchanged(known, files), pc.or_(transient(known), again))
+    left = ~there.to_numpy()
+    left[~left] = ~same.to_numpy()
+    return told(known.filter(same), files.filter(same), node), new.filter(pa.array(left))
+
+
+def told(known: pa.Table, files: pa.Table, node: Node) -> pa.Table:
+    """Rows that are known as those of these files: where they lie, and what is said of them."""
+    place = known.schema.get_field_index("uri")
+    known = known.set_column(place, known.schema.field(place), files["uri"])
+    return relabelled(known, files, node.parameters)
 
 
 def _says_else(dag: Dag, rows: pa.Table, files: pa.Table) -> pa.Array:

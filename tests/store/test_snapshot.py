@@ -12,10 +12,11 @@ from pipeline.corpus.sources.read import Reader
 from pipeline.dag.graph import load
 from pipeline.engine.queues.index import find, listing_queue
 from pipeline.engine.task import execute
+from pipeline.plan.foreseen import foreseen
 from pipeline.stages import listing as stage
 from pipeline.store.contents import asked
 from pipeline.store.parts import Store, read_part
-from pipeline.store.snapshot import compare, drop_outdated, foreseen, summary
+from pipeline.store.snapshot import compare, drop_outdated, summary
 from tests.conftest import draw
 from tests.helpers.stores import listed
 

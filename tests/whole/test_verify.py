@@ -179,6 +179,32 @@ def test_on_the_command_line(whole, tmp_path, item):
     assert f"item run {dag.path}" in answer.stdout
 
 
+def test_a_part_of_the_listing_that_is_gone_is_told_of(whole, tmp_path, item):
+    dag, store = whole
+    shutil.copytree(store.root, tmp_path / "store")
+    path, *_ = Store(tmp_path / "store").parts(dag.nodes["listing"])
+    path.unlink()
+    said = f"warning: 1 part of the listing is gone: `item run {dag.path}` lists the files again\n"
+    asked = item("query", dag.path, "select count(*) as n from listing", "--json", cwd=tmp_path)
+    assert json.loads(asked.stdout)["tables"]["answer"] == [{"n": 7}] and asked.stderr == said
+    for command in ("status", "report"):
+        answer = item(command, dag.path, cwd=tmp_path)
+        assert (answer.returncode, answer.stderr) == (0, said)
+    answer = item("verify", dag.path, "--json", cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        f"{said}listing: {path}: it is gone, and a run had left it\n",
+    )
+    assert [fault["path"] for fault in json.loads(answer.stdout)["tables"]["faults"]] == [str(path)]
+    answer = item("verify", dag.path, cwd=tmp_path)
+    assert answer.stdout.splitlines()[0].endswith(": none bad, 1 gone")
+    answer = item("verify", dag.path, "--fix", cwd=tmp_path)
+    assert answer.returncode == 0 and f"item run {dag.path}" in answer.stdout
+    assert item("run", dag.path, "--inline", cwd=tmp_path).returncode == 0
+    answer = item("verify", dag.path, cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "") and ": none bad\n" in answer.stdout
+
+
 def test_damage_of_what_says_what_there_is_is_named_and_mended_too(whole, tmp_path, item):
     dag, store = whole
     shutil.copytree(store.root, tmp_path / "store")

@@ -20,6 +20,7 @@ from pipeline.errors import UserError, many, worded
 from pipeline.store import part_file
 from pipeline.store.parts import Store, check_place, part_tag
 from pipeline.store.todo import changed_inputs, inputs_of
+from pipeline.store.upkeep.gone import gone
 
 _SAMPLE = 64  # images of a part whose numbers are computed again
 _UNIT = 2e-3  # how far from 1 the length of a unit vector may be: float16 in up to 2,048 components
@@ -52,6 +53,14 @@ def verify(dag: Dag, store: Store) -> Iterator[tuple[Path, list[Fault]]]:
             path = store.folder(node) / name
             if path.exists():
                 yield path, _faults(node, path, known)
+
+
+def missing(dag: Dag, store: Store) -> list[Fault]:
+    """The parts that a run had left and that are gone."""
+    return [
+        Fault(node.name, store.folder(node) / name, "it is gone, and a run had left it")
+        for node, name in gone(dag, store)
+    ]
 
 
 def _faults(node: Node, path: Path, known: Known) -> list[Fault]:
