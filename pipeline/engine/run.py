@@ -16,7 +16,7 @@ from pipeline.engine.progress import Reporter
 from pipeline.engine.queues import index
 from pipeline.engine.queues.schedule import Schedule
 from pipeline.engine.queues.shared import SharedQueue
-from pipeline.engine.stop import Stop, struck_once
+from pipeline.engine.stop import Stop, closed_in_peace
 from pipeline.engine.task import Receipt
 from pipeline.errors import many
 from pipeline.store.contents import (
@@ -67,7 +67,7 @@ def run(
     committed before either stays.
     """
     store.create()
-    with struck_once(), ExitStack() as stack:
+    with closed_in_peace() as stack:
         claims = stack.enter_context(store.claiming(reporter.say, options.stop.asked))
         running = _Lazy(stack, dag, nodes, options, reporter)
         sharing = _Sharing(store, claims, running, options, reporter)

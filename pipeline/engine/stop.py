@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from types import FrameType
 
@@ -76,22 +76,21 @@ class Stop:
 
 
 @contextmanager
-def struck_once() -> Iterator[None]:
-    """Within it Ctrl-C counts once: workers are closed then, for seconds that end by themselves."""
+def closed_in_peace() -> Iterator[ExitStack]:
+    """An ExitStack. What it closes after Ctrl-C, seconds at most, no second one interrupts."""
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-
-    def strike(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, strike)
+    ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        yield
+        with ExitStack() as stack:
+            try:
+                yield stack
+            except KeyboardInterrupt:
+                if ours:
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)
+                raise
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -1,11 +1,8 @@
 """A part whose file is damaged, as DuckDB meets it in the midst of an answer."""
 
-import re
-
 from pipeline.errors import UserError
 
 MEND = "`item verify DAG --fix` sets aside all that are damaged, `item run DAG` computes them anew"
-_PART = re.compile(r"[\"']([^\"']*/part-[^\"'/]*\.parquet)[\"']")
 
 
 def why_not(error: Exception, then: str) -> tuple[str, str]:
@@ -20,9 +17,11 @@ def damaged(error: Exception) -> UserError | None:
     """The error for people; None unless DuckDB could not read a part that is there."""
     import duckdb
 
+    from pipeline.store.parts import named_in
+
     text = str(error).strip()
-    found = _PART.search(text) if isinstance(error, duckdb.Error) else None
+    found = named_in(text) if isinstance(error, duckdb.Error) else None
     if found is None or isinstance(error, duckdb.CatalogException | duckdb.BinderException):
         return None
     why = text.splitlines()[0].rpartition(": ")[2]
-    return UserError(f"a cached part cannot be read: {why}", found[1], MEND)
+    return UserError(f"a cached part cannot be read: {why}", found, MEND)

@@ -36,6 +36,7 @@ from pipeline.version import __version__
 
 FORMAT = 3  # raised when the layout of the store or of its tables changes
 _PART = re.compile(r"(part-(\d{5,})-[0-9a-f]{8})(?:-([a-z][a-z0-9_.+]+))?\.parquet")
+_PATH = re.compile(rf"[\"']([^\"']*/{_PART.pattern})[\"']")  # as messages of libraries name one
 RECIPE = "_recipe.json"  # other readers of a folder of Parquet skip a leading _
 ANSWER = "_answer.json"  # see `Store.remember`
 ARCHIVE = "_archive-"  # and a hash: see `store.archive_index`
@@ -49,6 +50,12 @@ def members(keys: list[str]) -> str:
 def part_name(number: int, keys: list[str]) -> str:
     """The file name of part `number` with these keys (image ids; URIs for the listing)."""
     return f"part-{number:05d}-{members(keys)}.parquet"
+
+
+def named_in(text: str) -> str | None:
+    """The path of a part that stands in a text between quotes."""
+    found = _PATH.search(text)
+    return found[1] if found else None
 
 
 def tagged(name: str, tag: str) -> str:

@@ -200,10 +200,16 @@ def test_hours_that_end_while_heads_are_trained_end_that_at_once(capfd):
 
 
 def test_a_second_ctrl_c_does_not_interrupt_what_closes():
-    with stops.struck_once():
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
+    closed = []
+
+    def close():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)
+        closed.append(True)
+
+    with pytest.raises(KeyboardInterrupt), stops.closed_in_peace() as stack:
+        stack.callback(close)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    assert closed == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
