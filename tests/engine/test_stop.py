@@ -199,7 +199,9 @@ def test_hours_that_end_while_heads_are_trained_end_that_at_once(capfd):
     time.sleep(0.3)  # nothing strikes when it is over
 
 
-def test_a_second_ctrl_c_does_not_interrupt_what_closes():
+def test_a_second_ctrl_c_does_not_interrupt_what_closes(request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     closed = []
 
     def close():
