@@ -26,7 +26,9 @@ def here(tmp_path_factory):
                 )
     dag = make_dag(folder / "small.yaml", folder / "corpus")
     text = "experiments:\n  both:\n    train: \"generator = 'gan'\"\n    bootstrap: 0\n"
-    dag.write_text(dag.read_text() + text + "    baselines: [cosine]\n    head: {epochs: 2}\n")
+    dag.write_text(
+        dag.read_text() + text + "    baselines: [cosine]\n    head: {epochs: 2, least_steps: 1}\n"
+    )
     totals = item.run(str(dag), folder / "store", inline=True)
     assert {one.node: one.rows_ok for one in totals}["features"] == 4 * FEW
     return folder

@@ -77,7 +77,7 @@ def clone(place: Path, few: bool) -> Path:
             shutil.copy2(image, there)
     shutil.copytree(ROOT / "dags", place / "dags")
     dag = place / "dags" / "demo.yaml"
-    quick = dag.read_text().replace("epochs: 20}", "epochs: 2}\n    bootstrap: 40")
+    quick = dag.read_text().replace("epochs: 20}", "epochs: 2, least_steps: 1}\n    bootstrap: 40")
     dag.write_text(quick)
     return place
 

@@ -41,7 +41,10 @@ def test_plan_run_query_and_train_then_need_no_flags(corpus, item, tmp_path, mon
     dag = load(str(path))
     assert dag.corpus.root == str(corpus) and dag.corpus.layout == "forensynths"
     raw = yaml.safe_load(path.read_text())
-    raw["experiments"]["detector"] |= {"bootstrap": 40, "head": {"epochs": 2}}  # quicker
+    raw["experiments"]["detector"] |= {
+        "bootstrap": 40,
+        "head": {"epochs": 2, "least_steps": 1},
+    }  # quicker
     path.write_text(yaml.safe_dump(raw))
     assert item("plan", cwd=here).returncode == 0
     ran = item("run", "--inline", cwd=here)

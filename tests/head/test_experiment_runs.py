@@ -6,7 +6,7 @@ from pipeline.head.report.study_table import matrix, plain_tables, render_study
 from pipeline.head.report.sweep_table import render_sweep
 from pipeline.head.result import over_seeds
 
-HEAD = {"hidden": [], "epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+HEAD = {"hidden": [], "epochs": 2, "least_steps": 1, "batch_size": 16, "learning_rate": 0.01}
 
 
 @pytest.fixture

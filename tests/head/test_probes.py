@@ -21,7 +21,7 @@ from pipeline.store.parts import write_part
 EXPERIMENT = Experiment(
     train="generator = 'gan' and split = 'train'",
     test="split = 'test' and generator <> 'gan'",
-    head={"hidden": [4], "epochs": 1, "batch_size": 16},
+    head={"hidden": [4], "epochs": 1, "least_steps": 1, "batch_size": 16},
     probes={"DINOv2": "dinov2"},
     bootstrap=0,
 )

@@ -34,7 +34,13 @@ def test_figures_are_those_of_univfds_protocol(content, store, tmp_path):
     experiment = Experiment(
         train="generator = 'gan' and split = 'train'",
         test="split = 'test' and generator <> 'gan'",
-        head={"hidden": [8], "epochs": 5, "batch_size": 16, "learning_rate": 0.01},
+        head={
+            "hidden": [8],
+            "epochs": 5,
+            "least_steps": 1,
+            "batch_size": 16,
+            "learning_rate": 0.01,
+        },
         bootstrap=0,
     )
     result = run_experiment(store(made), experiment, "cross", tmp_path, {})

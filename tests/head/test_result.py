@@ -19,7 +19,13 @@ SWEPT = Experiment.model_validate(
         "bootstrap": 0,
         "features": ["global"],
         "seed": [0, 1, 2],
-        "head": {"hidden": [[], [4]], "epochs": 3, "batch_size": 16, "learning_rate": 0.01},
+        "head": {
+            "hidden": [[], [4]],
+            "epochs": 3,
+            "least_steps": 1,
+            "batch_size": 16,
+            "learning_rate": 0.01,
+        },
     }
 )
 

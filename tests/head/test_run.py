@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
     train="generator = 'gan' and split = 'train'",
     test="split = 'test'",
     allow_overlap=True,
-    head={"hidden": [16], "epochs": 20, "batch_size": 16, "learning_rate": 0.01},
+    head={"hidden": [16], "epochs": 20, "least_steps": 1, "batch_size": 16, "learning_rate": 0.01},
 )
 METHODS = [
     *("global", "local", "global+local"),

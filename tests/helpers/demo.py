@@ -18,7 +18,7 @@ LIMITED = ("--limit", str(IMAGES))
 QUICK = [
     word
     for name in ("cross_generator", "each_generator", "figure5")
-    for key in ("head.epochs=2", "bootstrap=40")
+    for key in ("head.epochs=2", "head.least_steps=1", "bootstrap=40")
     for word in ("--set", f"experiments.{name}.{key}")
 ]
 

@@ -14,7 +14,7 @@ EXPERIMENT = {
     "test": "generator = 'flow'",
     "validation_share": 0.34,
     "features": ["global", "local", "image"],
-    "head": {"hidden": [4], "epochs": 2},
+    "head": {"hidden": [4], "epochs": 2, "least_steps": 1},
     "bootstrap": 0,
 }
 

@@ -61,7 +61,7 @@ def write_dag(path, folder):
             "train": "generator = 'plain'",
             "test": "generator <> 'plain'",
             "test_by": ["generator", "variant"],
-            "head": {"hidden": [8], "epochs": 2},
+            "head": {"hidden": [8], "epochs": 2, "least_steps": 1},
             "bootstrap": 40,
         }
     }

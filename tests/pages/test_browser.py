@@ -66,7 +66,9 @@ def _photos(hostile, part, place, item):
     raw = yaml.safe_load((place / "photos.yaml").read_text())
     raw["corpus"] |= {"layout": "auto", "limit": 120}
     half = {"train": "image_id < '8'", "test": "image_id >= '8'", "allow_overlap": True}
-    raw["experiments"] = {"half": {**half, "head": {"epochs": 2}, "bootstrap": 40}}
+    raw["experiments"] = {
+        "half": {**half, "head": {"epochs": 2, "least_steps": 1}, "bootstrap": 40}
+    }
     (place / "photos.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     done = item("run", "photos.yaml", "--inline", cwd=place)
     assert done.returncode == 0, done.stderr

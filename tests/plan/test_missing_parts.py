@@ -15,7 +15,7 @@ from pipeline.query.open_store import connect
 from pipeline.store.parts import Store
 from tests.benchmarks.million_store import write
 
-LIGHT = {"bootstrap": 0, "neighbours": 1, "head": {"hidden": [], "epochs": 1}}
+LIGHT = {"bootstrap": 0, "neighbours": 1, "head": {"hidden": [], "epochs": 1, "least_steps": 1}}
 # of 300 training images one half is in the second part, of 75 test images a third
 SIDES = {
     "train": "generator in ('adm', 'sdv14') and split = 'train'",

@@ -49,7 +49,7 @@ def here(tmp_path_factory):
     raw["corpus"] = {**own["corpus"], "part_size": 5}
     raw["nodes"] |= own["nodes"]
     raw["experiments"] = {"sharp": own["experiments"]["sharp"] | {"bootstrap": 0}}
-    raw["experiments"]["sharp"] |= {"head": {"epochs": 2}, "neighbours": 1}
+    raw["experiments"]["sharp"] |= {"head": {"epochs": 2, "least_steps": 1}, "neighbours": 1}
     dag.write_text(yaml.safe_dump(raw, sort_keys=False))
     return place
 

@@ -31,7 +31,7 @@ def probed(write_dag, corpus, tmp_path):
                 "train": "generator = 'gan'",
                 "test": "generator = 'flow'",
                 "probes": {"DINOv2": baseline},
-                "head": {"hidden": [4], "epochs": 1},
+                "head": {"hidden": [4], "epochs": 1, "least_steps": 1},
                 "bootstrap": 0,
             }
         }

@@ -27,7 +27,11 @@ def here(tmp_path_factory, item):
         raw["nodes"]["regions"]["threshold"] = threshold
         sides = {"train": "split = 'train'", "test": "split = 'test'", "allow_overlap": True}
         raw["experiments"] = {
-            "same": {**sides, "head": {"hidden": [8], "epochs": 2}, "bootstrap": 0}
+            "same": {
+                **sides,
+                "head": {"hidden": [8], "epochs": 2, "least_steps": 1},
+                "bootstrap": 0,
+            }
         }
         (here / f"{name}.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     for words in (("one.yaml", *OLDER), ("one.yaml",), ("other.yaml",)):

@@ -33,7 +33,7 @@ def here(tmp_path_factory):
     raw = yaml.safe_load((here / "plain.yaml").read_text())
     raw |= {"name": "perturbed", "max_failed_share": 0.2}
     raw["corpus"]["variants"] = TEST
-    head = {"hidden": [8], "epochs": 2}
+    head = {"hidden": [8], "epochs": 2, "least_steps": 1}
     both = {"train": "split = 'train'", "test": "split = 'test'", "allow_overlap": True}
     raw["experiments"] = {"survives": {**both, "test_by": "variant", "head": head, "bootstrap": 50}}
     (here / "perturbed.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))

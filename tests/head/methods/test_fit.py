@@ -11,7 +11,9 @@ from pipeline.head.vectors.sides import Held
 
 WIDTHS = {"global": 3, "local": 2, "image": 4, "text": 2}
 EXPERIMENT = Experiment(
-    train="true", head={"hidden": [5], "epochs": 3, "batch_size": 8, "learning_rate": 0.01}, seed=4
+    train="true",
+    head={"hidden": [5], "epochs": 3, "least_steps": 1, "batch_size": 8, "learning_rate": 0.01},
+    seed=4,
 )
 TRAIN, HELD, TEST = slice(0, 40), slice(40, 60), slice(60, 75)
 

@@ -36,7 +36,7 @@ def test_it_is_one_more_row_of_the_table(content, store, tmp_path):
         "train": "generator = 'gan' and split = 'train'",
         "test": "split = 'test' and generator <> 'gan'",
         "foreign": {"UnivFD": str(tmp_path / "fc.pth")},
-        "head": {"hidden": [4], "epochs": 2},
+        "head": {"hidden": [4], "epochs": 2, "least_steps": 1},
         "bootstrap": 0,
         "compare_to": "UnivFD",
     }

@@ -87,7 +87,13 @@ def test_training_stops_and_the_best_epochs_weights_come_back():
     x, y = noisy(60, 0)
     held, target = noisy(400, 1)
     config = HeadConfig(
-        hidden=(64,), epochs=60, patience=4, batch_size=20, learning_rate=0.01, min_delta=0
+        hidden=(64,),
+        epochs=60,
+        least_steps=1,
+        patience=4,
+        batch_size=20,
+        learning_rate=0.01,
+        min_delta=0,
     )
     trained = train(x, y, config, 0, (held, target))
     assert len(trained.curve) == trained.best + 4 < 60
@@ -160,3 +166,18 @@ def test_the_weight_decay_is_chosen_on_validation(monkeypatch):
     assert found.curve == each[best].curve
     assert len({point.validation_loss for point in points.values()}) == 3
     assert train(x[:60], y[:60], config).weight_decay == 0.0  # nothing to choose on
+
+
+def test_an_epoch_of_few_rows_goes_over_them_several_times():
+    rng = np.random.default_rng(3)
+    y = np.repeat([0, 1], 10)
+    x = (rng.standard_normal((20, 3)) + y[:, None]).astype(np.float32)
+    common = {"hidden": (4,), "batch_size": 10, "patience": None, "weight_decay": 0.0}
+    few = train(x, y, HeadConfig(epochs=2, least_steps=5, **common))  # three times two batches
+    many = train(x, y, HeadConfig(epochs=6, least_steps=1, **common))
+    assert (len(few.curve), len(many.curve)) == (2, 6)
+    for name, weights in many.head.state_dict().items():
+        assert torch.equal(few.head.state_dict()[name], weights), name
+    losses = [point.train_loss for point in many.curve]
+    assert few.curve[0].train_loss == pytest.approx(sum(losses[:3]) / 3)
+    assert few.curve[1].learning_rate == pytest.approx(many.curve[3].learning_rate)

@@ -22,7 +22,7 @@ EXPERIMENT = Experiment(
     test="split = 'test'",
     allow_overlap=True,
     features=("global", "local", "scalars"),
-    head={"hidden": [16], "epochs": 8, "batch_size": 32, "learning_rate": 0.01},
+    head={"hidden": [16], "epochs": 8, "least_steps": 1, "batch_size": 32, "learning_rate": 0.01},
     neighbours_among=100,
     bootstrap=200,
 )
