@@ -6,7 +6,7 @@ images by a DAG that was read so.
 
 from collections.abc import Callable, Mapping, Sequence
 from json import dumps
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.spec import Parameters, Stage
@@ -20,8 +20,17 @@ def called(stage: Stage, parameters: Parameters) -> list[str]:
 
 
 def _name(spec: Any) -> str:
+    return ":".join(PurePath(one).name for one in _given(spec))
+
+
+def _given(spec: Any) -> list[str]:
     given = (getattr(spec, field, None) for field in ("model", "pretrained", "file"))
-    return ":".join(PurePath(one).name for one in given if one)
+    return [one for one in given if one]
+
+
+def _is_here(spec: Any) -> bool:
+    """Whether there is a folder or file of the model, whatever may be wrong with it."""
+    return any(Path(one.removeprefix("local-dir:")).exists() for one in _given(spec))
 
 
 def identities(
@@ -30,8 +39,11 @@ def identities(
     """The identities of a node's models, by the recipes of a store.
 
     `recipe` has all of the node's but its models. Those count that say the same, and of models that
-    are called the same. None where there is none, or where there are several.
+    are called the same. None where there is none, or where there are several; nor where what is
+    wrong is that a model's files are here and cannot be used.
     """
+    if all(map(_is_here, stage.models(parameters))):
+        return None
     names, found = called(stage, parameters), {}
     for one in recipes(stage.name):
         if one.get("called") == names and _says(one, recipe):

@@ -14,7 +14,7 @@ def why_not(error: Exception, then: str) -> tuple[str, str]:
 
 
 def damaged(error: Exception) -> UserError | None:
-    """The error for people; None unless DuckDB could not read a part that is there."""
+    """The error for people; None unless DuckDB could not read a part."""
     import duckdb
 
     from pipeline.store.parts import named_in

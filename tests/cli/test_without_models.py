@@ -69,6 +69,23 @@ def test_only_models_that_are_called_so_and_what_was_made_so_fits(away):
             loaded(other)
 
 
+def test_a_file_that_is_here_and_cannot_be_used_is_no_model_elsewhere(away):
+    (away / "mine.csv").write_text("sha256,caption\n" + "0" * 64 + ",a dog\n")
+    node = "{stage: provided, images: images, file: ./mine.csv, key: sha256}"
+    text = (away / "copy.yaml").read_text()
+    (away / "copy.yaml").write_text(text.replace("nodes:", f"nodes:\n  mine: {node}", 1))
+    store = Store(away / "store")
+    made = load(str(away / "copy.yaml"), ["corpus.limit=96"], store.recipes)
+    store.open_node(made.nodes["mine"], made.name)
+    (away / "mine.csv").write_text("sha256,words\n")  # its column is gone
+    with pytest.raises(UserError, match="caption"):
+        load(str(away / "copy.yaml"), [], store.recipes)
+    (away / "mine.csv").unlink()
+    found = load(str(away / "copy.yaml"), [], store.recipes)
+    assert "mine" in found.absent
+    assert found.nodes["mine"].fingerprint == made.nodes["mine"].fingerprint
+
+
 def test_of_several_none_is_taken(away):
     (recipe,) = away.glob("store/caption/*/_recipe.json")
     twin = recipe.parents[1] / "0123456789abcdef"
